@@ -1,0 +1,59 @@
+"""The error catalogue: every error a client can be answered with, and the exceptions that carry them."""
+
+from typing import Any, NamedTuple
+
+
+class ErrorKind(NamedTuple):
+    """One row of the catalogue: what the wire calls the error, and the HTTP status it goes out with."""
+
+    code: int
+    http_status: int
+    name: str
+    meaning: str
+
+
+SERVER = ErrorKind(1, 500, "SERVER_EXCEPTION", "A fault of the service; its log has the details.")
+NO_PERMISSION = ErrorKind(10, 401, "NO_PERMISSION_EXCEPTION", "The caller lacks the permission named.")
+ENDPOINT = ErrorKind(11, 404, "ENDPOINT_EXCEPTION", "There is no such path, or not with this method.")
+ID_FORMAT = ErrorKind(12, 400, "ID_FORMAT_EXCEPTION", "An id in the path is not 24 hex digits.")
+EMPTY_BODY = ErrorKind(13, 400, "EMPTY_BODY_EXCEPTION", "The request needs a body and has none.")
+MISSING_FIELDS = ErrorKind(14, 400, "MISSING_REQUIRED_FIELDS_EXCEPTION", "Required fields are absent.")
+FIELD_FORMAT = ErrorKind(15, 400, "FIELD_FORMAT_EXCEPTION", "A field's value breaks its rule.")
+RESOURCE_UNKNOWN = ErrorKind(16, 404, "RESOURCE_UNKNOWN_EXCEPTION", "There is no such resource.")
+ALREADY_EXISTS = ErrorKind(17, 400, "RESOURCE_ALREADY_EXISTS_EXCEPTION", "The name is taken.")
+INVALID_RQL = ErrorKind(19, 400, "INVALID_RQL_EXCEPTION", "The query is not valid RQL.")
+LONG_QUERY = ErrorKind(21, 401, "LONG_QUERY_EXCEPTION", "A listing ran past its time limit.")
+BODY_FORMAT = ErrorKind(22, 400, "BODY_FORMAT_EXCEPTION", "The body is not a JSON object.")
+ILLEGAL_ARGUMENT = ErrorKind(26, 400, "ILLEGAL_ARGUMENT_EXCEPTION", "The request contradicts itself.")
+ILLEGAL_STATE = ErrorKind(27, 400, "ILLEGAL_STATE_EXCEPTION", "The resource's state does not allow this.")
+INVALID_CODE = ErrorKind(1401, 400, "INVALID_FUNCTION_CODE_EXCEPTION", "The code is not a usable zip.")
+INVALID_CONFIGURATION = ErrorKind(
+    1402, 400, "INVALID_FUNCTION_CONFIGURATION_EXCEPTION", "The function cannot be run as configured."
+)
+NO_LOGS = ErrorKind(1408, 400, "NO_TASK_LOGS_FOUND", "The task left no log lines.")
+BODY_TOO_LARGE = ErrorKind(1413, 413, "BODY_TOO_LARGE_EXCEPTION", "The body is over the limit.")
+TOO_MANY_REQUESTS = ErrorKind(1429, 429, "TOO_MANY_REQUESTS_EXCEPTION", "The admission limit is reached.")
+UNAVAILABLE = ErrorKind(
+    1503, 503, "UNAVAILABLE_EXCEPTION", "Shutting down, or the journal cannot be written."
+)
+
+CATALOGUE: dict[int, ErrorKind] = {kind.code: kind for kind in list(globals().values()) if isinstance(kind, ErrorKind)}
+"""Every kind by its code."""
+
+
+class TaskdError(Exception):
+    """The root of every exception that taskd raises on purpose."""
+
+
+class ContractError(TaskdError):
+    """An error that the contract names; ``extra`` are the fields its answer carries besides the usual three."""
+
+    def __init__(self, kind: ErrorKind, message: str, **extra: Any) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.extra = extra
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object that goes over the wire."""
+        return {"code": self.kind.code, "name": self.kind.name, "message": self.message, **self.extra}

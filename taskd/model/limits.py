@@ -1,0 +1,46 @@
+"""Every limit of the contract, in one place."""
+
+MIB = 1024 * 1024
+
+LAMBDA_PAYLOAD_MAX_BYTES = 6 * MIB
+"""The largest event or result of a synchronous Lambda invocation."""
+TASK_ENVELOPE_BYTES = 192 * 1024
+"""Kept free in an event for the task's own fields around ``data`` (tags, ids, timestamps, links).
+
+100 tags of 256 characters, each at most 6 bytes as JSON, are 150 KiB; the rest is a few KiB.
+"""
+TASK_DATA_MAX_BYTES = LAMBDA_PAYLOAD_MAX_BYTES - TASK_ENVELOPE_BYTES
+TASK_DATA_MAX_DEPTH = 500
+"""Nesting of arrays and objects in ``data``; SQLite's JSON functions refuse more than 1,000."""
+TASK_TAGS_MAX = 100
+TASK_TAG_MAX_CHARS = 256
+FUNCTION_REFERENCE_MAX_CHARS = 170
+"""A bare function name or a Lambda ARN."""
+PRIORITY_MAX = 9_007_199_254_740_991
+"""The largest integer a JavaScript number holds exactly; priorities reach from minus to plus this."""
+
+TIME_LIMIT_MIN_S = 3
+TIME_LIMIT_MAX_S = 300
+TIME_LIMIT_DEFAULT_S = 30
+MEMORY_MIN_MB = 128
+MEMORY_MAX_MB = 10240
+MEMORY_DEFAULT_MB = 128
+ENVIRONMENT_MAX_BYTES = 4096
+"""Names and values of a function's environment variables, added up."""
+CODE_UNPACKED_MAX_BYTES = 250 * MIB
+CODE_FILES_MAX = 10_000
+
+BODY_MAX_BYTES = 6 * MIB
+CODE_BODY_MAX_BYTES = 16 * MIB
+PAGE_LIMIT_DEFAULT = 20
+PAGE_LIMIT_MAX = 100
+RQL_MAX_BYTES = 16 * 1024
+RQL_MAX_DEPTH = 32
+LISTING_TIME_LIMIT_S = 10.0
+
+RETRY_DELAYS_MS = (2_000, 5_000, 10_000)
+"""How long after a failure each retry starts; their number is the largest number of retries."""
+ZOMBIE_MARGIN_S = 15.0
+"""How long past a function's own limit its answer is waited for."""
+LOG_MAX_BYTES_PER_CALL = MIB
+"""Log lines kept of one invocation by the local runtime."""

@@ -1,0 +1,17 @@
+"""The permission names of the contract."""
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """What a caller may be allowed to do."""
+
+    VIEW_TASKS = "VIEW_TASKS"
+    CREATE_TASKS = "CREATE_TASKS"
+    CANCEL_TASKS = "CANCEL_TASKS"
+    VIEW_TASK_LOGS = "VIEW_TASK_LOGS"
+    VIEW_TASK_FUNCTIONS = "VIEW_TASK_FUNCTIONS"
+    VIEW_TASK_FUNCTION_DETAILS = "VIEW_TASK_FUNCTION_DETAILS"
+    CREATE_TASK_FUNCTION = "CREATE_TASK_FUNCTION"
+    UPDATE_TASK_FUNCTION = "UPDATE_TASK_FUNCTION"
+    DELETE_TASK_FUNCTION = "DELETE_TASK_FUNCTION"

@@ -1,0 +1,94 @@
+"""The runtime protocol: what the dispatcher asks of a place where functions run, and what it hears back."""
+
+from asyncio import Future
+from typing import Protocol
+
+from msgspec import Struct
+
+from taskd.model.function import Function
+from taskd.model.logline import LogLine
+
+
+class Invocation(Struct, frozen=True, gc=False):
+    """One call of a function. ``payload`` is the JSON event; ``task_id`` names the call in logs."""
+
+    task_id: str
+    function_name: str
+    payload: bytes
+    timeout_s: float
+    """How long an answer is waited for; past it the outcome is unknown."""
+
+
+class Success(Struct, frozen=True, gc=False):
+    """The function returned ``payload`` (JSON text)."""
+
+    payload: bytes
+    logs: tuple[LogLine, ...] = ()
+
+
+class FunctionError(Struct, frozen=True, gc=False):
+    """The function ran and raised, timed out or crashed: Lambda's ``errorType`` and ``errorMessage``."""
+
+    name: str
+    message: str
+    logs: tuple[LogLine, ...] = ()
+
+
+class InvocationError(Struct, frozen=True, gc=False):
+    """The function could not be invoked and did not run; ``name`` is the service's error name."""
+
+    name: str
+    message: str
+
+
+class Throttled(Struct, frozen=True, gc=False):
+    """The call was refused for now and the function did not run: try again later."""
+
+    reason: str
+    retry_after_s: float | None = None
+    """What the service asked for, if it did."""
+    everything: bool = False
+    """Whether the whole account is throttled, not just this function."""
+    overload: bool = True
+    """Whether fewer calls at once would help (a rate or concurrency limit); ``False`` for a function that
+    is merely not ready yet, or a service that could not be reached."""
+
+
+class OutcomeUnknown(Struct, frozen=True, gc=False):
+    """The call may or may not have run: no answer in time, or the connection was lost after sending."""
+
+    reason: str
+
+
+InvocationResult = Success | FunctionError | InvocationError | Throttled | OutcomeUnknown
+
+
+class Runtime(Protocol):
+    """A place where functions run."""
+
+    async def start(self, functions: list[Function]) -> None:
+        """Makes the runtime ready; ``functions`` are those deployed in earlier runs."""
+
+    async def stop(self) -> None:
+        """Ends calls that still run (their outcome is unknown) and frees everything. Idempotent."""
+
+    def invoke(self, call: Invocation) -> "Future[InvocationResult]":
+        """Starts the call at once. The future never raises and is never cancelled by the runtime.
+
+        A plain future, not a coroutine: a task per call would cost as much as the call itself.
+        """
+
+    async def prepare(self, function: Function, code: bytes) -> Function:
+        """Readies ``code`` (a zip) and gives ``function`` with its ``code_version`` set; nothing runs it yet.
+
+        :raises ContractError: ``INVALID_CODE`` or ``INVALID_CONFIGURATION``, saying what to do.
+        """
+
+    async def deploy(self, function: Function) -> None:
+        """From now on calls of ``function.name`` run this version; running calls finish on theirs."""
+
+    async def remove(self, function_name: str) -> None:
+        """No new calls of the function; running ones finish."""
+
+    def reload(self) -> None:
+        """Reads credentials and the like anew."""

@@ -1,0 +1,1 @@
+"""Where tasks are kept safe. Everything above talks to :class:`taskd.store.base.TaskStore` alone."""
