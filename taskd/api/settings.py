@@ -1,0 +1,14 @@
+"""What can be set about the HTTP server."""
+
+from msgspec import Struct
+
+from taskd.model import limits
+
+
+class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The ``[server]`` table of the configuration."""
+
+    listen: str = "127.0.0.1:8080"
+    """Host and port; port 0 takes a free one, which the ready line names."""
+    body_max_bytes: int = limits.BODY_MAX_BYTES
+    code_body_max_bytes: int = limits.CODE_BODY_MAX_BYTES

@@ -1,0 +1,1 @@
+"""Functions on AWS Lambda, or on anything that speaks its Invoke API."""

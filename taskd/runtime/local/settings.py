@@ -1,0 +1,12 @@
+"""What can be set about the local runtime."""
+
+from msgspec import Struct
+
+
+class LocalSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The ``[local]`` table of the configuration."""
+
+    max_sandboxes: int = 16
+    """Child processes at once, over all functions; calls past it wait for a free one."""
+    idle_expiry_s: float = 300.0
+    """A warm sandbox unused for this long is ended."""

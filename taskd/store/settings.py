@@ -1,0 +1,14 @@
+"""What can be set about the embedded store."""
+
+from msgspec import Struct
+
+
+class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The ``[store]`` table of the configuration."""
+
+    data: str = "./taskd-data"
+    """The data directory; made if it is not there."""
+    segment_mib: int = 64
+    """A journal segment is sealed, and a new one begun, past this size."""
+    listing_time_limit_s: float = 10.0
+    """A listing that runs longer is interrupted."""
