@@ -1,0 +1,243 @@
+"""The configuration: what every room lets be set, read from one TOML file and checked before anything starts.
+
+The rooms own their settings and know nothing of this file; here they are only put together, and every rule
+about a value stands in one table. Nothing is opened or started here.
+"""
+
+import difflib
+import ipaddress
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from taskd.api.settings import ServerSettings
+from taskd.dispatch.settings import DispatchSettings
+from taskd.model.errors import TaskdError
+from taskd.runtime.aws.settings import AwsSettings
+from taskd.runtime.local.settings import LocalSettings
+from taskd.store.settings import StoreSettings
+
+RuntimeName = Literal["local", "aws"]
+
+_DIGITS = re.compile(r"[0-9]{1,5}")
+
+
+class ConfigError(TaskdError):
+    """The configuration cannot be used; ``problems`` has one line for each thing to put right."""
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        super().__init__("\n".join(f"{source}: {problem}" for problem in problems))
+        self.source = source
+        self.problems = problems
+
+
+class ListenAddress(NamedTuple):
+    """Where the server listens; ``host`` is without brackets."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it. A name other than ``localhost`` is taken to be public."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def url(self) -> str:
+        """What to put into a browser or a client, without a slash at the end."""
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
+
+class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The ``[log]`` table of the configuration."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be set."""
+
+    runtime: RuntimeName = "local"
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    dispatch: DispatchSettings = DispatchSettings()
+    aws: AwsSettings = AwsSettings()
+    local: LocalSettings = LocalSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def listen(self) -> ListenAddress:
+        """Where the server listens."""
+        return parse_listen(self.server.listen)
+
+
+class Overrides(Struct, frozen=True):
+    """What the command line says over the file; ``None`` leaves the file's value."""
+
+    data: str | None = None
+    listen: str | None = None
+    runtime: RuntimeName | None = None
+    insecure: bool = False
+    """Listening beyond this machine is wanted, although nobody is asked who they are."""
+
+
+class Range(NamedTuple):
+    """The values a number may have, both ends included."""
+
+    low: float
+    high: float
+
+
+RANGES: dict[str, Range] = {
+    "server.body_max_bytes": Range(1024, 64 * 1024**2),
+    "server.code_body_max_bytes": Range(1024, 512 * 1024**2),
+    "store.segment_mib": Range(1, 2048),
+    "store.listing_time_limit_s": Range(0.1, 3600),
+    "dispatch.max_in_flight": Range(1, 65_536),
+    "dispatch.grace_s": Range(0, 86_400),
+    "aws.connect_timeout_s": Range(0.1, 300),
+    "aws.idle_connection_s": Range(0.1, 300),
+    "local.max_sandboxes": Range(1, 4096),
+    "local.idle_expiry_s": Range(0.1, 86_400),
+}
+"""The range of every number that can be set, by its key path."""
+
+
+def load_config(path: Path | None = None, overrides: Overrides | None = None) -> Config:
+    """The configuration of the file at ``path`` (or the defaults), with ``overrides`` over it, checked.
+
+    :raises ConfigError: names the file, and for each problem the key path and the rule.
+    """
+    overrides = overrides or Overrides()
+    source = str(path) if path else "configuration"
+    document = _read(path) if path else {}
+    problems = list(_shape_problems(document, Config))
+    if problems:
+        raise ConfigError(source, problems)
+    config = _apply(msgspec.convert(document, Config), overrides)
+    problems = list(_value_problems(config, insecure=overrides.insecure))
+    if problems:
+        raise ConfigError(source, problems)
+    return config
+
+
+def parse_listen(text: str) -> ListenAddress:
+    """``HOST:PORT``, an IPv6 host in brackets (``[::1]:8080``).
+
+    :raises ValueError: says what is wrong with ``text``.
+    """
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    if not colon or not host or (":" in host) != bracketed:
+        raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
+    if not (_DIGITS.fullmatch(port) and int(port) <= 65_535):
+        raise ValueError(f"{port!r} in {text!r} is not a port: it must be a number from 0 to 65535")
+    return ListenAddress(host, int(port))
+
+
+def settings(config: Config) -> Iterator[tuple[str, Any]]:
+    """Every setting's key path with its value, in the order of declaration."""
+    for name in config.__struct_fields__:
+        value = getattr(config, name)
+        if isinstance(value, Struct):
+            yield from ((f"{name}.{field}", getattr(value, field)) for field in value.__struct_fields__)
+        else:
+            yield name, value
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(str(path), [f"is not TOML: {error}"]) from error
+
+
+def _shape_problems(table: dict[str, Any], shape: type[Struct], prefix: str = "") -> Iterator[str]:
+    """What has an unknown key or a value of the wrong type. Each key is tried alone, so that all are told."""
+    fields = {field.name: field for field in msgspec.structs.fields(shape)}
+    for key, value in table.items():
+        if key not in fields:
+            yield _unknown_key(prefix, key, list(fields))
+        elif isinstance(value, dict) and _is_struct(fields[key].type):
+            yield from _shape_problems(value, fields[key].type, f"{prefix}{key}.")
+        else:
+            yield from _type_problem(f"{prefix}{key}", value, fields[key].type)
+
+
+def _is_struct(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, Struct)
+
+
+def _unknown_key(prefix: str, key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {prefix}{close[0]}?" if close else f"there are {', '.join(known)}"
+    return f"{prefix}{key}: there is no such setting; {hint}"
+
+
+def _type_problem(key: str, value: object, type_: Any) -> Iterator[str]:
+    if get_origin(type_) is Literal:
+        if value not in get_args(type_):
+            yield f"{key} is {value!r}: it must be one of {', '.join(get_args(type_))}"
+        return
+    try:
+        msgspec.convert(value, type_)
+    except msgspec.ValidationError as error:
+        yield f"{key}: {error}"
+
+
+def _apply(config: Config, overrides: Overrides) -> Config:
+    return replace(
+        config,
+        runtime=overrides.runtime or config.runtime,
+        store=replace(config.store, data=overrides.data or config.store.data),
+        server=replace(config.server, listen=overrides.listen or config.server.listen),
+    )
+
+
+def _value_problems(config: Config, *, insecure: bool) -> Iterator[str]:
+    for key, value in settings(config):
+        if key in RANGES and not RANGES[key].low <= value <= RANGES[key].high:  # NaN is in no range
+            yield f"{key} is {value}: it must be from {RANGES[key].low} to {RANGES[key].high}"
+        if value == "" or (isinstance(value, str) and "\0" in value):
+            yield f"{key}: must not be empty or hold a zero byte"
+    yield from _endpoint_problems(config.aws.endpoint_url)
+    yield from _listen_problems(config.server.listen, insecure=insecure)
+
+
+def _endpoint_problems(url: str | None) -> Iterator[str]:
+    if url is None:
+        return
+    try:
+        usable = urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname)
+    except ValueError:
+        usable = False
+    if not usable:
+        yield f"aws.endpoint_url is {url!r}: it must be a URL such as https://lambda.example.com"
+
+
+def _listen_problems(listen: str, *, insecure: bool) -> Iterator[str]:
+    try:
+        address = parse_listen(listen)
+    except ValueError as error:
+        yield f"server.listen: {error}"
+        return
+    if not address.is_loopback and not insecure:
+        yield (
+            f"server.listen is {listen}: other machines could reach that address, and taskd does not yet ask "
+            "who is calling, so anyone who can connect could run code here. Listen on 127.0.0.1 and put a "
+            "proxy that authenticates in front, or pass --insecure if the network itself is trusted"
+        )

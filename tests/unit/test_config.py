@@ -1,0 +1,210 @@
+"""The configuration file: what is taken, what is refused, and what is said about it."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskd.config import (
+    RANGES,
+    Config,
+    ConfigError,
+    ListenAddress,
+    Overrides,
+    load_config,
+    parse_listen,
+    settings,
+)
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    return tmp_path / "taskd.toml"
+
+
+def problems_of(path: Path | None, overrides: Overrides | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    assert caught.value.source == (str(path) if path else "configuration")
+    return caught.value.problems
+
+
+def test_without_a_file_everything_has_its_default() -> None:
+    assert load_config() == Config()
+
+
+def test_an_empty_file_means_the_defaults(config_file: Path) -> None:
+    config_file.touch()
+    assert load_config(config_file) == Config()
+
+
+def test_values_of_the_file_are_taken(config_file: Path) -> None:
+    config_file.write_text(
+        'runtime = "aws"\n[dispatch]\nmax_in_flight = 7\ngrace_s = 5\n[aws]\nregion = "eu-west-1"\n'
+    )
+    config = load_config(config_file)
+    assert (config.runtime, config.dispatch.max_in_flight, config.aws.region) == ("aws", 7, "eu-west-1")
+    assert config.dispatch.grace_s == 5.0
+
+
+def test_the_command_line_wins_over_the_file(config_file: Path) -> None:
+    config_file.write_text('runtime = "aws"\n[store]\ndata = "/from/file"\n')
+    config = load_config(config_file, Overrides(data="/from/flag", listen="[::1]:0", runtime="local"))
+    assert (config.store.data, config.server.listen, config.runtime) == ("/from/flag", "[::1]:0", "local")
+
+
+def test_an_unknown_key_is_refused_with_the_one_meant(config_file: Path) -> None:
+    config_file.write_text("[dispatch]\nmax_in_fligth = 7\n")
+    assert problems_of(config_file) == [
+        "dispatch.max_in_fligth: there is no such setting; did you mean dispatch.max_in_flight?"
+    ]
+
+
+def test_an_unknown_table_is_refused_with_those_there_are(config_file: Path) -> None:
+    config_file.write_text("[zzz]\n")
+    assert problems_of(config_file)[0].startswith("zzz: there is no such setting; there are runtime, server,")
+
+
+def test_all_problems_are_told_at_once(config_file: Path) -> None:
+    config_file.write_text('runtime = "gcp"\n[store]\nsegment_mib = "big"\n[log]\nlevel = "loud"\n')
+    runtime, segment, level = problems_of(config_file)
+    assert runtime == "runtime is 'gcp': it must be one of local, aws"
+    assert segment == "store.segment_mib: Expected `int`, got `str`"
+    assert level == "log.level is 'loud': it must be one of debug, info, warning, error"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("server = 1", "server"),
+        ("[store]\ndata = {a = 1}", "store.data"),
+        ("[store]\nsegment_mib = {a = 1}", "store.segment_mib"),
+        ("[dispatch]\nmax_in_flight = true", "dispatch.max_in_flight"),
+        ("[dispatch]\nmax_in_flight = 2.5", "dispatch.max_in_flight"),
+        ("[aws]\nregion = []", "aws.region"),
+        ("[[runtime]]", "runtime"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused_by_its_key(config_file: Path, text: str, key: str) -> None:
+    config_file.write_text(text)
+    (problem,) = problems_of(config_file)
+    assert problem.startswith(key)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "65537"])
+def test_a_number_out_of_range_is_refused_with_the_range(config_file: Path, value: str) -> None:
+    config_file.write_text(f"[dispatch]\nmax_in_flight = {value}\n")
+    assert problems_of(config_file) == [f"dispatch.max_in_flight is {value}: it must be from 1 to 65536"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "0.0", "-3"])
+def test_a_time_limit_that_is_no_positive_number_is_refused(config_file: Path, value: str) -> None:
+    config_file.write_text(f"[store]\nlisting_time_limit_s = {value}\n")
+    assert problems_of(config_file)[0].startswith("store.listing_time_limit_s is ")
+
+
+def test_every_number_that_can_be_set_has_a_range_which_its_default_is_in() -> None:
+    numbers = {key: value for key, value in settings(Config()) if isinstance(value, int | float)}
+    assert numbers.keys() == RANGES.keys()
+    assert all(RANGES[key].low <= value <= RANGES[key].high for key, value in numbers.items())
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:9001", "ftp://host", "http://", "https://[", "localhost"])
+def test_an_endpoint_that_is_no_url_is_refused(config_file: Path, url: str) -> None:
+    config_file.write_text(f'[aws]\nendpoint_url = "{url}"\n')
+    assert problems_of(config_file)[0].startswith("aws.endpoint_url is ")
+
+
+def test_an_empty_data_directory_is_refused(config_file: Path) -> None:
+    config_file.write_text('[store]\ndata = ""\n')
+    assert problems_of(config_file) == ["store.data: must not be empty or hold a zero byte"]
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^/nowhere/taskd.toml: cannot be read: No such file or directory$"
+    ):
+        load_config(Path("/nowhere/taskd.toml"))
+
+
+def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
+    assert problems_of(tmp_path) == ["cannot be read: Is a directory"]
+
+
+def test_a_syntax_error_says_where(config_file: Path) -> None:
+    config_file.write_text("[store\n")
+    assert "line 1" in problems_of(config_file)[0]
+
+
+def test_bytes_that_are_no_text_are_refused(config_file: Path) -> None:
+    config_file.write_bytes(b"\xff\xfe\x00")
+    assert problems_of(config_file)[0].startswith("is not TOML:")
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.8.8.8:80", "[::1]:8080", "localhost:1"])
+def test_loopback_needs_no_consent(listen: str) -> None:
+    assert load_config(None, Overrides(listen=listen)).listen.is_loopback
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:8080", "[::]:80", "10.0.0.1:80", "example.com:80", "8.8.8.8:1"])
+def test_listening_beyond_loopback_is_refused_with_what_to_do(listen: str) -> None:
+    (problem,) = problems_of(None, Overrides(listen=listen))
+    assert listen in problem
+    assert "proxy that authenticates" in problem
+    assert "--insecure" in problem
+
+
+def test_listening_beyond_loopback_is_possible_when_asked_for() -> None:
+    config = load_config(None, Overrides(listen="0.0.0.0:8080", insecure=True))
+    assert config.listen == ListenAddress("0.0.0.0", 8080)
+
+
+def test_a_listen_address_in_the_file_is_held_to_the_same_rule(config_file: Path) -> None:
+    config_file.write_text('[server]\nlisten = "0.0.0.0:8080"\n')
+    assert "--insecure" in problems_of(config_file)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port", "url"),
+    [
+        ("127.0.0.1:8080", "127.0.0.1", 8080, "http://127.0.0.1:8080"),
+        ("[::1]:0", "::1", 0, "http://[::1]:0"),
+        ("example.com:65535", "example.com", 65535, "http://example.com:65535"),
+    ],
+)
+def test_a_listen_address_is_taken_apart(text: str, host: str, port: int, url: str) -> None:
+    assert parse_listen(text) == ListenAddress(host, port)
+    assert parse_listen(text).url == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    "8080 :8080 : host host: host:x host:-1 host:65536 host:٣ ::1:80 [::1] [host]:80 [::1:80".split(),
+)
+def test_what_is_no_listen_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"HOST:PORT|is not a port"):
+        parse_listen(text)
+
+
+@pytest.mark.parametrize("text", ["", "host:" + "9" * 5000], ids=["empty", "huge"])
+def test_an_empty_or_endless_listen_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"HOST:PORT|is not a port"):
+        parse_listen(text)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_listen_address_or_refused(text: str) -> None:
+    try:
+        address = parse_listen(text)
+    except ValueError:
+        return
+    assert address.host
+    assert 0 <= address.port <= 65_535
+
+
+def test_a_config_cannot_be_changed_by_accident() -> None:
+    with pytest.raises(AttributeError):
+        Config().runtime = "aws"  # type: ignore[misc]
+    assert msgspec.structs.fields(Config)
