@@ -1,0 +1,88 @@
+"""The unit and the example configuration that are shipped: they must work as they stand."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from taskd.config import Config, load_config, settings
+
+SYSTEMD = Path(__file__).parents[2] / "systemd"
+UNIT = SYSTEMD / "taskd.service"
+EXAMPLE = SYSTEMD / "taskd.toml"
+INSTALLED = "/opt/taskd/bin/taskd"
+EXPOSURE_MAX = 2.0
+
+needs_systemd_analyze = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None,
+    reason="systemd-analyze is not installed (Debian: apt install systemd)",
+)
+
+
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = ["systemd-analyze", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def directives(name: str) -> list[str]:
+    return re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)
+
+
+def uncommented(text: str) -> str:
+    return re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE)
+
+
+@needs_systemd_analyze
+def test_the_unit_passes_systemd_verification(tmp_path: Path) -> None:
+    """The program is looked for where it would be installed, so a copy of the unit names one that is here."""
+    unit = tmp_path / "taskd.service"
+    unit.write_text(UNIT.read_text().replace(INSTALLED, sys.executable))
+    result = analyze("verify", unit)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@needs_systemd_analyze
+def test_the_unit_is_hardened() -> None:
+    result = analyze("security", "--offline=true", UNIT)
+    exposure = re.search(r"exposure level for taskd.service: ([0-9.]+)", result.stdout)
+    assert exposure, result.stdout + result.stderr
+    assert float(exposure[1]) <= EXPOSURE_MAX
+
+
+def test_the_unit_starts_the_installed_program() -> None:
+    (command,) = directives("ExecStart")
+    assert command.split()[:2] == [INSTALLED, "serve"]
+
+
+def test_the_unit_waits_longer_than_the_grace_for_running_functions() -> None:
+    (timeout_stop_s,) = directives("TimeoutStopSec")
+    assert float(timeout_stop_s) > Config().dispatch.grace_s
+
+
+def test_the_unit_does_not_forbid_what_node_needs() -> None:
+    assert not directives("MemoryDenyWriteExecute")
+
+
+def test_the_example_configuration_changes_nothing() -> None:
+    assert load_config(EXAMPLE) == Config()
+
+
+def test_the_example_configuration_shows_every_setting_with_its_default(tmp_path: Path) -> None:
+    path = tmp_path / "taskd.toml"
+    path.write_text(uncommented(EXAMPLE.read_text()))
+    shown = load_config(path)
+    assert all(value is not None for _, value in settings(shown))
+    unset = {key.removeprefix("aws.") for key, value in settings(Config()) if value is None}
+    assert replace(shown, aws=replace(shown.aws, **dict.fromkeys(unset))) == Config()
+
+
+@pytest.mark.parametrize("key", [key for key, _ in settings(Config())])
+def test_every_setting_is_in_the_example_configuration(key: str) -> None:
+    document = tomllib.loads(uncommented(EXAMPLE.read_text()))
+    *table, name = key.split(".")
+    assert name in (document[table[0]] if table else document)
