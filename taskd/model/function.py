@@ -8,6 +8,36 @@ from msgspec import Struct
 from taskd.model import limits
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+REFERENCE_PATTERN = re.compile(
+    r"(?:(?:arn:aws[a-z-]*:lambda:[a-z]{2}(?:-[a-z]+)+-\d{1,2}:)?\d{12}:function:)?"
+    + NAME_PATTERN.pattern
+    + r"(?::(?:\$LATEST|[A-Za-z0-9_-]{1,128}))?",
+    re.ASCII,
+)
+"""What a task may name as its function: a name, or a whole or partial Lambda ARN; each may have a qualifier."""
+
+ENVIRONMENT_NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_]+")
+RESERVED_ENVIRONMENT_NAMES = frozenset(
+    {
+        "AWS_ACCESS_KEY",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_DEFAULT_REGION",
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+        "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_LAMBDA_RUNTIME_API",
+        "AWS_REGION",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "LAMBDA_RUNTIME_DIR",
+        "LAMBDA_TASK_ROOT",
+    }
+)
+"""Environment variables that Lambda sets itself and refuses to have configured."""
 
 RUNTIMES: tuple[str, ...] = (
     *(f"nodejs{major}.x" for major in (16, 18, 20, 22, 24)),

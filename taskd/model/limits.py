@@ -27,6 +27,11 @@ MEMORY_MAX_MB = 10240
 MEMORY_DEFAULT_MB = 128
 ENVIRONMENT_MAX_BYTES = 4096
 """Names and values of a function's environment variables, added up."""
+DESCRIPTION_MAX_CHARS = 256
+ENTRY_POINT_MAX_CHARS = 128
+RETRY_ERRORS_MAX = 100
+"""How many error names a retry policy may list."""
+RETRY_ERROR_MAX_CHARS = 256
 CODE_UNPACKED_MAX_BYTES = 250 * MIB
 CODE_FILES_MAX = 10_000
 

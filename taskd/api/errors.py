@@ -1,0 +1,69 @@
+"""Errors on their way out: whatever a handler raises becomes one answer in the contract's shape.
+
+This is the only place that knows how an error looks over HTTP; handlers just raise.
+"""
+
+import logging
+import secrets
+
+import orjson
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from taskd.model import errors
+from taskd.model.errors import ContractError
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 5
+"""What a client is asked to wait when the service cannot take its request now."""
+
+_TRY_AGAIN = frozenset({errors.UNAVAILABLE, errors.TOO_MANY_REQUESTS})
+
+
+def error_response(error: ContractError) -> web.Response:
+    """The answer for ``error``: its status, and ``{code, name, message, ...}``."""
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if error.kind in _TRY_AGAIN else None
+    body = error.body()
+    # a path may hold bytes that are no UTF-8, and the message quote it
+    body["message"] = error.message.encode("utf-8", "backslashreplace").decode()
+    return web.Response(
+        body=orjson.dumps(body),
+        status=error.kind.http_status,
+        headers=headers,
+        content_type="application/json",
+    )
+
+
+@web.middleware
+async def errors_as_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turns every exception of the handlers inside into an answer."""
+    try:
+        return await handler(request)
+    except ContractError as error:
+        return error_response(error)
+    except web.HTTPException as error:
+        return error_response(_translated(request, error))
+    except Exception as error:  # the last resort: what is not foreseen is a fault of ours
+        return error_response(fault(f"{request.method} {request.path}", error))
+
+
+def fault(what: str, cause: BaseException) -> ContractError:
+    """Logs ``cause``, and gives the error whose request id leads to that log entry."""
+    request_id = secrets.token_hex(8)
+    log.error("Request %s (%s) failed.", request_id, what, exc_info=cause)
+    message = f"The service failed on this request; its log has the details under request id {request_id}."
+    return ContractError(errors.SERVER, message, requestId=request_id)
+
+
+def _translated(request: web.Request, error: web.HTTPException) -> ContractError:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return ContractError(
+            errors.ENDPOINT, f"{request.path} does not answer {request.method}, only {allowed}."
+        )
+    if isinstance(error, web.HTTPNotFound):
+        return ContractError(errors.ENDPOINT, f"There is no {request.method} {request.path}.")
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return ContractError(errors.BODY_TOO_LARGE, error.text or "The body is too large.")
+    return ContractError(errors.ILLEGAL_ARGUMENT, error.text or error.reason)

@@ -1,0 +1,83 @@
+"""Request bodies on their way in: received within a limit, within a time, and unpacked.
+
+Knows bytes, not what they mean. Unpacking is done here and not by the HTTP server, so that a packed body
+is held to the same limit as a plain one, and a damaged one gets an answer that says so.
+"""
+
+import asyncio
+import zlib
+
+from aiohttp import StreamReader, web
+
+from taskd.model import errors
+from taskd.model.errors import ContractError
+
+BODY_TIME_LIMIT_S = 120.0
+"""How long a client may take to send its body: 16 MiB at little more than 1 Mbit/s."""
+
+_GZIP_WBITS = 31
+
+
+async def read_body(request: web.Request, limit_bytes: int) -> bytes:
+    """The unpacked body of ``request``.
+
+    :raises ContractError: ``EMPTY_BODY``; ``BODY_TOO_LARGE`` past ``limit_bytes``, packed or unpacked;
+        ``BODY_FORMAT`` if it cannot be unpacked or did not arrive whole.
+    """
+    if (request.content_length or 0) > limit_bytes:
+        raise _too_large(limit_bytes)
+    body = await _receive(request.content, limit_bytes)
+    encoding = request.headers.get("Content-Encoding")
+    if encoding is not None:
+        body = _unpack(body, encoding.strip().lower(), limit_bytes)
+    if not body or body.isspace():
+        raise ContractError(errors.EMPTY_BODY, "The request has no body; send a JSON object.")
+    return body
+
+
+async def _receive(content: StreamReader, limit_bytes: int) -> bytes:
+    try:
+        if content.is_eof():  # small bodies arrive together with the headers
+            return content.read_nowait()
+        async with asyncio.timeout(BODY_TIME_LIMIT_S):
+            return await _gather(content, limit_bytes)
+    except TimeoutError:
+        message = f"The body did not arrive within {BODY_TIME_LIMIT_S:g} seconds."
+    except (ConnectionError, web.RequestPayloadError) as error:
+        message = f"The body did not arrive whole: {error}."
+    raise ContractError(errors.BODY_FORMAT, message)
+
+
+async def _gather(content: StreamReader, limit_bytes: int) -> bytes:
+    body = bytearray()
+    while chunk := await content.readany():
+        body += chunk
+        if len(body) > limit_bytes:
+            raise _too_large(limit_bytes)
+    return bytes(body)
+
+
+def _unpack(body: bytes, encoding: str, limit_bytes: int) -> bytes:
+    if encoding in {"gzip", "x-gzip"}:
+        return _gunzip(body, limit_bytes)
+    if encoding in {"identity", ""}:
+        return body
+    message = f"Content-Encoding {encoding!r} is not supported; send the body as gzip or plain."
+    raise ContractError(errors.BODY_FORMAT, message)
+
+
+def _gunzip(packed: bytes, limit_bytes: int) -> bytes:
+    unpacker = zlib.decompressobj(wbits=_GZIP_WBITS)
+    try:
+        body = unpacker.decompress(packed, limit_bytes + 1)
+    except zlib.error as error:
+        raise ContractError(errors.BODY_FORMAT, f"The body is not valid gzip: {error}.") from None
+    if len(body) > limit_bytes:
+        raise _too_large(limit_bytes)
+    if packed and (not unpacker.eof or unpacker.unused_data):
+        raise ContractError(errors.BODY_FORMAT, "The body is not one whole gzip stream.")
+    return body
+
+
+def _too_large(limit_bytes: int) -> ContractError:
+    return ContractError(errors.BODY_TOO_LARGE, f"The body is over the limit of {limit_bytes} bytes.")
