@@ -107,7 +107,8 @@ class BodyDecoder(Generic[S]):
         try:
             return self._decoder.decode(body)
         except RecursionError:
-            message = "The body nests arrays and objects too deeply to be read."
+            depth_max = limits.TASK_DATA_MAX_DEPTH
+            message = f"No field, data included, may nest more than {depth_max} arrays and objects."
             raise ContractError(errors.FIELD_FORMAT, message) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._explain(body, error) from None

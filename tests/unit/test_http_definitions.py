@@ -1,0 +1,190 @@
+"""Bodies of functions to be created: what is taken, and how what is not is named."""
+
+import base64
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskd.api.bodies import decode_function
+from taskd.api.defining import decode_code, define_function
+from taskd.model import errors
+from taskd.model.errors import ContractError, ErrorKind
+from taskd.model.function import RUNTIMES, Function, PermissionMode, RetryPolicy
+
+NOW_MS = 1_700_000_000_000
+
+LEAST = {"name": "hello", "code": "UEs=", "entryPoint": "index.handler", "runtime": "python3.12"}
+
+
+def define(**fields: Any) -> Function:
+    return define_function(decode_function(orjson.dumps({**LEAST, **fields})), NOW_MS)
+
+
+def assert_refused(kind: ErrorKind, *words: str, **fields: Any) -> None:
+    with pytest.raises(ContractError) as caught:
+        define(**fields)
+    assert caught.value.kind == kind
+    for word in words:
+        assert word in caught.value.message
+
+
+def test_the_least_body_gets_the_defaults():
+    assert define() == Function(
+        name="hello", entry_point="index.handler", runtime="python3.12", update_ms=NOW_MS, code_version=""
+    )
+
+
+def test_every_field_arrives():
+    function = define(
+        description="Says hello",
+        timeLimit=3,
+        memoryLimit=10240.0,
+        environmentVariables={"GREETING": {"value": "hi"}, "EMPTY": {"value": ""}},
+        executionOptions={"permissionMode": "public", "defaultPriority": -4},
+        retryPolicy={"enabled": True, "errorsToRetry": ["TimeoutError"]},
+        enabled=False,
+    )
+    assert function == Function(
+        name="hello",
+        entry_point="index.handler",
+        runtime="python3.12",
+        update_ms=NOW_MS,
+        code_version="",
+        description="Says hello",
+        enabled=False,
+        time_limit_s=3,
+        memory_limit_mb=10240,
+        environment={"GREETING": "hi", "EMPTY": ""},
+        permission_mode=PermissionMode.PUBLIC,
+        default_priority=-4,
+        retry_policy=RetryPolicy(enabled=True, errors_to_retry=("TimeoutError",)),
+    )
+
+
+def test_null_stands_for_absent():
+    optional = (
+        "description",
+        "timeLimit",
+        "memoryLimit",
+        "environmentVariables",
+        "executionOptions",
+        "retryPolicy",
+        "enabled",
+    )
+    assert define(**dict.fromkeys(optional)) == define()
+    assert define(executionOptions={"permissionMode": None}, retryPolicy={"enabled": None}) == define()
+
+
+@pytest.mark.parametrize("absent", LEAST)
+def test_missing_fields_are_named(absent: str):
+    assert_refused(errors.MISSING_FIELDS, absent, **{absent: None})
+
+
+def test_all_missing_fields_are_named_at_once():
+    with pytest.raises(ContractError) as caught:
+        decode_function(b"{}")
+    assert all(name in caught.value.message for name in LEAST)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_every_runtime_of_the_list_is_taken(runtime: str):
+    assert define(runtime=runtime).runtime == runtime
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "word"),
+    [
+        ("name", "", "letters"),
+        ("name", "a b", "letters"),
+        ("name", "a" * 65, "64"),
+        ("name", "hello\n", "letters"),
+        ("name", "../x", "letters"),
+        ("name", "arn:aws:lambda:eu-west-1:123456789012:function:hello", "letters"),
+        ("name", 1, "string"),
+        ("code", 1, "base64"),
+        ("entryPoint", "", "white space"),
+        ("entryPoint", "a b", "white space"),
+        ("entryPoint", "a\0b", "white space"),
+        ("entryPoint", "a" * 129, "128"),
+        ("entryPoint", [], "string"),
+        ("runtime", "cobol", "provided.al2023"),
+        ("runtime", "", "python3.12"),
+        ("runtime", {}, "string"),
+        ("description", 1, "string"),
+        ("description", "x" * 257, "256"),
+        ("timeLimit", 2, "3 to 300"),
+        ("timeLimit", 301, "3 to 300"),
+        ("timeLimit", 30.5, "whole number"),
+        ("timeLimit", "30", "whole number"),
+        ("memoryLimit", 127, "128 to 10240"),
+        ("memoryLimit", 10241, "128 to 10240"),
+        ("memoryLimit", True, "whole number"),
+        ("environmentVariables", [], "value"),
+        ("environmentVariables", {"AB": "x"}, "value"),
+        ("environmentVariables", {"AB": {}}, "value"),
+        ("environmentVariables", {"AB": {"value": 1}}, "value"),
+        ("environmentVariables", {"A": {"value": "one letter"}}, "start with a letter"),
+        ("environmentVariables", {"_HANDLER": {"value": "x"}}, "start with a letter"),
+        ("environmentVariables", {"A=B": {"value": "x"}}, "'A=B'"),
+        ("environmentVariables", {"": {"value": "x"}}, "start with a letter"),
+        ("environmentVariables", {"NUL": {"value": "a\0b"}}, "NUL"),
+        ("executionOptions", [], "permissionMode"),
+        ("executionOptions", {"permissionMode": "nobody"}, "permissionRequired, allUsers, public"),
+        ("executionOptions", {"defaultPriority": 1.5}, "defaultPriority"),
+        ("executionOptions", {"defaultPriority": 2**53}, "9007199254740991"),
+        ("retryPolicy", True, "errorsToRetry"),
+        ("retryPolicy", {"enabled": "yes"}, "enabled"),
+        ("retryPolicy", {"errorsToRetry": "Error"}, "errorsToRetry"),
+        ("retryPolicy", {"errorsToRetry": ["x" * 257]}, "256"),
+        ("retryPolicy", {"errorsToRetry": ["x"] * 101}, "100"),
+        ("enabled", "true", "true or false"),
+    ],
+)
+def test_a_field_that_breaks_its_rule_is_named_with_the_rule(field: str, value: Any, word: str):
+    assert_refused(errors.FIELD_FORMAT, field, word, **{field: value})
+
+
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT"])
+def test_variables_of_the_lambda_runtime_cannot_be_set(name: str):
+    variables = {name: {"value": "x"}}
+    assert_refused(errors.INVALID_CONFIGURATION, name, "reserved", environmentVariables=variables)
+
+
+def test_the_environment_may_fill_its_limit_in_bytes_and_no_more():
+    full = {"NAME": {"value": "é" * 2046}}
+    assert define(environmentVariables=full).environment == {"NAME": "é" * 2046}
+    over = {"NAME": {"value": "é" * 2046 + "x"}}
+    assert_refused(errors.INVALID_CONFIGURATION, "4097", "4096", environmentVariables=over)
+
+
+@given(st.binary(min_size=1))
+def test_code_comes_out_as_it_went_in(code: bytes):
+    assert decode_code(base64.b64encode(code).decode()) == code
+
+
+@pytest.mark.parametrize("text", ["", "a", "UEs", "UE s=", "UEs=\n", "_-__", "é", "UEs=UEs=", "\0"])
+def test_code_that_is_not_base64_of_something_is_refused(text: str):
+    with pytest.raises(ContractError) as caught:
+        decode_code(text)
+    assert caught.value.kind == errors.INVALID_CODE
+    assert "base64" in caught.value.message
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            ["timeLimit", "memoryLimit", "environmentVariables", "retryPolicy", "executionOptions", "enabled"]
+        ),
+        st.none() | st.booleans() | st.integers() | st.text() | st.dictionaries(st.text(), st.text()),
+    )
+)
+def test_any_values_of_fields_are_a_function_or_an_error_naming_a_field(fields: dict[str, Any]):
+    try:
+        define_function(decode_function(json.dumps({**LEAST, **fields}).encode()), NOW_MS)
+    except ContractError as error:
+        assert error.kind == errors.FIELD_FORMAT
+        assert any(name in error.message for name in fields)
