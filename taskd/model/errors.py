@@ -33,9 +33,7 @@ INVALID_CONFIGURATION = ErrorKind(
 NO_LOGS = ErrorKind(1408, 400, "NO_TASK_LOGS_FOUND", "The task left no log lines.")
 BODY_TOO_LARGE = ErrorKind(1413, 413, "BODY_TOO_LARGE_EXCEPTION", "The body is over the limit.")
 TOO_MANY_REQUESTS = ErrorKind(1429, 429, "TOO_MANY_REQUESTS_EXCEPTION", "The admission limit is reached.")
-UNAVAILABLE = ErrorKind(
-    1503, 503, "UNAVAILABLE_EXCEPTION", "Shutting down, or the journal cannot be written."
-)
+UNAVAILABLE = ErrorKind(1503, 503, "UNAVAILABLE_EXCEPTION", "Shutting down, or the journal cannot be written.")
 
 CATALOGUE: dict[int, ErrorKind] = {kind.code: kind for kind in list(globals().values()) if isinstance(kind, ErrorKind)}
 """Every kind by its code."""

@@ -132,9 +132,7 @@ def fail(task: Task, now_ms: int, error: TaskError) -> Task:
 def retry(task: Task, now_ms: int, error: TaskError, successor_id: str) -> Task:
     """The task failed and ``successor_id`` takes its place."""
     _require(task, Status.RETRIED)
-    return replace(
-        task, status=Status.RETRIED, status_changed_ms=now_ms, error=error, retried_by_task_id=successor_id
-    )
+    return replace(task, status=Status.RETRIED, status_changed_ms=now_ms, error=error, retried_by_task_id=successor_id)
 
 
 def cancel(task: Task, now_ms: int) -> Task:

@@ -9,9 +9,7 @@ MIN_MS = -62_135_596_800_000
 MAX_MS = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z, the latest time that can be written."""
 
-_RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
+_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def format_ms(epoch_ms: int) -> str:

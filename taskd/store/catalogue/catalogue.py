@@ -1,0 +1,86 @@
+"""The catalogue as the event loop sees it: hand over changes, wait until they can be read, read."""
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from taskd.model.logline import LogLine
+from taskd.model.task import Task
+from taskd.store.catalogue.reader import CatalogueReader
+from taskd.store.catalogue.schema import open_catalogue
+from taskd.store.catalogue.writer import BACKLOG_MAX, CatalogueWriter
+
+T = TypeVar("T")
+
+
+class Catalogue:
+    """One catalogue file. For one event loop, except that recovery may use :attr:`writer` in a thread before it."""
+
+    def __init__(self, path: Path, now_ms: int, time_limit_s: float, on_fatal: Callable[[BaseException], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_fatal = on_fatal
+        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._done_ticket = 0
+        self.writer = CatalogueWriter(open_catalogue(path, now_ms), self._progressed, self._failed)
+        self._reader = CatalogueReader(path, time_limit_s)
+        self.writer.start()
+
+    @property
+    def congested(self) -> bool:
+        """Whether so much waits to be written that no more work should be begun."""
+        return self.writer.backlog > BACKLOG_MAX
+
+    @property
+    def failing(self) -> sqlite3.Error | None:
+        """Why nothing can be written now, if so."""
+        return self.writer.failing
+
+    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task]) -> None:
+        """Takes in the journal's frame at ``position``."""
+        self.writer.put(position, added, changed)
+
+    def put_logs(self, logs: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
+        """Takes in log lines, by task id."""
+        self.writer.put_logs(logs)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What ``work`` gives on a connection that sees everything put before this call."""
+        await self.caught_up()
+        return await self._reader.read(work)
+
+    async def caught_up(self) -> None:
+        """Returns when everything put before this call can be read."""
+        ticket = self.writer.ticket
+        if ticket <= self._done_ticket:
+            return
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiters.append((ticket, waiter))
+        self.writer.hurry()
+        await waiter
+
+    async def make_durable(self) -> int:
+        """Makes everything put before this call safe against a power cut; gives the position that is safe then."""
+        self.writer.make_durable()
+        await self.caught_up()
+        return self.writer.durable_position
+
+    async def close(self) -> None:
+        """Writes what is queued and closes the file. Idempotent."""
+        await asyncio.to_thread(self.writer.close)
+        self._reader.close()
+
+    def _progressed(self, ticket: int) -> None:
+        self._loop.call_soon_threadsafe(self._wake_waiters, ticket)
+
+    def _failed(self, error: BaseException) -> None:
+        self._loop.call_soon_threadsafe(self._on_fatal, error)
+
+    def _wake_waiters(self, ticket: int) -> None:
+        self._done_ticket = ticket
+        while self._waiters and self._waiters[0][0] <= ticket:
+            waiter = self._waiters.popleft()[1]
+            if not waiter.done():
+                waiter.set_result(None)

@@ -1,0 +1,46 @@
+"""The questions that are asked of the catalogue, each a function of a read-only connection."""
+
+import sqlite3
+from collections.abc import Callable
+
+from taskd.model.logline import LogLine
+from taskd.model.task import Task
+from taskd.rql.query import Query
+from taskd.store.base import Page
+from taskd.store.catalogue.compile import compile_query
+from taskd.store.catalogue.fields import TASKS
+from taskd.store.catalogue.rows import COLUMNS, task_of
+
+_SELECT_TASKS = f"SELECT {', '.join(COLUMNS)} FROM tasks"
+
+
+def tasks(query: Query) -> Callable[[sqlite3.Connection], Page[Task]]:
+    """A page of tasks. A query that makes no sense raises ``INVALID_RQL`` here, before any connection is taken."""
+    compiled = compile_query(query, TASKS)
+    page_sql = f"{_SELECT_TASKS} WHERE {compiled.where_sql} ORDER BY {compiled.order_sql} LIMIT ? OFFSET ?"
+    count_sql = f"SELECT count(*) FROM tasks WHERE {compiled.where_sql}"
+
+    def read(connection: sqlite3.Connection) -> Page[Task]:
+        window = (query.limit, query.offset)
+        rows = connection.execute(page_sql, (*compiled.params, *compiled.order_params, *window)).fetchall()
+        total = None
+        if not query.skip_count:
+            total = connection.execute(count_sql, compiled.params).fetchone()[0]
+        return Page([task_of(row) for row in rows], total)
+
+    return read
+
+
+def task_by_id(connection: sqlite3.Connection, task_id: str) -> Task | None:
+    """The task of this id, if there is one."""
+    row = connection.execute(f"{_SELECT_TASKS} WHERE id = ?", (task_id,)).fetchone()
+    return None if row is None else task_of(row)
+
+
+def log_lines(connection: sqlite3.Connection, task_id: str, since_ms: int, offset: int, limit: int) -> list[LogLine]:
+    """Lines of a task from ``since_ms`` on, in the order they were printed."""
+    rows = connection.execute(
+        "SELECT timestamp_ms, message FROM logs WHERE task_id = ? AND timestamp_ms >= ? ORDER BY seq LIMIT ? OFFSET ?",
+        (task_id, since_ms, limit, offset),
+    )
+    return [LogLine(timestamp_ms, message) for timestamp_ms, message in rows]

@@ -1,0 +1,242 @@
+"""Writing the catalogue: one thread that folds what changed into batches.
+
+A batch goes to SQLite as a single statement with one JSON parameter. A statement per row would need the
+interpreter's lock for each row, and beside a busy event loop get through less than a thousand a second.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from threading import Condition, Event, Thread
+
+import msgspec
+
+from taskd.model.logline import LogLine
+from taskd.model.task import Task
+from taskd.store.catalogue import rows
+
+log = logging.getLogger(__name__)
+
+LINGER_S = 0.05
+"""How long changes gather before they are written, unless a reader waits: most tasks start and end within it."""
+RETRY_S = 1.0
+BACKLOG_MAX = 100_000
+BATCH_ROWS_MAX = 4096
+"""Rows of one statement: bounds the memory and the time that a reader waits."""
+
+
+def _upsert_tasks() -> str:
+    values = ", ".join(f"value ->> {index}" for index in range(len(rows.COLUMNS)))
+    changes = ", ".join(f"{name} = excluded.{name}" for name in rows.CHANGING)
+    return (
+        f"INSERT INTO tasks ({', '.join(rows.COLUMNS)}) SELECT {values} FROM json_each(?) "
+        f"WHERE true ON CONFLICT (seq) DO UPDATE SET {changes}"
+    )
+
+
+def _update_tasks() -> str:
+    values = ", ".join(f"value ->> {index + 1} AS {name}" for index, name in enumerate(rows.CHANGING))
+    changes = ", ".join(f"{name} = new.{name}" for name in rows.CHANGING)
+    return (
+        f"UPDATE tasks SET {changes} FROM (SELECT value ->> 0 AS seq, {values} FROM json_each(?)) AS new "
+        f"WHERE tasks.seq = new.seq"
+    )
+
+
+_UPSERT_TASKS = _upsert_tasks()
+_UPDATE_TASKS = _update_tasks()
+_INSERT_LOGS = (
+    "INSERT INTO logs (task_id, timestamp_ms, message) "
+    "SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) ORDER BY key"
+)
+_SET_POSITION = "UPDATE meta SET value = ? WHERE name = 'position'"
+
+
+class _Batch:
+    """Changes of some frames, folded: for each task the newest state alone."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.ticket = 0
+        self.added: dict[int, Task] = {}
+        self.changed: dict[int, Task] = {}
+        self.logs: list[tuple[str, int, str]] = []
+
+    def __len__(self) -> int:
+        return len(self.added) + len(self.changed) + len(self.logs)
+
+    def fold(self, added: Sequence[Task], changed: Sequence[Task]) -> None:
+        """Takes in one frame's tasks: new ones, and ones that may have come earlier."""
+        for task in added:
+            self.added[task.seq] = task
+        for task in changed:
+            target = self.added if task.seq in self.added else self.changed
+            target[task.seq] = task
+
+
+def _storable(message: str) -> str:
+    """SQLite's JSON functions end a text at a NUL."""
+    return message.replace("\0", "\ufffd")
+
+
+class CatalogueWriter:
+    """Takes changes in the journal's order; any thread may call :meth:`put` while no other does."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        on_progress: Callable[[int], None],
+        on_fatal: Callable[[BaseException], None],
+    ) -> None:
+        """``connection`` is the writer's own from now on.
+
+        ``on_progress`` is called from the writer's thread with the newest ticket whose change can be read;
+        ``on_fatal`` when it stops for a reason that trying again cannot mend.
+        """
+        self._connection = connection
+        self._on_progress = on_progress
+        self._on_fatal = on_fatal
+        self._batch = _Batch()
+        self._changed = Condition()
+        self._hurry = Event()
+        self._closing = False
+        self._durable_wanted = False
+        self.ticket = 0
+        """Numbers the changes that were handed over; a reader of all of them waits for this one."""
+        self.position: int = self._connection.execute("SELECT value FROM meta WHERE name = 'position'").fetchone()[0]
+        """Everything up to this frame can be read."""
+        self.durable_position: int = self.position
+        """Everything up to this frame would be there after a power cut."""
+        self.failing: sqlite3.Error | None = None
+        """Why nothing can be written now; it is tried again until it works."""
+        self._thread = Thread(target=self._run, name="taskd-catalogue", daemon=True)
+
+    def start(self) -> None:
+        """Begins to write."""
+        self._thread.start()
+
+    @property
+    def backlog(self) -> int:
+        """Rows that wait to be written."""
+        return len(self._batch)
+
+    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task]) -> None:
+        """Takes in the frame at ``position``."""
+        with self._changed:
+            self._batch.fold(added, changed)
+            self._batch.position = position
+            self._stamp()
+
+    def put_logs(self, lines: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
+        """Takes in log lines, by task id."""
+        with self._changed:
+            for task_id, of_task in lines:
+                self._batch.logs += [(task_id, line.timestamp_ms, _storable(line.message)) for line in of_task]
+            self._stamp()
+
+    def hurry(self) -> None:
+        """Says that somebody waits for what was put."""
+        self._hurry.set()
+
+    def make_durable(self) -> None:
+        """Asks that what was put be safe against a power cut by the time this change's ticket is called."""
+        with self._changed:
+            self._durable_wanted = True
+            self._stamp()
+
+    def wait_for_room(self) -> None:
+        """Blocks the calling thread while too much waits. For recovery; the event loop looks at ``backlog``."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._batch) < BACKLOG_MAX)
+
+    def close(self) -> None:
+        """Writes what is queued and closes the file. Idempotent. Gives up on what cannot be written: the
+        journal still has it."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._hurry.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._connection.close()
+
+    def _stamp(self) -> None:
+        self.ticket += 1
+        self._batch.ticket = self.ticket
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        try:
+            while (batch := self._next_batch()) is not None and self._write_until_done(batch):
+                pass
+        except BaseException as error:
+            self._on_fatal(error)
+
+    def _next_batch(self) -> _Batch | None:
+        """What has gathered, after waiting for something; ``None`` when the writer is to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._has_work())
+            if not self._has_work():
+                return None
+        self._hurry.wait(LINGER_S)
+        self._hurry.clear()
+        with self._changed:
+            batch, self._batch = self._batch, _Batch()
+            self._changed.notify_all()
+        return batch
+
+    def _has_work(self) -> bool:
+        return self._batch.ticket > 0
+
+    def _write_until_done(self, batch: _Batch) -> bool:
+        """Writes the batch, however often it takes; ``False`` if the writer was closed before it worked."""
+        while True:
+            try:
+                self._write(batch)
+            except sqlite3.Error as error:
+                self._note_failure(error)
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._closing, RETRY_S):
+                        return False
+            else:
+                self.failing = None
+                return True
+
+    def _write(self, batch: _Batch) -> None:
+        durable = self._durable_wanted
+        self._durable_wanted = False
+        position = max(batch.position, self.position)
+        # FULL makes this commit sync the write-ahead log, and with it every commit before.
+        self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._write_rows(batch)
+            self._connection.execute(_SET_POSITION, (position,))
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._durable_wanted |= durable
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        self.position = position
+        if durable:
+            self.durable_position = position
+        self._on_progress(batch.ticket)
+
+    def _write_rows(self, batch: _Batch) -> None:
+        self._execute_in_chunks(_UPSERT_TASKS, [rows.row(task) for task in batch.added.values()])
+        self._execute_in_chunks(_UPDATE_TASKS, [rows.change(task) for task in batch.changed.values()])
+        self._execute_in_chunks(_INSERT_LOGS, batch.logs)
+
+    def _execute_in_chunks(self, statement: str, parameters: Sequence[tuple[object, ...]]) -> None:
+        for begin in range(0, len(parameters), BATCH_ROWS_MAX):
+            chunk = msgspec.json.encode(parameters[begin : begin + BATCH_ROWS_MAX])
+            self._connection.execute(statement, (chunk.decode(),))
+
+    def _note_failure(self, error: sqlite3.Error) -> None:
+        if self.failing is None:
+            log.error(
+                "The catalogue cannot be written (%s); listings wait, and it is tried again every second.",
+                error,
+            )
+        self.failing = error

@@ -1,0 +1,136 @@
+"""From a decision to its effect: events go into the journal and, once safe there, are applied to the live state.
+
+A decision's tasks are *reserved* meanwhile, so that nothing else is decided about them. Since events are applied
+in the order of the journal and never before they are safe, the live state is at every moment what a replay of
+the journal would give; and a decision that could not be written has never happened.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from taskd.model.task import Task
+from taskd.store.base import StoreUnavailableError
+from taskd.store.catalogue.catalogue import Catalogue
+from taskd.store.events import Event, encode_events
+from taskd.store.journal.writer import Entry, JournalWriter
+from taskd.store.recovery import apply_frame
+from taskd.store.state import LiveState
+
+Applied = Callable[[list[Task]], None]
+"""Hears of each frame that was applied: the tasks it added or changed, as they are now."""
+Undo = Callable[[], None]
+
+
+class Pending(Entry, kw_only=True):
+    """A frame on its way: what it says, the tasks it speaks of, and the future that gives them as they became."""
+
+    events: Sequence[Event]
+    reserved: Sequence[str]
+    undo: Undo | None
+    done: asyncio.Future[list[Task]]
+
+
+class CommitLog:
+    """Owns the live state. The journal's writer talks to it from another thread; all else is for one event loop."""
+
+    def __init__(
+        self,
+        state: LiveState,
+        catalogue: Catalogue,
+        on_applied: Applied,
+        on_fatal: Callable[[BaseException], None],
+    ) -> None:
+        self.state = state
+        self._catalogue = catalogue
+        self._on_applied = on_applied
+        self._on_fatal = on_fatal
+        self._reserved: set[str] = set()
+        self._loop = asyncio.get_running_loop()
+        self._journal: JournalWriter[Pending]
+
+    def attach(self, journal: JournalWriter[Pending]) -> None:
+        """Says where frames go; the journal's listener is this object."""
+        self._journal = journal
+        journal.reserve_for(len(self.state.tasks))
+
+    def is_free(self, task_id: str) -> bool:
+        """Whether no decision about the task is on its way."""
+        return task_id not in self._reserved
+
+    def require_writable(self) -> None:
+        """Raises ``StoreUnavailableError`` while only what is essential can be written."""
+        if self._journal.full is not None:
+            raise unavailable(self._journal.full)
+
+    def submit(
+        self,
+        events: Sequence[Event],
+        reserve: Sequence[str] = (),
+        *,
+        undo: Undo | None = None,
+        essential: bool = False,
+    ) -> asyncio.Future[list[Task]]:
+        """Sends one frame on its way; the future gives the tasks it changed when it has been applied.
+
+        ``undo`` runs at once when the frame is refused, before the future raises ``StoreUnavailableError``.
+        ``essential`` frames may use the space reserved for a full disk.
+        """
+        done: asyncio.Future[list[Task]] = self._loop.create_future()
+        self._reserved.update(reserve)
+        self._journal.append(
+            Pending(
+                payload=encode_events(events),
+                essential=essential,
+                events=events,
+                reserved=reserve,
+                undo=undo,
+                done=done,
+            )
+        )
+        return done
+
+    def committed(self, group: Sequence[Pending]) -> None:
+        """From the journal's thread: these frames are safe."""
+        self._loop.call_soon_threadsafe(self._apply_group, group)
+
+    def refused(self, group: Sequence[Pending], error: OSError) -> None:
+        """From the journal's thread: these frames were not written."""
+        self._loop.call_soon_threadsafe(self._refuse_group, group, error)
+
+    def fatal(self, error: BaseException) -> None:
+        """From the journal's thread: it has stopped."""
+        self._loop.call_soon_threadsafe(self._on_fatal, error)
+
+    def _apply_group(self, group: Sequence[Pending]) -> None:
+        try:
+            for pending in group:
+                self._apply(pending)
+        except Exception as error:  # a frame that does not fit the state would not fit it at the next start either
+            self._on_fatal(error)
+            raise
+        self._journal.reserve_for(len(self.state.tasks))
+
+    def _apply(self, pending: Pending) -> None:
+        added, changed = apply_frame(self.state, pending.events)
+        self._reserved.difference_update(pending.reserved)
+        self._catalogue.put(pending.sequence, added, changed)
+        tasks = added + changed
+        self._on_applied(tasks)
+        if not pending.done.done():  # its caller may have been cancelled
+            pending.done.set_result(tasks)
+
+    def _refuse_group(self, group: Sequence[Pending], error: OSError) -> None:
+        for pending in group:
+            if pending.undo is not None:
+                pending.undo()
+            self._reserved.difference_update(pending.reserved)
+            if not pending.done.done():
+                pending.done.set_exception(unavailable(error))
+
+
+def unavailable(error: OSError) -> StoreUnavailableError:
+    """What callers hear when the journal takes nothing."""
+    reason = error.strerror or str(error)
+    return StoreUnavailableError(
+        f"Nothing can be written to the journal now ({reason}). What was accepted earlier is safe; try again later."
+    )

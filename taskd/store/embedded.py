@@ -1,0 +1,298 @@
+"""The default store: journal, work queue and catalogue of one data directory, behind ``TaskStore``."""
+
+import asyncio
+import functools
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from taskd.model import task as transitions
+from taskd.model.clock import Clock, system_clock_ms
+from taskd.model.errors import ILLEGAL_STATE, RESOURCE_UNKNOWN, ContractError
+from taskd.model.function import Function
+from taskd.model.logline import LogLine
+from taskd.model.objectid import ObjectIdFactory
+from taskd.model.status import Status
+from taskd.model.task import IllegalTransitionError, Task, TaskDraft
+from taskd.rql.query import Query
+from taskd.store import base, events
+from taskd.store.base import Outcome, Page, StoreUnavailableError
+from taskd.store.catalogue import listing
+from taskd.store.catalogue.catalogue import Catalogue
+from taskd.store.commit import CommitLog
+from taskd.store.compactor import Compactor
+from taskd.store.events import Event
+from taskd.store.journal.directory import DirectoryLock
+from taskd.store.journal.writer import JournalWriter
+from taskd.store.queue import WorkQueue
+from taskd.store.recovery import Recovered, recover
+from taskd.store.settings import StoreSettings
+
+log = logging.getLogger(__name__)
+
+EXIT_STORE_FAILED = 74
+"""``EX_IOERR``: the status the process ends with when the store can go on no longer."""
+_SETTLE_RETRY_S = 1.0
+
+
+class EmbeddedStore:
+    """``TaskStore`` on a directory of this machine. For one event loop; :meth:`start` comes first."""
+
+    def __init__(
+        self,
+        settings: StoreSettings,
+        clock: Clock = system_clock_ms,
+        on_fatal: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """``on_fatal`` is called when the store can go on no longer (a failed sync, say); the default ends the process."""
+        self._settings = settings
+        self._clock = clock
+        self._on_fatal = on_fatal or _end_process
+        self._queue = WorkQueue(self._is_waiting)
+        self._due_callbacks: list[Callable[[], None]] = []
+        self._lock: DirectoryLock | None = None
+
+    async def start(self) -> None:
+        """Opens the directory and recovers what an earlier process left.
+
+        :raises StoreError: when it is in use, damaged, or of a newer version; the message says what to do.
+        """
+        directory = Path(self._settings.data)
+        self._lock = DirectoryLock(directory)
+        try:
+            await self._open(directory)
+        except BaseException:
+            self._lock.release()
+            self._lock = None
+            raise
+
+    async def stop(self) -> None:
+        """Makes everything durable and closes the store. Idempotent."""
+        if self._lock is None:
+            return
+        lock, self._lock = self._lock, None
+        await self._compactor.stop()
+        await asyncio.to_thread(self._journal.close)
+        await self._catalogue.close()
+        lock.release()
+
+    async def add(self, drafts: Sequence[TaskDraft]) -> list[Task]:
+        """See ``TaskStore``."""
+        self._require_room()
+        return await self._commits.submit([self._creation(drafts)])
+
+    async def claim(self, limit: int) -> list[Task]:
+        """See ``TaskStore``. Not to be cancelled: the tasks would be in progress with nobody to run them."""
+        if self._catalogue.congested:
+            return []
+        now_ms = self._clock()
+        tasks = self._queue.pop_due(now_ms, limit)
+        if not tasks:
+            return []
+        ids = tuple(task.id for task in tasks)
+        undo = functools.partial(self._push, tasks)
+        return await self._commits.submit([events.Started(ids, now_ms)], ids, undo=undo)
+
+    async def settle(self, outcomes: Sequence[Outcome]) -> list[Task]:
+        """See ``TaskStore``. Waits as long as it takes for the disk: an outcome is never given up."""
+        ids = tuple(outcome.task_id for outcome in outcomes)
+        self._require_running(outcomes)
+        while True:
+            try:
+                changed = await self._commits.submit(self._settlement(outcomes), ids, essential=True)
+            except StoreUnavailableError:
+                await asyncio.sleep(_SETTLE_RETRY_S)
+            else:
+                by_id = {task.id: task for task in changed}
+                return [by_id[task_id] for task_id in ids]
+
+    async def cancel(self, task_id: str) -> Task:
+        """See ``TaskStore``."""
+        task = self._commits.state.tasks.get(task_id)
+        if task is None or not self._is_waiting(task):
+            raise await self._why_not_cancel(task_id)
+        self._commits.require_writable()
+        canceled = events.Canceled(task_id, self._clock())
+        undo = functools.partial(self._requeue_entry, task)
+        return (await self._commits.submit([canceled], (task_id,), undo=undo))[0]
+
+    async def get(self, task_id: str) -> Task:
+        """See ``TaskStore``."""
+        task = self._commits.state.tasks.get(task_id)
+        task = task or await self._catalogue.read(functools.partial(listing.task_by_id, task_id=task_id))
+        if task is None:
+            raise ContractError(RESOURCE_UNKNOWN, f"There is no task with the id {task_id}.")
+        return task
+
+    async def find(self, query: Query) -> Page[Task]:
+        """See ``TaskStore``."""
+        return await self._catalogue.read(listing.tasks(query))
+
+    def running(self) -> list[Task]:
+        """See ``TaskStore``."""
+        return [task for task in self._commits.state.tasks.values() if task.status is Status.IN_PROGRESS]
+
+    def due_count(self) -> int:
+        """See ``TaskStore``."""
+        return self._queue.due_count(self._clock())
+
+    def next_due_ms(self) -> int | None:
+        """See ``TaskStore``."""
+        return self._queue.next_due_ms()
+
+    def on_due_change(self, callback: Callable[[], None]) -> None:
+        """See ``TaskStore``."""
+        self._due_callbacks.append(callback)
+
+    async def put_function(self, function: Function) -> None:
+        """See ``TaskStore``."""
+        self._require_room()
+        await self._commits.submit([events.FunctionPut(function)])
+
+    async def remove_function(self, name: str) -> None:
+        """See ``TaskStore``."""
+        if name not in self._commits.state.functions:
+            raise ContractError(RESOURCE_UNKNOWN, f"There is no function named {name!r}.")
+        self._commits.require_writable()
+        await self._commits.submit([events.FunctionRemoved(name)])
+
+    def function(self, name: str) -> Function | None:
+        """See ``TaskStore``."""
+        return self._commits.state.functions.get(name)
+
+    def functions(self) -> list[Function]:
+        """See ``TaskStore``."""
+        return sorted(self._commits.state.functions.values(), key=lambda function: function.name)
+
+    async def append_logs(self, logs: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
+        """See ``TaskStore``."""
+        self._catalogue.put_logs(logs)
+
+    async def find_logs(self, task_id: str, since_ms: int, offset: int, limit: int) -> list[LogLine]:
+        """See ``TaskStore``."""
+        work = functools.partial(listing.log_lines, task_id=task_id, since_ms=since_ms, offset=offset, limit=limit)
+        return await self._catalogue.read(work)
+
+    def trouble(self) -> str | None:
+        """What is wrong with the store now, for people; ``None`` when all is well."""
+        if self._journal.full is not None:
+            return f"the journal cannot be written: {self._journal.full.strerror}"
+        if self._catalogue.failing is not None:
+            return f"the catalogue cannot be written: {self._catalogue.failing}"
+        return None
+
+    async def compact(self) -> None:
+        """Shortens the journal now, as far as it is sealed."""
+        await self._compactor.compact()
+
+    async def _open(self, directory: Path) -> None:
+        time_limit_s = self._settings.listing_time_limit_s
+        self._catalogue = Catalogue(directory / "catalogue.db", self._clock(), time_limit_s, self._on_fatal)
+        began_s = time.monotonic()
+        try:
+            recovered = await asyncio.to_thread(recover, directory / "journal", self._catalogue.writer, self._clock)
+        except BaseException:
+            await self._catalogue.close()
+            raise
+        self._take_over(recovered)
+        took_s = time.monotonic() - began_s
+        log.info("Recovered %d live tasks in %.2f s from %s.", len(recovered.state.tasks), took_s, directory)
+
+    def _take_over(self, recovered: Recovered) -> None:
+        state = recovered.state
+        self._commits = CommitLog(state, self._catalogue, self._on_applied, self._on_fatal)
+        segment_bytes = self._settings.segment_mib << 20
+        self._journal = JournalWriter(recovered.position, self._commits, segment_bytes=segment_bytes, clock=self._clock)
+        self._commits.attach(self._journal)
+        self._journal.start()
+        self._compactor = Compactor(recovered.position.path.parent, self._journal, self._catalogue, self._clock)
+        self._new_id = ObjectIdFactory(self._clock, state.last_id)
+        self._next_seq = state.last_seq + 1
+        waiting = [task for task in state.tasks.values() if task.status is Status.NEW]
+        self._queue.load(waiting, self._clock())
+
+    def _creation(self, drafts: Sequence[TaskDraft]) -> events.Added:
+        now_ms = self._clock()
+        first_seq = self._next_seq
+        self._next_seq += len(drafts)
+        return events.Added(
+            tuple(transitions.create(draft, self._new_id(), seq, now_ms) for seq, draft in enumerate(drafts, first_seq))
+        )
+
+    def _settlement(self, outcomes: Sequence[Outcome]) -> list[Event]:
+        now_ms = self._clock()
+        completed = tuple(outcome.task_id for outcome in outcomes if isinstance(outcome, base.Completed))
+        batch: list[Event] = [events.Completed(completed, now_ms)] if completed else []
+        for outcome in outcomes:
+            if not isinstance(outcome, base.Completed):
+                batch += self._bad_end(outcome, now_ms)
+        return batch
+
+    def _bad_end(self, outcome: base.Failed | base.Retried | base.Requeued, now_ms: int) -> list[Event]:
+        if isinstance(outcome, base.Failed):
+            return [events.Failed(outcome.task_id, now_ms, outcome.error)]
+        if isinstance(outcome, base.Requeued):
+            return [events.Requeued(outcome.task_id, now_ms, outcome.not_before_ms)]
+        added = self._creation([outcome.successor])
+        return [events.Retried(outcome.task_id, now_ms, outcome.error, added.tasks[0].id), added]
+
+    def _require_room(self) -> None:
+        self._commits.require_writable()
+        if self._catalogue.congested:
+            raise StoreUnavailableError("More was created than can be written to the catalogue. Try again soon.")
+
+    def _require_running(self, outcomes: Sequence[Outcome]) -> None:
+        seen: set[str] = set()
+        for outcome in outcomes:
+            task = self._commits.state.tasks.get(outcome.task_id)
+            if task is None:
+                raise ContractError(RESOURCE_UNKNOWN, f"There is no task {outcome.task_id} in progress.")
+            if task.status is not Status.IN_PROGRESS or task.id in seen or not self._commits.is_free(task.id):
+                raise IllegalTransitionError(task, _TARGET[type(outcome)])
+            seen.add(task.id)
+
+    async def _why_not_cancel(self, task_id: str) -> ContractError:
+        status = (await self.get(task_id)).status
+        if status is Status.NEW:  # its start, or another call's cancelling, is on its way into the journal
+            status = Status.IN_PROGRESS
+        return ContractError(ILLEGAL_STATE, f"Task {task_id} is {status}; only a new task can be canceled.")
+
+    def _is_waiting(self, task: Task) -> bool:
+        return self._commits.state.tasks.get(task.id) is task and self._commits.is_free(task.id)
+
+    def _on_applied(self, tasks: list[Task]) -> None:
+        waiting = [task for task in tasks if task.status is Status.NEW]
+        if waiting:
+            self._push(waiting)
+        canceled = sum(task.status is Status.CANCELED for task in tasks)
+        if canceled:
+            self._queue.forget(canceled)
+        self._compactor.nudge()
+
+    def _push(self, tasks: Sequence[Task]) -> None:
+        now_ms = self._clock()
+        for task in tasks:
+            self._queue.push(task, now_ms)
+        for callback in self._due_callbacks:
+            callback()
+
+    def _requeue_entry(self, task: Task) -> None:
+        """Puts back a task whose cancelling failed; its old entry may be gone or not, so that is made sure first."""
+        self._queue.sweep()
+        self._push([task])
+
+
+_TARGET: dict[type, Status] = {
+    base.Completed: Status.COMPLETE,
+    base.Failed: Status.FAILED,
+    base.Retried: Status.RETRIED,
+    base.Requeued: Status.NEW,
+}
+
+
+def _end_process(error: BaseException) -> None:
+    log.critical("The store can go on no longer, so taskd ends now; a restart recovers. Reason: %r", error)
+    logging.shutdown()
+    os._exit(EXIT_STORE_FAILED)

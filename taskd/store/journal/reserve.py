@@ -1,0 +1,37 @@
+"""Disk space set aside, so that what was accepted can still be brought to its end on a full disk."""
+
+import os
+from pathlib import Path
+
+_STEP_BYTES = 1 << 20
+
+
+class SpaceReserve:
+    """A file of allocated, unused blocks beside the journal; letting go of it is what frees the space."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._held_bytes = 0
+        self.release()
+
+    @property
+    def held(self) -> bool:
+        """Whether any space is set aside now."""
+        return self._held_bytes > 0
+
+    def ensure(self, size_bytes: int) -> None:
+        """Sets aside at least ``size_bytes``, in steps of a MiB; raises ``OSError`` if it cannot, and keeps what it has."""
+        wanted = -(-size_bytes // _STEP_BYTES) * _STEP_BYTES
+        if wanted > self._held_bytes:
+            os.posix_fallocate(self._fd, 0, wanted)
+            self._held_bytes = wanted
+
+    def release(self) -> None:
+        """Gives the space back to the file system."""
+        os.ftruncate(self._fd, 0)
+        self._held_bytes = 0
+
+    def close(self) -> None:
+        """Gives the space back and closes the file."""
+        self.release()
+        os.close(self._fd)

@@ -1,0 +1,240 @@
+"""Writing the journal: one thread that gathers what is queued into a group, writes it and syncs it once.
+
+While a sync is in flight the next group gathers, so latency is one or two syncs and throughput grows with load.
+A group is all or nothing. When a *write* fails the file is cut back and the callers hear so; when a *sync* fails
+nobody can know what is on the disk any more (the kernel may have dropped the pages), so the writer stops for good
+and says so through ``on_fatal``.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct
+
+from taskd.model.clock import Clock
+from taskd.store.journal.directory import TEMPORARY_SUFFIX, publish
+from taskd.store.journal.format import (
+    MAX_PAYLOAD_BYTES,
+    SEGMENT_HEADER_BYTES,
+    Kind,
+    SegmentHeader,
+    encode_frame_header,
+    encode_segment_header,
+    segment_name,
+)
+from taskd.store.journal.reserve import SpaceReserve
+
+RESERVE_MIN_BYTES = 1 << 20
+RESERVE_BYTES_PER_TASK = 256
+"""Room for a task's start and its end, with a short error message."""
+PROBE_INTERVAL_S = 1.0
+
+
+class Entry(Struct, eq=False, kw_only=True):
+    """A payload on its way into the journal. ``essential`` entries may use the reserve of a full disk."""
+
+    payload: bytes
+    essential: bool
+    sequence: int = 0
+    """Set when it is durable."""
+
+
+class Position(Struct, frozen=True):
+    """Where writing goes on: behind frame ``sequence``, at ``offset`` of ``path``."""
+
+    path: Path
+    offset: int
+    sequence: int
+
+
+E = TypeVar("E", bound=Entry)
+E_contra = TypeVar("E_contra", bound=Entry, contravariant=True)
+
+
+class Listener(Protocol[E_contra]):
+    """Hears from the writer's thread, in the order of the journal."""
+
+    def committed(self, group: Sequence[E_contra]) -> None:
+        """These are durable."""
+
+    def refused(self, group: Sequence[E_contra], error: OSError) -> None:
+        """These are not in the journal, and never will be."""
+
+    def fatal(self, error: BaseException) -> None:
+        """Nothing more can be written; what becomes of entries that were not heard of is unknown."""
+
+
+def create_segment(directory: Path, first_sequence: int, created_ms: int) -> Path:
+    """A new, durable log segment with nothing in it."""
+    path = directory / segment_name(first_sequence)
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(fd, encode_segment_header(SegmentHeader(Kind.LOG, first_sequence, 0, created_ms)), 0)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    publish(temporary, path)
+    return path
+
+
+def write_all(fd: int, data: bytes, offset: int) -> None:
+    """Writes all of ``data`` at ``offset``, however many calls it takes."""
+    written = os.pwrite(fd, data, offset)
+    while written < len(data):
+        written += os.pwrite(fd, memoryview(data)[written:], offset + written)
+
+
+class JournalWriter(Generic[E]):
+    """Appends frames behind ``position``. Its methods are for one thread, the one that owns the state."""
+
+    def __init__(self, position: Position, listener: Listener[E], *, segment_bytes: int, clock: Clock) -> None:
+        self._directory = position.path.parent
+        self._fd = os.open(position.path, os.O_WRONLY | os.O_CLOEXEC)
+        self._path = position.path
+        self._offset = position.offset
+        self._sequence = position.sequence
+        self._listener = listener
+        self._segment_bytes = segment_bytes
+        self._clock = clock
+        self._reserve = SpaceReserve(self._directory / "reserve")
+        self._reserve_bytes = RESERVE_MIN_BYTES
+        self._queue: SimpleQueue[E | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="taskd-journal", daemon=True)
+        self.full: OSError | None = None
+        """Why only essential entries are taken now; ``None`` when all is well."""
+        self.sealed_below = position.sequence
+        """Segments that hold nothing after this sequence are never written to again."""
+
+    def start(self) -> None:
+        """Cuts off what lies behind the position, and begins to write.
+
+        The sync makes true what the first frame will say: that all before it is safe. A process that was killed
+        may have left frames that were written and never synced.
+        """
+        os.ftruncate(self._fd, self._offset)
+        os.fsync(self._fd)
+        self._probe()
+        self._thread.start()
+
+    def append(self, entry: E) -> None:
+        """Queues one frame; the listener will hear of it."""
+        if len(entry.payload) > MAX_PAYLOAD_BYTES:
+            raise ValueError(f"a frame of {len(entry.payload)} bytes is over the limit of {MAX_PAYLOAD_BYTES}")
+        self._queue.put(entry)
+
+    def reserve_for(self, live_tasks: int) -> None:
+        """Says how many tasks' ends must still fit when the disk is full."""
+        self._reserve_bytes = RESERVE_MIN_BYTES + live_tasks * RESERVE_BYTES_PER_TASK
+
+    def close(self) -> None:
+        """Writes what is queued, then ends the thread and closes the files. Idempotent."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            self._reserve.close()
+
+    def _run(self) -> None:
+        try:
+            while (group := self._next_group()) is not None:
+                self._commit(group)
+        except BaseException as error:
+            self._listener.fatal(error)
+
+    def _next_group(self) -> list[E] | None:
+        """All that is queued, after waiting for something; ``None`` when the writer is to end."""
+        entry = self._wait_for_entry()
+        if entry is None:
+            return None
+        group = [entry]
+        while not self._queue.empty():
+            entry = self._queue.get()
+            if entry is None:
+                self._queue.put(None)
+                break
+            group.append(entry)
+        return group
+
+    def _wait_for_entry(self) -> E | None:
+        while True:
+            try:
+                return self._queue.get(timeout=PROBE_INTERVAL_S if self.full else None)
+            except Empty:
+                self._probe()
+
+    def _commit(self, group: list[E]) -> None:
+        if self.full:
+            self._probe()
+        if self.full:
+            group = self._refuse_all_but_essential(group, self.full)
+        error = self._write(group)
+        if error is not None:
+            self.full = error
+            self._reserve.release()
+            group = self._refuse_all_but_essential(group, error)
+            error = self._write(group)
+            if error is not None:
+                self._listener.refused(group, error)
+                return
+        if not group:
+            return
+        os.fdatasync(self._fd)
+        self._sequence += len(group)
+        self._listener.committed(group)
+        self._keep_house()
+
+    def _write(self, group: list[E]) -> OSError | None:
+        """Writes the group behind the last good frame, or cuts back to it durably and gives the reason."""
+        buffers: list[bytes] = []
+        for sequence, entry in enumerate(group, self._sequence + 1):
+            entry.sequence = sequence
+            buffers += (encode_frame_header(sequence, self._sequence, entry.payload), entry.payload)
+        data = b"".join(buffers)
+        try:
+            write_all(self._fd, data, self._offset)
+        except OSError as error:
+            # Durably: frames that were refused must not come back to life after a power cut.
+            os.ftruncate(self._fd, self._offset)
+            os.fsync(self._fd)
+            return error
+        self._offset += len(data)
+        return None
+
+    def _refuse_all_but_essential(self, group: list[E], error: OSError) -> list[E]:
+        refused = [entry for entry in group if not entry.essential]
+        if refused:
+            self._listener.refused(refused, error)
+        return [entry for entry in group if entry.essential]
+
+    def _keep_house(self) -> None:
+        """Grows the reserve with the load, and begins a new segment when this one is long enough."""
+        if self.full:
+            return
+        try:
+            self._reserve.ensure(self._reserve_bytes)
+            if self._offset >= self._segment_bytes:
+                self._rotate()
+        except OSError as error:
+            self.full = error
+
+    def _probe(self) -> None:
+        try:
+            self._reserve.ensure(self._reserve_bytes)
+        except OSError as error:
+            self.full = error
+        else:
+            self.full = None
+
+    def _rotate(self) -> None:
+        path = create_segment(self._directory, self._sequence + 1, self._clock())
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        os.close(self._fd)
+        self._fd, self._path, self._offset = fd, path, SEGMENT_HEADER_BYTES
+        self.sealed_below = self._sequence

@@ -1,0 +1,116 @@
+"""Coming back: from the files of a data directory to the live state, with the catalogue brought up to date."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from taskd.model.clock import Clock
+from taskd.model.task import IllegalTransitionError, Task
+from taskd.store.catalogue.writer import CatalogueWriter
+from taskd.store.errors import JournalDamagedError, StoreError
+from taskd.store.events import Added, Counters, Event, decode_events
+from taskd.store.journal.directory import Segment, remove_segments, remove_temporary_files, segments
+from taskd.store.journal.format import SEGMENT_HEADER_BYTES, Kind
+from taskd.store.journal.replay import Replay
+from taskd.store.journal.writer import Position, create_segment
+from taskd.store.state import LiveState
+
+log = logging.getLogger(__name__)
+_PROGRESS_S = 1.0
+
+
+class Recovered(Struct):
+    """What an earlier process left."""
+
+    state: LiveState
+    position: Position
+
+
+def apply_frame(state: LiveState, events: Sequence[Event]) -> tuple[list[Task], list[Task]]:
+    """Applies one frame to the state; gives the tasks it added and those it changed, as the catalogue takes them."""
+    added: list[Task] = []
+    changed: list[Task] = []
+    for event in events:
+        target = added if type(event) is Added else changed
+        target += state.apply(event)
+    return added, changed
+
+
+def recover(directory: Path, catalogue: CatalogueWriter, clock: Clock) -> Recovered:
+    """Reads the journal in ``directory`` into a new state, and hands ``catalogue`` what it has not seen.
+
+    :raises JournalDamagedError: when that would lose or invent something.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    remove_temporary_files(directory)
+    live, stale = segments(directory)
+    if stale:
+        remove_segments(directory, stale)
+    replay = Replay(live)
+    state = _fold(replay, catalogue)
+    _report(replay, catalogue)
+    if not live or live[-1].header.kind is Kind.SNAPSHOT:
+        path = create_segment(directory, replay.last_sequence + 1, clock())
+        return Recovered(state, Position(path, SEGMENT_HEADER_BYTES, replay.last_sequence))
+    return Recovered(state, Position(live[-1].path, replay.end_offset, replay.last_sequence))
+
+
+def _fold(replay: Replay, catalogue: CatalogueWriter) -> LiveState:
+    state = LiveState()
+    known = catalogue.position
+    report_at = time.monotonic() + _PROGRESS_S
+    for sequence, payload in replay:
+        assert replay.segment is not None
+        added, changed = _apply(state, payload, replay.segment, replay.end_offset, report_losses=known == 0)
+        if sequence > known:
+            # The frames of a snapshot share one number, which is reached only behind the last of them.
+            in_snapshot = replay.segment.header.kind is Kind.SNAPSHOT
+            catalogue.put(sequence - 1 if in_snapshot else sequence, added, changed)
+            catalogue.wait_for_room()
+        if time.monotonic() > report_at:
+            report_at += _PROGRESS_S
+            log.info("Replaying the journal: %d frames, %d live tasks so far.", replay.frames, len(state.tasks))
+    if replay.last_sequence > known:
+        catalogue.put(replay.last_sequence, [], [])
+    return state
+
+
+def _apply(
+    state: LiveState, payload: memoryview, segment: Segment, offset: int, *, report_losses: bool
+) -> tuple[list[Task], list[Task]]:
+    try:
+        events = decode_events(payload)
+        if report_losses:
+            _report_lost_history(events)
+        return apply_frame(state, events)
+    except (msgspec.DecodeError, KeyError, IllegalTransitionError) as error:
+        raise JournalDamagedError(segment.path, offset, f"its events cannot be applied: {error!r}") from error
+
+
+def _report_lost_history(events: list[Event]) -> None:
+    for event in events:
+        if isinstance(event, Counters) and event.ended:
+            log.warning(
+                "The catalogue is new, and the journal no longer holds the %d tasks that ended before its snapshot: "
+                "their history and their logs are lost. Waiting and running tasks are all there.",
+                event.ended,
+            )
+
+
+def _report(replay: Replay, catalogue: CatalogueWriter) -> None:
+    if catalogue.position > replay.last_sequence:
+        raise StoreError(
+            f"The catalogue has seen frame {catalogue.position}, but the journal ends with {replay.last_sequence}: the "
+            f"journal is older than the catalogue, or part of it is gone. Restore the journal, or move the files "
+            f"catalogue.db* away to go on with what the journal holds."
+        )
+    if replay.torn_tail is not None:
+        torn = replay.torn_tail
+        log.warning(
+            "%s: cutting off %d bytes after byte %d that were never acknowledged (%s).",
+            *(torn.path, torn.size_bytes, torn.offset, torn.why),
+        )
