@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 RETRY_AFTER_S = 5
 """What a client is asked to wait when the service cannot take its request now."""
 
+_QUOTED_PATH_MAX_CHARS = 200
 _TRY_AGAIN = frozenset({errors.UNAVAILABLE, errors.TOO_MANY_REQUESTS})
 
 
@@ -48,7 +49,7 @@ async def errors_as_answers(request: web.Request, handler: Handler) -> web.Strea
         return error_response(fault(f"{request.method} {request.path}", error))
 
 
-def fault(what: str, cause: BaseException) -> ContractError:
+def fault(what: str, cause: BaseException | None) -> ContractError:
     """Logs ``cause``, and gives the error whose request id leads to that log entry."""
     request_id = secrets.token_hex(8)
     log.error("Request %s (%s) failed.", request_id, what, exc_info=cause)
@@ -57,13 +58,10 @@ def fault(what: str, cause: BaseException) -> ContractError:
 
 
 def _translated(request: web.Request, error: web.HTTPException) -> ContractError:
+    path = request.path[:_QUOTED_PATH_MAX_CHARS]
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
-        return ContractError(
-            errors.ENDPOINT, f"{request.path} does not answer {request.method}, only {allowed}."
-        )
+        return ContractError(errors.ENDPOINT, f"{path} does not answer {request.method}, only {allowed}.")
     if isinstance(error, web.HTTPNotFound):
-        return ContractError(errors.ENDPOINT, f"There is no {request.method} {request.path}.")
-    if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return ContractError(errors.BODY_TOO_LARGE, error.text or "The body is too large.")
+        return ContractError(errors.ENDPOINT, f"There is no {request.method} {path}.")
     return ContractError(errors.ILLEGAL_ARGUMENT, error.text or error.reason)

@@ -27,6 +27,8 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes:
     if (request.content_length or 0) > limit_bytes:
         raise _too_large(limit_bytes)
     body = await _receive(request.content, limit_bytes)
+    if len(body) > limit_bytes:
+        raise _too_large(limit_bytes)
     encoding = request.headers.get("Content-Encoding")
     if encoding is not None:
         body = _unpack(body, encoding.strip().lower(), limit_bytes)
@@ -49,11 +51,10 @@ async def _receive(content: StreamReader, limit_bytes: int) -> bytes:
 
 
 async def _gather(content: StreamReader, limit_bytes: int) -> bytes:
+    """The body up to its end, or as soon as it is over the limit."""
     body = bytearray()
-    while chunk := await content.readany():
+    while len(body) <= limit_bytes and (chunk := await content.readany()):
         body += chunk
-        if len(body) > limit_bytes:
-            raise _too_large(limit_bytes)
     return bytes(body)
 
 

@@ -259,6 +259,4 @@ def test_many_brackets_side_by_side_are_not_deep():
 def test_data_may_be_as_large_as_an_event_leaves_room_for():
     most = limits.TASK_DATA_MAX_BYTES - len('{"a":""}')
     assert len(draft_of(data={"a": "x" * most}).data) == limits.TASK_DATA_MAX_BYTES
-    assert_refused(
-        {"functionName": "a", "data": {"a": "x" * (most + 1)}}, errors.BODY_TOO_LARGE, "data", "limit"
-    )
+    assert_refused({"functionName": "a", "data": {"a": "x" * (most + 1)}}, errors.BODY_TOO_LARGE, "data", "limit")

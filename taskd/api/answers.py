@@ -1,0 +1,48 @@
+"""Answers in the contract's shapes: pages, affected records, plain JSON."""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, Struct, UnsetType
+
+_encoder = msgspec.json.Encoder()
+
+
+class PageInfo(Struct):
+    """Where a page stands in its listing; ``total`` is left out where it was not counted."""
+
+    offset: int
+    limit: int
+    total: int | UnsetType = UNSET
+
+
+class Page(Struct):
+    """One page of a listing; ``query`` is the filter in force, as JSON text."""
+
+    query: str
+    page: PageInfo
+    data: list[Any]
+
+
+class LogPage(Struct):
+    """One page of log lines: these are never counted."""
+
+    page: PageInfo
+    data: list[Any]
+
+
+class AffectedRecords(Struct, rename="camel"):
+    """How many records a call changed."""
+
+    affected_records: int = 1
+
+
+def json_response(text: bytes, status: int = 200) -> web.Response:
+    """``text``, which is JSON already."""
+    return web.Response(body=text, status=status, content_type="application/json")
+
+
+def json_answer(value: Any, status: int = 200) -> web.Response:
+    """``value`` as JSON."""
+    return json_response(_encoder.encode(value), status)

@@ -1,0 +1,206 @@
+"""Bodies and connections, over real sockets: what is refused before any resource looks at it."""
+
+import asyncio
+import gzip
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import ClientSession, web
+from support.error_shape import assert_error
+
+from taskd.api import payload
+from taskd.api.errors import errors_as_answers
+from taskd.api.payload import read_body
+from taskd.api.server import ListenError, serve
+
+LIMIT_BYTES = 100_000
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    """A server that answers a body with its length, and breaks on demand."""
+
+    async def measure(request: web.Request) -> web.Response:
+        return web.json_response(len(await read_body(request, LIMIT_BYTES)))
+
+    async def break_down(request: web.Request) -> web.Response:
+        return web.json_response(1 // 0)
+
+    app = web.Application(middlewares=[errors_as_answers])
+    app.add_routes([web.post("/measure", measure), web.get("/break", break_down)])
+    runner, url = await serve(app, "127.0.0.1", 0)
+    yield url
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def client(url: str) -> AsyncIterator[ClientSession]:
+    async with ClientSession(url) as session:
+        yield session
+
+
+async def talk(url: str, sent: bytes) -> bytes:
+    """Sends bytes that no client library would, and gives all that comes back until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
+    writer.write(sent)
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+@pytest.mark.parametrize("size", [1, 1000, LIMIT_BYTES])
+async def test_a_body_up_to_the_limit_arrives(client: ClientSession, size: int):
+    async with client.post("/measure", data=b"x" * size) as response:
+        assert await response.json() == size
+
+
+async def test_a_body_in_chunks_arrives(client: ClientSession):
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b"x" * 1000
+
+    async with client.post("/measure", data=chunks()) as response:
+        assert await response.json() == 10_000
+
+
+async def test_a_gzip_body_arrives_unpacked(client: ClientSession):
+    for encoding in ("gzip", "GZIP", "x-gzip"):
+        packed = gzip.compress(b"x" * LIMIT_BYTES)
+        headers = {"Content-Encoding": encoding}
+        async with client.post("/measure", data=packed, headers=headers) as response:
+            assert await response.json() == LIMIT_BYTES
+
+
+async def test_a_body_over_the_limit_is_refused_before_it_is_sent(url: str):
+    head = f"POST /measure HTTP/1.1\r\nHost: x\r\nContent-Length: {LIMIT_BYTES + 1}\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
+    writer.write(head.encode())
+    async with asyncio.timeout(10):
+        assert b"413" in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize("size", [LIMIT_BYTES + 1, 20 * LIMIT_BYTES])
+async def test_a_body_over_the_limit_is_refused_also_in_chunks(client: ClientSession, size: int):
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"x" * size
+
+    async with client.post("/measure", data=chunks()) as response:
+        await assert_error(response, 1413)
+
+
+async def test_a_decompression_bomb_is_refused(client: ClientSession):
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    assert len(bomb) < LIMIT_BYTES
+    async with client.post("/measure", data=bomb, headers={"Content-Encoding": "gzip"}) as response:
+        await assert_error(response, 1413)
+
+
+WHOLE = gzip.compress(b"some body")
+
+
+@pytest.mark.parametrize("packed", [b"no gzip", WHOLE[:-1], WHOLE[:12], WHOLE[:-8] + b"\0" * 8, WHOLE + WHOLE])
+async def test_damaged_gzip_is_refused(client: ClientSession, packed: bytes):
+    async with client.post("/measure", data=packed, headers={"Content-Encoding": "gzip"}) as response:
+        assert "gzip" in (await assert_error(response, 22))["message"]
+
+
+async def test_other_encodings_are_refused(client: ClientSession):
+    for encoding in ("br", "deflate", "gzip, gzip", "nonsense"):
+        async with client.post("/measure", data=b"x", headers={"Content-Encoding": encoding}) as response:
+            assert repr(encoding) in (await assert_error(response, 22))["message"]
+
+
+@pytest.mark.parametrize("body", [None, b"", b" \r\n\t "])
+async def test_an_empty_body_is_refused(client: ClientSession, body: bytes | None):
+    async with client.post("/measure", data=body) as response:
+        await assert_error(response, 13)
+
+
+async def test_an_empty_gzip_body_is_refused(client: ClientSession):
+    for packed in (b"", gzip.compress(b"")):
+        async with client.post("/measure", data=packed, headers={"Content-Encoding": "gzip"}) as response:
+            await assert_error(response, 13)
+
+
+async def test_unknown_paths_and_methods_are_named(client: ClientSession):
+    async with client.get("/nowhere") as response:
+        assert "GET /nowhere" in (await assert_error(response, 11))["message"]
+    async with client.delete("/measure") as response:
+        assert "only POST" in (await assert_error(response, 11))["message"]
+
+
+async def test_a_fault_leads_to_its_traceback(client: ClientSession, caplog: pytest.LogCaptureFixture):
+    async with client.get("/break") as response:
+        body = await assert_error(response, 1)
+    assert body["requestId"] in body["message"]
+    [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert body["requestId"] in record.getMessage()
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"BREW /measure HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/7.3\r\nHost: x\r\n\r\n",
+        b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nLarge: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"H: x\r\n" * 300 + b"\r\n",
+        b"POST /measure HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /measure HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST /measure HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+async def test_what_is_not_http_is_refused_without_noise(url: str, sent: bytes, caplog: pytest.LogCaptureFixture):
+    answer = await talk(url, sent)
+    assert b" 400 Bad Request\r\n" in answer
+    assert b'{"code":26,"name":"ILLEGAL_ARGUMENT_EXCEPTION","message":"The request is not valid HTTP' in answer
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_a_client_that_leaves_before_its_body_makes_no_noise(
+    url: str, client: ClientSession, caplog: pytest.LogCaptureFixture
+):
+    _, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
+    writer.write(b"POST /measure HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    async with client.post("/measure", data=b"whole") as response:
+        assert await response.json() == 5
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_an_address_that_is_taken_is_named(url: str):
+    port = int(url.rsplit(":", 1)[1])
+    with pytest.raises(ListenError, match=f"127.0.0.1 port {port}.*in use"):
+        await serve(web.Application(), "127.0.0.1", port)
+
+
+async def test_an_ipv6_address_is_served():
+    runner, url = await serve(web.Application(), "::1", 0)
+    async with ClientSession(url) as session, session.get("/") as response:
+        assert response.status == 404
+    await runner.cleanup()
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for_for_ever(url: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(payload, "BODY_TIME_LIMIT_S", 0.01)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
+    writer.write(b"POST /measure HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+    async with asyncio.timeout(10):
+        assert b"400" in await reader.readline()
+        assert b"did not arrive within" in await reader.readuntil(b"}")
+    writer.close()
+    await writer.wait_closed()
