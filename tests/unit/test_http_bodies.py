@@ -33,14 +33,17 @@ def draft_of(**fields: Any) -> TaskDraft:
     return draft(orjson.dumps({"functionName": "hello", **fields}))
 
 
-def refused(body: bytes) -> ContractError:
-    with pytest.raises(ContractError) as caught:
-        draft(body)
-    return caught.value
+def outcome(body: bytes) -> TaskDraft | ContractError:
+    """What becomes of ``body``; any other exception is a failure of the test."""
+    try:
+        return draft(body)
+    except ContractError as error:
+        return error
 
 
 def assert_refused(body: bytes | dict[str, Any], kind: ErrorKind, *words: str) -> None:
-    error = refused(body if isinstance(body, bytes) else orjson.dumps(body))
+    error = outcome(body if isinstance(body, bytes) else orjson.dumps(body))
+    assert isinstance(error, ContractError)
     assert error.kind == kind
     for word in words:
         assert word in error.message
@@ -59,10 +62,11 @@ def assert_sound(task: TaskDraft) -> None:
 
 @given(st.binary())
 def test_any_bytes_are_a_draft_or_a_named_error(body: bytes):
-    try:
-        assert_sound(draft(body))
-    except ContractError as error:
-        assert error.kind in {errors.BODY_FORMAT, errors.MISSING_FIELDS, errors.FIELD_FORMAT}
+    result = outcome(body)
+    if isinstance(result, TaskDraft):
+        assert_sound(result)
+    else:
+        assert result.kind in {errors.BODY_FORMAT, errors.MISSING_FIELDS, errors.FIELD_FORMAT}
 
 
 @given(
@@ -71,23 +75,19 @@ def test_any_bytes_are_a_draft_or_a_named_error(body: bytes):
     )
 )
 def test_any_values_of_fields_are_a_draft_or_an_error_naming_a_field(fields: dict[str, Any]):
-    try:
-        assert_sound(draft(json.dumps(fields).encode()))
-    except ContractError as error:
-        assert error.kind in {errors.BODY_FORMAT, errors.MISSING_FIELDS, errors.FIELD_FORMAT}
-        if error.kind != errors.BODY_FORMAT:
-            assert any(name in error.message for name in ("functionName", *fields))
+    result = outcome(json.dumps(fields).encode())
+    if isinstance(result, TaskDraft):
+        assert_sound(result)
+    else:
+        assert result.kind in {errors.MISSING_FIELDS, errors.FIELD_FORMAT}
+        assert any(name in result.message for name in ("functionName", *fields))
 
 
 @given(st.dictionaries(st.text(max_size=5), json_values, max_size=4), st.sampled_from([None, 0, 2]))
 def test_data_is_kept_as_it_came(data: dict[str, Any], indent: int | None):
     text = json.dumps(data, indent=indent)
-    try:
-        task = draft(f'{{"functionName": "hello", "data": {text} , "priority": 1}}'.encode())
-    except ContractError as error:  # a lone surrogate, or a number no double holds
-        assert error.kind in {errors.BODY_FORMAT, errors.FIELD_FORMAT}
-    else:
-        assert task.data == text.encode()
+    task = draft(f'{{"functionName": "hello", "data": {text} , "priority": 1}}'.encode())
+    assert task.data == text.encode()
 
 
 def test_the_least_body_gets_the_defaults():
