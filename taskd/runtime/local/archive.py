@@ -1,0 +1,143 @@
+"""A function's zip: checked and unpacked without trusting anything it says about itself.
+
+Knows nothing of functions, versions or processes: bytes in, a directory tree out.
+"""
+
+import errno
+import io
+import os
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from taskd.model import limits
+from taskd.model.errors import INVALID_CODE, ContractError
+
+_CHUNK_BYTES = 256 * 1024
+_ENCRYPTED_FLAG = 0x1
+_UNIX = 3
+"""The zip format's number for archives that carry Unix file modes."""
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OverflowError)
+_UNUSABLE_NAME_ERRNOS = frozenset(
+    {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.ELOOP, errno.EILSEQ}
+)
+
+
+def unpack(code: bytes, target: Path) -> None:
+    """Unpacks the zip ``code`` into the empty directory ``target`` and syncs all of it to the disk.
+
+    :raises ContractError: ``INVALID_CODE`` for a zip that is broken, hostile or too large.
+    :raises OSError: the disk is full or fails.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(code)) as archive:
+            _Unpacking(archive, target).run()
+    except _UNREADABLE as error:
+        raise _invalid(f"The code is not a readable zip: {error}.") from error
+    except OSError as error:
+        if error.errno in _UNUSABLE_NAME_ERRNOS:
+            raise _invalid(f"The zip holds a name that cannot be unpacked: {error.strerror}.") from error
+        raise
+
+
+class _Unpacking:
+    """One zip on its way into one directory."""
+
+    def __init__(self, archive: zipfile.ZipFile, target: Path) -> None:
+        self._archive = archive
+        self._target = target
+        self._room_bytes = limits.CODE_UNPACKED_MAX_BYTES
+
+    def run(self) -> None:
+        entries = [(_safe_path(entry), entry) for entry in self._archive.infolist()]
+        _check_counts(entries)
+        links = [(path, entry) for path, entry in entries if _is_link(entry)]
+        for path, entry in entries:
+            if not _is_link(entry):
+                self._write(path, entry)
+        # Links come last, so that no file is ever written through one.
+        made = [self._link(path, entry) for path, entry in links]
+        for link in made:
+            self._check_link(link)
+        _sync_directories(self._target)
+
+    def _write(self, path: PurePosixPath, entry: zipfile.ZipInfo) -> None:
+        destination = self._target / path
+        if entry.is_dir():
+            destination.mkdir(parents=True, exist_ok=True)
+            return
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with self._archive.open(entry) as source, destination.open("wb") as file:
+            while chunk := source.read(_CHUNK_BYTES):
+                self._charge(len(chunk))
+                file.write(chunk)
+            file.flush()
+            os.fchmod(file.fileno(), _file_mode(entry))
+            os.fsync(file.fileno())
+
+    def _charge(self, size_bytes: int) -> None:
+        """Counts what really comes out: the sizes in a zip's headers are only claims."""
+        self._room_bytes -= size_bytes
+        if self._room_bytes < 0:
+            limit_mib = limits.CODE_UNPACKED_MAX_BYTES // limits.MIB
+            raise _invalid(f"The code is larger than {limit_mib} MiB when unpacked; leave out what it does not need.")
+
+    def _link(self, path: PurePosixPath, entry: zipfile.ZipInfo) -> Path:
+        link = self._target / path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        with self._archive.open(entry) as source:
+            link.symlink_to(os.fsdecode(source.read(os.pathconf(self._target, "PC_PATH_MAX"))))
+        return link
+
+    def _check_link(self, link: Path) -> None:
+        root = os.path.realpath(self._target)
+        if not Path(os.path.realpath(link)).is_relative_to(root):
+            raise _invalid(f"The link {link.relative_to(self._target)} points out of the zip.")
+
+
+def _safe_path(entry: zipfile.ZipInfo) -> PurePosixPath:
+    path = PurePosixPath(entry.filename)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise _invalid(f"The entry {entry.filename!r} would be written outside the function's own directory.")
+    if entry.flag_bits & _ENCRYPTED_FLAG:
+        raise _invalid(f"The entry {entry.filename!r} is encrypted; make the zip without a password.")
+    return path
+
+
+def _check_counts(entries: list[tuple[PurePosixPath, zipfile.ZipInfo]]) -> None:
+    if not any(not entry.is_dir() for _, entry in entries):
+        raise _invalid("The zip is empty; put the function's files into it.")
+    if len(entries) > limits.CODE_FILES_MAX:
+        raise _invalid(f"The zip holds {len(entries)} files; the limit is {limits.CODE_FILES_MAX}.")
+
+
+def _unix_mode(entry: zipfile.ZipInfo) -> int:
+    return entry.external_attr >> 16 if entry.create_system == _UNIX else 0
+
+
+def _is_link(entry: zipfile.ZipInfo) -> bool:
+    return stat.S_ISLNK(_unix_mode(entry))
+
+
+def _file_mode(entry: zipfile.ZipInfo) -> int:
+    """The entry's permissions without setuid and its kin; always readable and writable by the owner."""
+    return (_unix_mode(entry) & 0o777 or 0o644) | 0o600
+
+
+def _sync_directories(root: Path) -> None:
+    for directory, _, _ in os.walk(root):
+        sync_directory(Path(directory))
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes the names in ``directory`` durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _invalid(message: str) -> ContractError:
+    return ContractError(INVALID_CODE, message)

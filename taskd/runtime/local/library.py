@@ -1,0 +1,128 @@
+"""The directory of unpacked code: ``<root>/<function>/<version>/``, each version complete or absent.
+
+Knows nothing of processes or calls; whoever runs a version says when it is no longer needed.
+"""
+
+import asyncio
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from taskd.model.function import Function
+from taskd.runtime.local import archive
+
+_WORK = ".work"
+"""Holds what is half unpacked or half removed, and the sandboxes' scratch directories: nothing that must survive."""
+
+_VERSION = re.compile(r"[0-9a-f]{64}")
+
+
+class Library:
+    """The code of every deployed function on this machine."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._pinned: set[Path] = set()
+        self._removals: set[asyncio.Task[None]] = set()
+
+    @property
+    def work(self) -> Path:
+        """A directory for what need not outlive this run, on the same file system as the code."""
+        return self._root / _WORK
+
+    def path(self, name: str, version: str) -> Path:
+        """Where a version is unpacked, if it is."""
+        return self._root / name / version
+
+    def has(self, name: str, version: str) -> bool:
+        """Whether the version is there."""
+        return _VERSION.fullmatch(version) is not None and self.path(name, version).is_dir()
+
+    async def open(self, functions: Iterable[Function]) -> None:
+        """Makes the directory ready and clears away every version that none of ``functions`` is deployed with."""
+        wanted = {self.path(function.name, function.code_version) for function in functions}
+        await asyncio.to_thread(self._sweep, wanted)
+
+    def _sweep(self, wanted: set[Path]) -> None:
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(parents=True)
+        for function in self._root.iterdir():
+            if function.is_dir() and function != self.work:
+                _sweep_function(function, wanted)
+        # Where Node stops looking for the package.json that says how to read a .js file.
+        (self._root / "package.json").write_text("{}\n")
+
+    async def add(self, name: str, code: bytes) -> str:
+        """Unpacks ``code`` durably and gives its version, which stays until :meth:`release`.
+
+        :raises ContractError: ``INVALID_CODE``.
+        """
+        version = await asyncio.to_thread(_version, code)
+        path = self.path(name, version)
+        self._pinned.add(path)
+        try:
+            await asyncio.to_thread(self._unpack, code, path)
+        except BaseException:
+            self._pinned.discard(path)
+            raise
+        return version
+
+    def _unpack(self, code: bytes, path: Path) -> None:
+        if path.is_dir():
+            return
+        fresh = Path(tempfile.mkdtemp(prefix="unpack-", dir=self.work))
+        try:
+            fresh.chmod(0o755)
+            archive.unpack(code, fresh)
+            _put_in_place(fresh, path)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    def release(self, name: str, version: str) -> None:
+        """A version made by :meth:`add` is deployed or given up: from now on :meth:`remove` may take it."""
+        self._pinned.discard(self.path(name, version))
+
+    def remove(self, path: Path) -> None:
+        """Takes a version that nothing runs any more out of the way, unless it is about to be deployed."""
+        if path in self._pinned or not _VERSION.fullmatch(path.name):
+            return
+        trash = Path(tempfile.mkdtemp(prefix="trash-", dir=self.work))
+        with suppress(FileNotFoundError):
+            path.rename(trash / path.name)
+        self._discard(trash)
+
+    def _discard(self, trash: Path) -> None:
+        removal = asyncio.create_task(asyncio.to_thread(shutil.rmtree, trash, ignore_errors=True))
+        self._removals.add(removal)
+        removal.add_done_callback(self._removals.discard)
+
+    async def close(self) -> None:
+        """Waits until what is being removed is gone."""
+        await asyncio.gather(*self._removals)
+
+
+def _version(code: bytes) -> str:
+    return hashlib.sha256(code).hexdigest()
+
+
+def _put_in_place(fresh: Path, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    try:
+        fresh.rename(path)
+    except OSError:
+        if not path.is_dir():  # the same code, unpacked by somebody else meanwhile, is as good
+            raise
+    archive.sync_directory(path.parent)
+    archive.sync_directory(path.parent.parent)
+
+
+def _sweep_function(function: Path, wanted: set[Path]) -> None:
+    for version in function.iterdir():
+        if version not in wanted:
+            shutil.rmtree(version, ignore_errors=True)
+    with suppress(OSError):  # not empty: a version in it is wanted
+        function.rmdir()

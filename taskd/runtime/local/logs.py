@@ -1,0 +1,126 @@
+"""What a function prints: read from its pipe, cut into lines, and capped for each call.
+
+Knows nothing of processes; whoever owns one gives it the pipe's other end.
+"""
+
+import asyncio
+import os
+
+from taskd.model import limits
+from taskd.model.clock import Clock
+from taskd.model.logline import LogLine
+
+_READ_BYTES = 64 * 1024
+_PIPE_MAX_BYTES = limits.MIB
+"""No pipe holds more (Linux lets an unprivileged process enlarge one to this)."""
+_LINE_OVERHEAD_BYTES = 26
+"""What a line costs beside its text, so that a million empty ones are not free; as CloudWatch counts."""
+
+
+class CallLog:
+    """The lines of the call under way; at most ``LOG_MAX_BYTES_PER_CALL`` of them are kept."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lines: list[LogLine] = []
+        self._unfinished = bytearray()
+        self._room_bytes = limits.LOG_MAX_BYTES_PER_CALL
+        self._is_cut = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Takes in what was just printed; a line may come in any number of pieces."""
+        if self._is_cut:
+            return
+        now_ms = self._clock()
+        first, *others = chunk.split(b"\n")
+        self._extend_line(first)
+        for piece in others:
+            self._end_line(now_ms)
+            self._extend_line(piece)
+
+    def _extend_line(self, piece: bytes) -> None:
+        if not self._is_cut:
+            self._unfinished += piece[: self._room_bytes]
+            self._charge(len(piece))
+
+    def _end_line(self, now_ms: int) -> None:
+        if not self._is_cut:
+            self._lines.append(LogLine(now_ms, self._unfinished.decode(errors="replace").removesuffix("\r")))
+            self._unfinished.clear()
+            self._charge(_LINE_OVERHEAD_BYTES)
+
+    def _charge(self, size_bytes: int) -> None:
+        self._room_bytes -= size_bytes
+        self._is_cut = self._room_bytes < 0
+
+    def take(self) -> tuple[LogLine, ...]:
+        """Everything since the last call of this, an unfinished last line included; then begins anew."""
+        now_ms = self._clock()
+        lines = self._lines
+        if self._unfinished:
+            lines.append(LogLine(now_ms, self._unfinished.decode(errors="replace").removesuffix("\r")))
+        if self._is_cut:
+            limit = f"{limits.LOG_MAX_BYTES_PER_CALL // limits.MIB} MiB"
+            lines.append(LogLine(now_ms, f"[taskd] The log is cut here: it is over the limit of {limit} a call."))
+        self._begin()
+        return tuple(lines)
+
+
+class OutputPipe:
+    """The pipe that a sandbox prints into, and its log. Belongs to the running event loop."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._log = CallLog(clock)
+        self._loop = asyncio.get_running_loop()
+        self._read_fd: int | None
+        self._read_fd, self._write_fd = os.pipe()
+        os.set_blocking(self._read_fd, False)
+        self._loop.add_reader(self._read_fd, self._read)
+
+    @property
+    def write_fd(self) -> int:
+        """The end to print into; it is of use until :meth:`handed_over`."""
+        return self._write_fd
+
+    def handed_over(self) -> None:
+        """The child has its own copy of the write end: without ours, the pipe ends when the child does."""
+        os.close(self._write_fd)
+        self._write_fd = -1
+
+    def _read(self) -> int:
+        """Reads once; gives the number of bytes, 0 if there is nothing to be had now or ever."""
+        if self._read_fd is None:
+            return 0
+        try:
+            chunk = os.read(self._read_fd, _READ_BYTES)
+        except BlockingIOError:
+            return 0
+        if not chunk:
+            self._stop_reading()
+        self._log.feed(chunk)
+        return len(chunk)
+
+    def take(self) -> tuple[LogLine, ...]:
+        """The lines of the call that ends now: all that was printed before this moment is among them.
+
+        Reads no more than the pipe can have held at that moment, however fast the child goes on printing.
+        """
+        left_bytes = _PIPE_MAX_BYTES
+        while left_bytes > 0 and (size := self._read()):
+            left_bytes -= size
+        return self._log.take()
+
+    def close(self) -> None:
+        """Frees both ends."""
+        self._stop_reading()
+        if self._write_fd >= 0:
+            self.handed_over()
+
+    def _stop_reading(self) -> None:
+        if self._read_fd is not None:
+            self._loop.remove_reader(self._read_fd)
+            os.close(self._read_fd)
+            self._read_fd = None

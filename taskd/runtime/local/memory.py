@@ -1,0 +1,125 @@
+"""How much memory each sandbox has resident, and the watch that ends those over their limit.
+
+What is resident is polled: a limit of the address space would break V8 and libcurl, which reserve far more than
+they use. Where ``/proc`` is not Linux's, nothing is limited.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_PROC = Path("/proc")
+_INTERVAL_S = 0.1
+_SECOND_LOOK_S = 0.02
+_LOAD = 0.05
+"""The largest share of one processor that looking may take."""
+
+
+class Watched(Protocol):
+    """A process group with a memory limit."""
+
+    @property
+    def group(self) -> int | None:
+        """Its id; ``None`` while, or when, it has none."""
+
+    @property
+    def memory_limit_bytes(self) -> int:
+        """How much it may have resident."""
+
+    def out_of_memory(self) -> None:
+        """It has more: end it."""
+
+
+class MemoryWatch:
+    """Looks at the busy sandboxes every now and then, while there are any."""
+
+    def __init__(self, busy: Callable[[], Sequence[Watched]]) -> None:
+        self._busy = busy
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """A sandbox has become busy."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        suspects: set[Watched] = set()
+        pause_s = _INTERVAL_S
+        while self._busy():
+            await asyncio.sleep(_SECOND_LOOK_S if suspects else pause_s)
+            began_s = time.perf_counter()
+            over = await self._over_limit()
+            pause_s = max(_INTERVAL_S, (time.perf_counter() - began_s) / _LOAD)
+            # Twice in a row: while a process starts another, its memory shows twice for a moment.
+            for sandbox in over & suspects:
+                sandbox.out_of_memory()
+            suspects = over - suspects
+
+    async def _over_limit(self) -> set[Watched]:
+        limits = {sandbox.group: sandbox for sandbox in self._busy() if sandbox.group is not None}
+        limit_bytes = {group: sandbox.memory_limit_bytes for group, sandbox in limits.items()}
+        over = await asyncio.to_thread(groups_over_limit, limit_bytes)
+        return {sandbox for group, sandbox in limits.items() if group in over and sandbox.group == group}
+
+    async def stop(self) -> None:
+        """Looks no more. Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+
+def groups_over_limit(limit_bytes: dict[int, int]) -> set[int]:
+    """Those of the process groups that have more resident than their limit.
+
+    Shared memory is counted once: what looks like too much is looked at again in proportional shares.
+    """
+    members = _members(limit_bytes)
+    return {
+        group
+        for group, processes in members.items()
+        if sum(processes.values()) > limit_bytes[group] and _shared_fairly_bytes(processes) > limit_bytes[group]
+    }
+
+
+def _members(groups: Iterable[int]) -> dict[int, dict[int, int]]:
+    """For each group its processes, and for each of those what it has resident, in bytes."""
+    members: dict[int, dict[int, int]] = {group: {} for group in groups}
+    for process in _processes():
+        stat = _read(_PROC / str(process) / "stat")
+        # pid (name) state parent group ...; the name may hold anything, spaces and parentheses too
+        fields = stat[stat.rfind(b")") + 1 :].split(None, 22)
+        if len(fields) > 21 and (group := int(fields[2])) in members:
+            members[group][process] = int(fields[21]) * _PAGE_BYTES
+    return members
+
+
+def _processes() -> list[int]:
+    if not _PROC.is_dir():
+        return []
+    with os.scandir(_PROC) as entries:
+        return [int(entry.name) for entry in entries if entry.name.isdecimal()]
+
+
+def _shared_fairly_bytes(processes: dict[int, int]) -> int:
+    return sum(_proportional_bytes(process, resident) for process, resident in processes.items())
+
+
+def _proportional_bytes(process: int, resident_bytes: int) -> int:
+    """A process's share of what it has resident; all of it, where the kernel does not say."""
+    for line in _read(_PROC / str(process) / "smaps_rollup").splitlines():
+        if line.startswith(b"Pss:"):
+            return int(line.split()[1]) * 1024
+    return resident_bytes
+
+
+def _read(path: Path) -> bytes:
+    """What a file of ``/proc`` says; nothing, if its process is gone meanwhile."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

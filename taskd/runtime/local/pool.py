@@ -1,0 +1,202 @@
+"""The pool: which sandbox runs which call, how many there are, and when one goes.
+
+Decides only; what a sandbox is made of, and what happens in one, is not its business.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from taskd.runtime.local import failures
+from taskd.runtime.local.call import Call, WaitingCalls
+from taskd.runtime.local.deployment import Deployment
+from taskd.runtime.local.sandbox import Sandbox
+from taskd.runtime.local.settings import LocalSettings
+
+_AFFINITY_S = 0.5
+"""While no call has waited longer, a sandbox that becomes free goes on with its own function's calls.
+
+Strictly oldest first would make two busy functions take each other's sandboxes in turns, a cold start each time.
+"""
+_TURNAROUND_S = 0.05
+"""A sandbox that has answered asks for its next call well within this, which is less than a cold start takes."""
+
+
+class Pool:
+    """Every sandbox there is, and every call that waits for one. Belongs to the running event loop."""
+
+    def __init__(
+        self,
+        settings: LocalSettings,
+        make: Callable[[Deployment], Sandbox],
+        on_busy: Callable[[], None],
+        on_ended: Callable[[Sandbox], None],
+    ) -> None:
+        self._settings = settings
+        self._make = make
+        self._on_busy = on_busy
+        self._on_ended = on_ended
+        self._deployments: dict[str, Deployment] = {}
+        self._sandboxes: dict[Sandbox, asyncio.Task[None]] = {}
+        self._cleaning: set[asyncio.Task[None]] = set()
+        self._idle: dict[str, list[Sandbox]] = {}
+        """Only sandboxes of what is deployed now; the last is the one used last."""
+        self._waiting = WaitingCalls()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._is_stopped = False
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    def deployment(self, name: str) -> Deployment | None:
+        """What calls of the function run now."""
+        return self._deployments.get(name)
+
+    def uses(self, deployment: Deployment) -> bool:
+        """Whether its code is run, or would be by the next call."""
+        current = self._deployments.get(deployment.function.name)
+        users = [current, *(sandbox.deployment for sandbox in self._sandboxes)]
+        return any(user is not None and user.code == deployment.code for user in users)
+
+    def busy(self) -> list[Sandbox]:
+        """The sandboxes that have a call in hand."""
+        return [sandbox for sandbox in self._sandboxes if sandbox.is_busy]
+
+    def deploy(self, deployment: Deployment) -> None:
+        """New calls of the function run this; the warm sandboxes of what was before end."""
+        current = self._deployments.get(deployment.function.name)
+        if current is not None and current.runs_like(deployment):
+            return
+        self._deployments[deployment.function.name] = deployment
+        self._end_idle(deployment.function.name)
+
+    def remove(self, name: str) -> None:
+        """The function is unknown from now on, also to calls that wait; running ones finish."""
+        self._deployments.pop(name, None)
+        self._end_idle(name)
+        self._serve_waiting()
+
+    def _end_idle(self, name: str) -> None:
+        for sandbox in self._idle.pop(name, ()):
+            sandbox.end()
+
+    def submit(self, call: Call) -> None:
+        """Runs ``call`` now or as soon as there is a sandbox for it; its future hears of the result."""
+        if self._is_stopped:
+            call.settle(failures.shutting_down())
+        elif self._waiting.oldest() is not None or not self._serve(call):
+            self._wait(call)
+
+    def _wait(self, call: Call) -> None:
+        wait_s = min(self._settings.queue_wait_s, call.invocation.timeout_s)
+        call.since_s = self._loop.time()
+        call.patience = self._loop.call_later(wait_s, call.settle, failures.no_sandbox(wait_s))
+        self._waiting.add(call)
+
+    def _serve_waiting(self) -> None:
+        while (call := self._waiting.oldest()) is not None and self._serve(call):
+            self._waiting.take(call)
+
+    def _serve(self, call: Call) -> bool:
+        """Has ``call`` run or refused; ``False`` when it has to wait for room."""
+        deployment = self._deployments.get(call.function_name)
+        if deployment is None:
+            call.settle(failures.unknown_function(call.function_name))
+        elif deployment.refusal is not None:
+            call.settle(deployment.refusal)
+        elif idle := self._idle.get(call.function_name):
+            self._hand(idle.pop(), call)
+        elif self._is_turning_around(call.function_name):
+            self._loop.call_later(_TURNAROUND_S, self._serve_waiting)
+            return False
+        elif len(self._sandboxes) < self._settings.max_sandboxes:
+            self._begin(deployment, call)
+        else:
+            self._make_room()
+            return False
+        return True
+
+    def _is_turning_around(self, name: str) -> bool:
+        """Whether a sandbox of what is deployed now is about to ask for a call."""
+        deployment, since_s = self._deployments[name], self._loop.time() - _TURNAROUND_S
+        return any(
+            sandbox.deployment is deployment and sandbox.is_between_calls and sandbox.answered_s > since_s
+            for sandbox in self._sandboxes
+        )
+
+    def _hand(self, sandbox: Sandbox, call: Call) -> None:
+        sandbox.hand(call)
+        self._on_busy()
+
+    def _begin(self, deployment: Deployment, call: Call) -> None:
+        sandbox = self._make(deployment)
+        self._sandboxes[sandbox] = sandbox.begin(call)
+        self._on_busy()
+
+    def _make_room(self) -> None:
+        """Ends the sandbox that is idle longest, unless one is on its way out anyway."""
+        idle = [sandbox for sandboxes in self._idle.values() for sandbox in sandboxes]
+        if idle and not any(sandbox.is_ending for sandbox in self._sandboxes):
+            self._end(min(idle, key=lambda sandbox: sandbox.idle_since_s))
+
+    def _end(self, sandbox: Sandbox) -> None:
+        self._idle[sandbox.deployment.function.name].remove(sandbox)
+        sandbox.end()
+
+    def sandbox_is_idle(self, sandbox: Sandbox) -> None:
+        """It takes the next call of its function, or waits for one, or goes if its function has changed."""
+        name = sandbox.deployment.function.name
+        if self._deployments.get(name) is not sandbox.deployment:
+            sandbox.end()
+            return
+        call = self._next_of(name)
+        if call is not None:
+            self._waiting.take(call)
+            self._hand(sandbox, call)
+            return
+        sandbox.idle_since_s = self._loop.time()
+        self._idle.setdefault(name, []).append(sandbox)
+        self._arm_expiry()
+        self._serve_waiting()
+
+    def _next_of(self, name: str) -> Call | None:
+        """The waiting call that a free sandbox of the function may take out of turn."""
+        oldest = self._waiting.oldest()
+        if oldest is None or self._loop.time() - oldest.since_s > _AFFINITY_S:
+            return None
+        return self._waiting.oldest_of(name)
+
+    def sandbox_has_ended(self, sandbox: Sandbox) -> None:
+        """Its place is free."""
+        cleaning = self._sandboxes.pop(sandbox)
+        self._cleaning.add(cleaning)
+        cleaning.add_done_callback(self._cleaning.discard)
+        idle = self._idle.get(sandbox.deployment.function.name, [])
+        if sandbox in idle:  # it died in its sleep
+            idle.remove(sandbox)
+        self._on_ended(sandbox)
+        self._serve_waiting()
+
+    def _arm_expiry(self) -> None:
+        since_s = [sandbox.idle_since_s for sandboxes in self._idle.values() for sandbox in sandboxes]
+        if since_s and self._expiry is None:
+            self._expiry = self._loop.call_at(min(since_s) + self._settings.idle_expiry_s, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        newest_expired_s = self._loop.time() - self._settings.idle_expiry_s
+        for sandboxes in self._idle.values():
+            for sandbox in [sandbox for sandbox in sandboxes if sandbox.idle_since_s <= newest_expired_s]:
+                self._end(sandbox)
+        self._arm_expiry()
+
+    async def stop(self) -> None:
+        """Refuses what waits, ends every sandbox, and returns when all are gone. Idempotent."""
+        self._is_stopped = True
+        if self._expiry is not None:
+            self._expiry.cancel()
+        for call in self._waiting.take_all():
+            call.settle(failures.shutting_down())
+        for sandbox in list(self._sandboxes):
+            sandbox.end()
+        await asyncio.gather(*self._sandboxes.values(), *self._cleaning, return_exceptions=True)

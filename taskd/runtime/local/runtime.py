@@ -1,0 +1,142 @@
+"""The local runtime: functions as child processes of this machine, behind the same protocol as AWS Lambda.
+
+Puts the parts of this package together. For trusted code: a sandbox keeps functions apart from each other's calls,
+not from this machine.
+"""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from taskd.model.clock import Clock, system_clock_ms
+from taskd.model.errors import ContractError
+from taskd.model.function import Function
+from taskd.runtime.base import Invocation, InvocationError, InvocationResult
+from taskd.runtime.local import failures
+from taskd.runtime.local.call import Call
+from taskd.runtime.local.deployment import Deployment, environment
+from taskd.runtime.local.guardian import Guardian
+from taskd.runtime.local.languages import HERE, Languages
+from taskd.runtime.local.library import Library
+from taskd.runtime.local.memory import MemoryWatch
+from taskd.runtime.local.pool import Pool
+from taskd.runtime.local.process import ChildProcess, Launch
+from taskd.runtime.local.runtime_api import RuntimeApi
+from taskd.runtime.local.sandbox import Sandbox
+from taskd.runtime.local.settings import LocalSettings
+
+_log = logging.getLogger(__name__)
+
+
+class LocalRuntime:
+    """Implements :class:`taskd.runtime.base.Runtime`. ``directory`` holds the unpacked code and is this runtime's own.
+
+    Make it, start it, use it and stop it on one event loop.
+    """
+
+    def __init__(self, directory: Path, settings: LocalSettings, clock: Clock = system_clock_ms) -> None:
+        self._clock = clock
+        self._library = Library(directory)
+        self._api = RuntimeApi()
+        self._guardian = Guardian()
+        self._pool = Pool(settings, self._make_sandbox, self._sandbox_is_busy, self._sandbox_has_ended)
+        self._memory = MemoryWatch(self._pool.busy)
+        self._languages = Languages()
+
+    async def start(self, functions: list[Function]) -> None:
+        """Makes ``functions`` callable; a call of one whose code is gone says to deploy it again."""
+        await self._languages.look()
+        _log.info("the local runtime runs %s", self._languages.describe())
+        await self._library.open(functions)
+        await self._guardian.start()
+        await self._api.start()
+        for function in functions:
+            self._pool.deploy(self._deployment(function))
+
+    async def stop(self) -> None:
+        """Ends what still runs, and waits until every process, file and connection of this runtime is gone."""
+        await self._pool.stop()
+        await self._memory.stop()
+        await self._guardian.stop()
+        await self._api.stop()
+        await self._library.close()
+
+    def invoke(self, call: Invocation) -> "asyncio.Future[InvocationResult]":
+        """Runs the call in a sandbox, at once or when one is free.
+
+        The time limit counts from the moment a sandbox takes the call. One that none takes within ``queue_wait_s``
+        (or ``timeout_s``, if that is shorter) has not run and is :class:`~taskd.runtime.base.Throttled`.
+        """
+        outcome: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
+        self._pool.submit(Call(call, outcome))
+        return outcome
+
+    async def prepare(self, function: Function, code: bytes) -> Function:
+        """Unpacks ``code`` durably; what is never deployed is cleared away at the next start."""
+        language = self._languages.of(function)
+        language.check_machine(function)
+        version = await self._library.add(function.name, code)
+        path = self._library.path(function.name, version)
+        try:
+            await asyncio.to_thread(language.check_code, function, path)
+        except ContractError:
+            self._library.release(function.name, version)
+            self._collect(Deployment(function, path))
+            raise
+        return replace(function, code_version=version)
+
+    async def deploy(self, function: Function) -> None:
+        """Switches new calls over; a change of what the function runs with, or on, takes new sandboxes."""
+        before = self._pool.deployment(function.name)
+        self._pool.deploy(self._deployment(function))
+        self._library.release(function.name, function.code_version)
+        self._collect(before)
+
+    async def remove(self, function_name: str) -> None:
+        """Forgets the function; its code goes when its last call has ended."""
+        before = self._pool.deployment(function_name)
+        self._pool.remove(function_name)
+        self._collect(before)
+
+    def reload(self) -> None:
+        """There is nothing to read anew: this runtime has no credentials."""
+
+    def _deployment(self, function: Function) -> Deployment:
+        code = self._library.path(function.name, function.code_version)
+        return Deployment(function, code, self._refusal(function))
+
+    def _refusal(self, function: Function) -> InvocationError | None:
+        try:
+            self._languages.of(function).check_machine(function)
+        except ContractError as error:
+            return failures.unrunnable(error.message)
+        if not self._library.has(function.name, function.code_version):
+            return failures.code_lost(function.name)
+        return None
+
+    def _collect(self, deployment: Deployment | None) -> None:
+        """Removes the code of ``deployment`` unless somebody still runs it."""
+        if deployment is not None and not self._pool.uses(deployment):
+            self._library.remove(deployment.code)
+
+    def _make_sandbox(self, deployment: Deployment) -> Sandbox:
+        secret, address = self._api.new_address()
+        launch = Launch(
+            command=self._languages.of(deployment.function).command_line(deployment.function, deployment.code),
+            environment=environment(deployment, address, HERE),
+            code=deployment.code,
+            work=self._library.work,
+        )
+        process = ChildProcess(launch, self._guardian, self._clock)
+        sandbox = Sandbox(deployment, process, self._pool, self._clock)
+        self._api.admit(secret, sandbox)
+        return sandbox
+
+    def _sandbox_is_busy(self) -> None:
+        self._memory.wake()
+
+    def _sandbox_has_ended(self, sandbox: Sandbox) -> None:
+        self._api.expel(sandbox)
+        self._collect(sandbox.deployment)

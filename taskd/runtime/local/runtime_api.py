@@ -1,0 +1,138 @@
+"""Lambda's Runtime API on loopback, one secret address for each sandbox.
+
+HTTP only: what a request means is the sandbox's to say. Nothing that a function sends is trusted; it reaches no
+call but the one its own sandbox has in hand.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from taskd.model import limits
+from taskd.runtime.local.deployment import function_arn
+from taskd.runtime.local.sandbox import RefusedError, Sandbox
+
+_PREFIX = "/{secret}/2018-06-01/runtime"
+_KEEPALIVE_S = 3600.0
+"""A runtime's connection rests for as long as its function runs, and need not be made anew after that."""
+_ERROR_NAME_HEADER = "Lambda-Runtime-Function-Error-Type"
+_BODY_MAX_BYTES = limits.LAMBDA_PAYLOAD_MAX_BYTES
+
+_Handler = Callable[[web.Request, Sandbox], Awaitable[web.Response]]
+
+
+class RuntimeApi:
+    """The server, and who is behind which address."""
+
+    def __init__(self) -> None:
+        self._sandboxes: dict[str, Sandbox] = {}
+        self._runner: web.AppRunner | None = None
+        self._authority = ""
+
+    async def start(self) -> None:
+        """Listens on a free port of 127.0.0.1."""
+        app = web.Application()
+        app.router.add_get(f"{_PREFIX}/invocation/next", self._handled_by(_next))
+        app.router.add_post(f"{_PREFIX}/invocation/{{request_id}}/response", self._handled_by(_response))
+        app.router.add_post(f"{_PREFIX}/invocation/{{request_id}}/error", self._handled_by(_error))
+        app.router.add_post(f"{_PREFIX}/init/error", self._handled_by(_init_error))
+        # auto_decompress is off because a small body could become any size
+        self._runner = web.AppRunner(
+            app, access_log=None, keepalive_timeout=_KEEPALIVE_S, shutdown_timeout=1.0, auto_decompress=False
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        host, port = self._runner.addresses[0][:2]
+        self._authority = f"{host}:{port}"
+
+    async def stop(self) -> None:
+        """Closes every connection. Idempotent."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def new_address(self) -> tuple[str, str]:
+        """A secret, and the value of ``AWS_LAMBDA_RUNTIME_API`` that holds it."""
+        secret = secrets.token_urlsafe(24)
+        return secret, f"{self._authority}/{secret}"
+
+    def admit(self, secret: str, sandbox: Sandbox) -> None:
+        """Who comes with ``secret`` is ``sandbox``."""
+        self._sandboxes[secret] = sandbox
+
+    def expel(self, sandbox: Sandbox) -> None:
+        """``sandbox`` is no more."""
+        self._sandboxes = {secret: other for secret, other in self._sandboxes.items() if other is not sandbox}
+
+    def _handled_by(self, handler: _Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                return await handler(request, self._caller(request))
+            except RefusedError as error:
+                return _refusal(error)
+
+        return handle
+
+    def _caller(self, request: web.Request) -> Sandbox:
+        sandbox = self._sandboxes.get(request.match_info["secret"])
+        if sandbox is None:
+            raise RefusedError(403, "Forbidden", "This is not the address of a sandbox")
+        return sandbox
+
+
+async def _next(request: web.Request, sandbox: Sandbox) -> web.Response:
+    call = await sandbox.poll()
+    if call is None:
+        raise RefusedError(403, "InvalidStateTransition", "There are no more calls")
+    headers = {
+        "Lambda-Runtime-Aws-Request-Id": call.request_id,
+        "Lambda-Runtime-Deadline-Ms": str(call.deadline_ms),
+        "Lambda-Runtime-Invoked-Function-Arn": function_arn(call.function_name),
+    }
+    return web.Response(body=call.invocation.payload, headers=headers, content_type="application/json")
+
+
+async def _response(request: web.Request, sandbox: Sandbox) -> web.Response:
+    request_id = request.match_info["request_id"]
+    sandbox.expect(request_id)
+    payload = await _body(request)
+    if payload is None:
+        sandbox.overflow(request_id)
+        raise RefusedError(413, "RequestEntityTooLarge", f"The payload is larger than {_BODY_MAX_BYTES} bytes")
+    sandbox.succeed(request_id, payload)
+    return _accepted()
+
+
+async def _error(request: web.Request, sandbox: Sandbox) -> web.Response:
+    request_id = request.match_info["request_id"]
+    sandbox.expect(request_id)
+    error = await _body(request)
+    sandbox.fail(request_id, error or b"", request.headers.get(_ERROR_NAME_HEADER))
+    return _accepted()
+
+
+async def _init_error(request: web.Request, sandbox: Sandbox) -> web.Response:
+    error = await _body(request)
+    sandbox.fail_to_start(error or b"", request.headers.get(_ERROR_NAME_HEADER))
+    return _accepted()
+
+
+async def _body(request: web.Request) -> bytes | None:
+    """The whole body; ``None`` if it is too large, whatever its length claims to be."""
+    if (request.content_length or 0) > _BODY_MAX_BYTES:
+        return None
+    body = bytearray()
+    async for chunk in request.content.iter_any():
+        body += chunk
+        if len(body) > _BODY_MAX_BYTES:
+            return None
+    return bytes(body)
+
+
+def _accepted() -> web.Response:
+    return web.Response(status=202, text='{"status":"OK"}', content_type="application/json")
+
+
+def _refusal(error: RefusedError) -> web.Response:
+    return web.json_response({"errorType": error.kind, "errorMessage": str(error)}, status=error.http_status)

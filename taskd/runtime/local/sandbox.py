@@ -1,0 +1,213 @@
+"""A sandbox: a child process that runs one call of one function at a time.
+
+Says what each move of the runtime inside means for the call in hand, and sees to it that every call it takes gets
+exactly one result. Knows nothing of HTTP, of other sandboxes, or of the calls that wait for one.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+import orjson
+
+from taskd.model import limits
+from taskd.model.clock import Clock
+from taskd.model.errors import TaskdError
+from taskd.runtime.base import InvocationResult, OutcomeUnknown, Success
+from taskd.runtime.local import failures
+from taskd.runtime.local.call import Call
+from taskd.runtime.local.deployment import Deployment
+from taskd.runtime.local.failures import Logs
+from taskd.runtime.local.process import ChildProcess
+
+
+class RefusedError(TaskdError):
+    """The runtime in the sandbox asked for something it may not have; ``kind`` is Lambda's name for that."""
+
+    def __init__(self, http_status: int, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.http_status = http_status
+        self.kind = kind
+
+
+class Owner(Protocol):
+    """Who hands calls to sandboxes."""
+
+    def sandbox_is_idle(self, sandbox: "Sandbox") -> None:
+        """It has asked for its next call."""
+
+    def sandbox_has_ended(self, sandbox: "Sandbox") -> None:
+        """Its process is gone, and every call it took is settled."""
+
+
+class Sandbox:
+    """Begins with a call, lives until :meth:`end` or the end of its process."""
+
+    def __init__(self, deployment: Deployment, process: ChildProcess, owner: Owner, clock: Clock) -> None:
+        self.deployment = deployment
+        self.idle_since_s = 0.0
+        """By the loop's clock; the owner's to keep."""
+        self.answered_s = 0.0
+        """When its last call got its result, by the loop's clock."""
+        self.is_ending = False
+        self._process = process
+        self._owner = owner
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._call: Call | None = None
+        self._is_delivered = False
+        self._poll: asyncio.Future[Call | None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def group(self) -> int | None:
+        """The process group, while there is one."""
+        return self._process.group
+
+    @property
+    def memory_limit_bytes(self) -> int:
+        """How much the process group may have resident."""
+        return self.deployment.function.memory_limit_mb * limits.MIB
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is a call that has no result yet."""
+        return self._call is not None
+
+    @property
+    def is_between_calls(self) -> bool:
+        """Whether it has answered a call and not asked for the next one yet."""
+        return self._call is None and self._poll is None and not self.is_ending
+
+    def begin(self, call: Call) -> "asyncio.Task[None]":
+        """Starts the process for its first call; the task is done when the process and all that was its are gone."""
+        self._take(call)
+        return self._loop.create_task(self._live())
+
+    async def _live(self) -> None:
+        try:
+            status = -signal.SIGKILL if self.is_ending else await self._process.run()
+        except (OSError, ValueError) as error:
+            reason = error
+            self._settle(lambda request_id, logs: failures.not_started(request_id, reason, logs))
+        else:
+            self._settle(lambda request_id, logs: failures.exited(request_id, status, logs))
+        finally:
+            self.end()
+            self._owner.sandbox_has_ended(self)
+            await self._process.clean()
+
+    def hand(self, call: Call) -> None:
+        """Gives the idle sandbox its next call."""
+        self._take(call)
+        self._deliver(call)
+
+    def _take(self, call: Call) -> None:
+        time_limit_s = self.deployment.function.time_limit_s
+        call.deadline_ms = self._clock() + int(time_limit_s * 1000)
+        self._call = call
+        self._deadline = self._loop.call_later(time_limit_s, self._time_out)
+
+    def _deliver(self, call: Call | None) -> None:
+        poll, self._poll = self._poll, None
+        if poll is not None and not poll.done():
+            poll.set_result(call)
+        self._is_delivered = call is not None
+
+    def _settle(self, result_of: Callable[[str, Logs], InvocationResult]) -> None:
+        """Settles the call in hand, if there is one; ``result_of`` gets its request id and its log."""
+        call, self._call = self._call, None
+        self._is_delivered = False
+        if call is not None:
+            self.answered_s = self._loop.time()
+            call.settle(result_of(call.request_id, self._process.take_log()))
+
+    def poll(self) -> "asyncio.Future[Call | None]":
+        """The runtime asks for its next call; ``None`` comes when there will be none.
+
+        :raises RefusedError: the call in hand is not answered yet.
+        """
+        if self._is_delivered:
+            raise RefusedError(403, "InvalidStateTransition", "The call in hand has no answer yet")
+        was_polling = self._poll is not None
+        self._deliver(None)  # to a connection that the runtime has given up
+        self._poll = poll = self._loop.create_future()
+        if self.is_ending or self._call is not None:
+            self._deliver(self._call)
+        elif not was_polling:
+            self._disarm()
+            self._owner.sandbox_is_idle(self)
+        return poll
+
+    def expect(self, request_id: str) -> None:
+        """Checks that ``request_id`` is the call in hand: no sandbox may answer for another.
+
+        :raises RefusedError: it is not.
+        """
+        if self._call is None or not self._is_delivered or self._call.request_id != request_id:
+            raise RefusedError(400, "InvalidRequestID", "Invalid request ID")
+
+    def succeed(self, request_id: str, payload: bytes) -> None:
+        """The function returned ``payload``."""
+        self.expect(request_id)
+        self._settle(lambda _, logs: Success(_as_json(payload), logs))
+
+    def overflow(self, request_id: str) -> None:
+        """The function returned more than it may."""
+        self.expect(request_id)
+        self._settle(lambda _, logs: failures.response_too_large(logs))
+
+    def fail(self, request_id: str, error: bytes, error_name: str | None) -> None:
+        """The function raised ``error``, a JSON object."""
+        self.expect(request_id)
+        self._settle(lambda _, logs: failures.reported(error, error_name, logs))
+
+    def fail_to_start(self, error: bytes, error_name: str | None) -> None:
+        """The function could not even be loaded; the sandbox is of no use.
+
+        :raises RefusedError: it was loaded: it has got its call.
+        """
+        if self._call is None or self._is_delivered:
+            raise RefusedError(
+                403, "InvalidStateTransition", "Only a runtime that never asked for a call can fail to start"
+            )
+        self._settle(lambda _, logs: failures.reported(error, error_name, logs))
+        self.end()
+
+    def _time_out(self) -> None:
+        time_limit_s, now_ms = self.deployment.function.time_limit_s, self._clock()
+        self._settle(lambda request_id, logs: failures.timed_out(request_id, time_limit_s, now_ms, logs))
+        self.end()
+
+    def out_of_memory(self) -> None:
+        """The process group has more resident than it may."""
+        self._settle(failures.out_of_memory)
+        self.end()
+
+    def end(self) -> None:
+        """Kills the process group; what becomes of a call that still runs cannot be known. Idempotent."""
+        if self.is_ending:
+            return
+        self.is_ending = True
+        self._disarm()
+        self._process.kill()
+        self._settle(lambda *_: OutcomeUnknown("the sandbox was ended while the call ran"))
+        self._deliver(None)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def _as_json(payload: bytes) -> bytes:
+    """``payload`` if it is JSON, which runtimes of one's own need not keep to; else its text as a JSON string."""
+    if not payload:
+        return b"null"
+    try:
+        msgspec.json.decode(payload, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return orjson.dumps(payload.decode(errors="replace"))
+    return payload
