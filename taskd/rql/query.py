@@ -1,7 +1,9 @@
 """What a query says, as a small tree.
 
 Paths are tuples of field names (``data.patient.id`` is ``("data", "patient", "id")``). Values are plain
-JSON scalars, except a :class:`Pattern`, and a :class:`Moment` where the text named a time explicitly.
+JSON scalars where the text named their type (``string:1``, ``'1'``, ``number:1``), a :class:`Guessed` where it
+did not, a :class:`Moment` where it reads as a time, and a :class:`Pattern`.
+The structs are tagged, so that a node can be written as JSON and read back.
 """
 
 from typing import Literal
@@ -11,34 +13,43 @@ from msgspec import Struct
 Path = tuple[str, ...]
 
 
-class Moment(Struct, frozen=True):
+class Moment(Struct, frozen=True, tag=True):
     """A point in time, named as one by a converter or guessed from a full timestamp; ``text`` is how it was written."""
 
     epoch_ms: int
     text: str
 
 
-class Pattern(Struct, frozen=True):
+class Pattern(Struct, frozen=True, tag=True):
     """A regular expression (``re:``, ``RE:``, ``glob:``), anchored nowhere unless it says so."""
 
     regex: str
     ignore_case: bool
 
 
-Value = str | int | float | bool | None | Moment | Pattern
+class Guessed(Struct, frozen=True, tag=True):
+    """A number or a boolean that no converter named; a field that holds only strings reads it as its ``text``."""
+
+    value: int | float | bool
+    text: str
 
 
-class Compare(Struct, frozen=True):
+Value = str | int | float | bool | None | Guessed | Moment | Pattern
+
+CompareOp = Literal["eq", "ne", "gt", "ge", "lt", "le", "like"]
+
+
+class Compare(Struct, frozen=True, tag=True):
     """The field compares so with the value; on an array, any element does (for ``ne``: none is equal)."""
 
-    op: Literal["eq", "ne", "gt", "ge", "lt", "le", "like"]
+    op: CompareOp
     path: Path
     value: Value
     position: int
     """Where in the query text this stands, for errors found later."""
 
 
-class Member(Struct, frozen=True):
+class Member(Struct, frozen=True, tag=True):
     """The field is (``in``), or is not (``out``), one of the values."""
 
     op: Literal["in", "out"]
@@ -47,7 +58,7 @@ class Member(Struct, frozen=True):
     position: int
 
 
-class Contains(Struct, frozen=True):
+class Contains(Struct, frozen=True, tag=True):
     """The field is present; with a condition, some element object satisfies it. ``negated`` for ``excludes``."""
 
     path: Path
@@ -56,7 +67,7 @@ class Contains(Struct, frozen=True):
     position: int
 
 
-class Group(Struct, frozen=True):
+class Group(Struct, frozen=True, tag=True):
     """All (``and``) or any (``or``) of the conditions hold; ``and`` of nothing is true."""
 
     op: Literal["and", "or"]

@@ -1,0 +1,221 @@
+"""The grammar of a query: conditions, groups of them, and what is asked about the page (see ``directives.py``).
+
+A query is conditions joined by ``&`` or by ``|``; mixing them takes parentheses. A condition is a call, ``eq(a,b)``,
+or a shorthand, ``a=b``. After a closing parenthesis the separator may be missing: the vendor's query builder loses
+it when it replaces a ``limit``.
+"""
+
+import re
+from typing import Literal, cast
+
+from taskd.model.limits import RQL_MAX_BYTES, RQL_MAX_DEPTH
+from taskd.rql.directives import DIRECTIVES, Directives
+from taskd.rql.errors import RqlError
+from taskd.rql.query import Compare, CompareOp, Contains, Group, Member, Node, Path, Query
+from taskd.rql.scan import ARGUMENT, OPERAND, RELATION, SEPARATOR, WORD, Scanner
+from taskd.rql.values import Raw, decode, parse_path, parse_text, parse_value
+
+GroupOp = Literal["and", "or"]
+
+_COMPARISONS = ("eq", "ne", "gt", "ge", "lt", "le", "like")
+_SIGNS = {"=": "eq", "==": "eq", "!=": "ne", ">": "gt", ">=": "ge", "<": "lt", "<=": "le"}
+_CONJUNCTIONS: dict[str, GroupOp] = {"&": "and", "|": "or", "%": "or"}
+"""By the first character of the separator."""
+_ANY_SYNTAX = re.compile(r"[(=<>]")
+_AMPERSANDS = re.compile(r"&*")
+
+
+def parse(text: str) -> Query:
+    """The query in ``text``, the query string of a URL as it came: undecoded, without its ``?``.
+
+    Of a repeated ``limit``, ``sort`` or ``select`` the last one counts. Raises :class:`RqlError`.
+    """
+    if len(text) > RQL_MAX_BYTES or len(text.encode(errors="surrogatepass")) > RQL_MAX_BYTES:
+        raise RqlError(f"A query may not be longer than {RQL_MAX_BYTES} bytes", RQL_MAX_BYTES)
+    parser = _Parser(Scanner(_syntax_visible(text)))
+    return parser.query()
+
+
+def _syntax_visible(text: str) -> str:
+    """A text without any operator can only be a query that was encoded as a whole; then it is decoded once."""
+    if "%" not in text or _ANY_SYNTAX.search(text):
+        return text
+    return decode((text, 0))
+
+
+class _Parser:
+    """Recursive descent; ``depth`` counts the open groups, so recursion is bounded by ``RQL_MAX_DEPTH``."""
+
+    def __init__(self, scan: Scanner) -> None:
+        self._scan = scan
+        self._directives = Directives()
+
+    def query(self) -> Query:
+        where = _grouped(*self._group(None, depth=0))
+        if not self._scan.at_end():
+            raise self._scan.error('There is a ")" without its "("')
+        return self._directives.query(where)
+
+    def _group(self, op: GroupOp | None, depth: int) -> tuple[GroupOp | None, list[Node]]:
+        """Conditions up to the next unmatched ``)`` or the end; within a calling operator ``op``, ``,`` parts too."""
+        scan, in_call = self._scan, op is not None
+        conditions: list[Node] = []
+        if depth > RQL_MAX_DEPTH:
+            raise scan.error(f"Conditions may be nested {RQL_MAX_DEPTH} deep")
+        scan.take(_AMPERSANDS)
+        while not (scan.at_end() or scan.at(")")):
+            conditions += self._condition(depth)
+            op = self._conjunction(op, in_call=in_call)
+        return op, conditions
+
+    def _conjunction(self, op: GroupOp | None, *, in_call: bool) -> GroupOp | None:
+        """Moves past a separator; gives what the group's conditions are joined by, as far as is known."""
+        scan = self._scan
+        separator, position = scan.take(SEPARATOR)
+        if not separator and not (scan.at_end() or scan.at(")") or scan.text[position - 1] == ")"):
+            raise scan.error(f'"&" or "|" is expected between conditions, not {scan.next_text()}')
+        if separator == "," and not in_call:
+            raise RqlError('"," parts only what an operator encloses; join conditions with "&" or "|"', position)
+        if separator and separator[0] != "&" and (scan.at_end() or scan.at(")")):
+            raise scan.error(f'A condition is expected after "{separator}"')
+        joined = _CONJUNCTIONS.get(separator[:1])
+        if op is not None and joined not in (None, op):
+            raise RqlError('"and" and "or" cannot be mixed without parentheses around each', position)
+        return op or joined
+
+    def _condition(self, depth: int) -> list[Node]:
+        """One condition; none if it was a directive or an empty group."""
+        word = self._scan.take(WORD)
+        if not self._scan.accept("("):
+            return [self._shorthand(word)]
+        return self._call(word, depth) if word[0] else self._parenthesised(depth)
+
+    def _parenthesised(self, depth: int) -> list[Node]:
+        op, conditions = self._group(None, depth + 1)
+        self._close("a group")
+        return _as_list(_grouped(op, conditions))
+
+    def _call(self, name: Raw, depth: int) -> list[Node]:
+        operator, position = name
+        match operator:
+            case "and" | "or":
+                return self._logical(operator, position, depth)
+            case "in" | "out":
+                return [self._membership(operator, position)]
+            case "contains" | "excludes":
+                return [self._containment(operator, position, depth)]
+            case _ if operator in _COMPARISONS:
+                return [self._comparison(cast(CompareOp, operator), position)]
+            case _ if operator in DIRECTIVES:
+                return self._directive(name, depth)
+        raise RqlError(f'There is no operator "{operator}"; known are {_KNOWN}', position)
+
+    def _logical(self, operator: GroupOp, position: int, depth: int) -> list[Node]:
+        _, conditions = self._group(operator, depth + 1)
+        self._close(operator)
+        if operator == "or" and not conditions:
+            raise RqlError("or expects at least one condition", position)
+        return _as_list(_grouped(operator, conditions))
+
+    def _directive(self, name: Raw, depth: int) -> list[Node]:
+        if depth:
+            raise RqlError(f"{name[0]} belongs at the top of a query, outside of any group", name[1])
+        arguments = [] if self._scan.at(")") else self._values()
+        self._close(name[0])
+        self._directives.add(name, arguments)
+        return []
+
+    def _comparison(self, op: CompareOp, position: int) -> Compare:
+        path = self._field(op)
+        raw = self._scan.take_value(ARGUMENT)
+        self._close(f"the value of {op}")
+        return _compare(op, parse_path(path), raw, position)
+
+    def _membership(self, op: Literal["in", "out"], position: int) -> Member:
+        path = self._field(op)
+        raws = self._array() if self._scan.at("(") else self._values()
+        self._close(f"the values of {op}")
+        return Member(op, parse_path(path), tuple(parse_value(raw) for raw in raws), position)
+
+    def _containment(self, operator: str, position: int, depth: int) -> Node:
+        path = parse_path(self._scan.take(ARGUMENT))
+        negated = operator == "excludes"
+        if not self._scan.accept(","):
+            self._close(f"the field of {operator}")
+            return Contains(path, None, negated, position)
+        if self._value_follows():
+            return self._comparison_of_elements(Contains(path, None, negated, position))
+        _, conditions = self._group("and", depth + 1)
+        self._close(operator)
+        return Contains(path, _grouped("and", conditions), negated, position)
+
+    def _value_follows(self) -> bool:
+        """Whether a plain value stands here, instead of a condition."""
+        begin = self._scan.position
+        self._scan.take_value(WORD)
+        is_value = not (self._scan.at("(") or self._scan.matches(RELATION))
+        self._scan.position = begin
+        return is_value
+
+    def _comparison_of_elements(self, presence: Contains) -> Compare:
+        """``contains(tags,urgent)``: some element equals the value, which is what ``eq`` says of an array."""
+        raw = self._scan.take_value(ARGUMENT)
+        self._close("the value of contains")
+        return _compare("ne" if presence.negated else "eq", presence.path, raw, presence.position)
+
+    def _shorthand(self, path: Raw) -> Node:
+        scan = self._scan
+        relation = scan.matches(RELATION)
+        if relation is None or not path[0]:
+            raise scan.error(f"A condition such as a=b or eq(a,b) is expected, not {scan.next_text()}")
+        sign = relation[0].upper().replace("%3C", "<").replace("%3E", ">").replace("%3D", "=")
+        op = relation[1] or _SIGNS[sign]
+        if op not in (*_COMPARISONS, "in", "out"):
+            raise scan.error(f'There is no operator "={op}="; a "=" in a value is written %253D')
+        scan.position = relation.end()
+        if op in ("in", "out"):
+            raws = self._array() if scan.at("(") else [scan.take_value(OPERAND)]
+            values = tuple(parse_value(raw) for raw in raws)
+            return Member(cast(Literal["in", "out"], op), parse_path(path), values, path[1])
+        return _compare(cast(CompareOp, op), parse_path(path), scan.take_value(OPERAND), path[1])
+
+    def _field(self, operator: str) -> Raw:
+        path = self._scan.take(ARGUMENT)
+        self._scan.expect(",", f"the field of {operator}")
+        return path
+
+    def _values(self) -> list[Raw]:
+        raws = [self._scan.take_value(ARGUMENT)]
+        while self._scan.accept(","):
+            raws.append(self._scan.take_value(ARGUMENT))
+        return raws
+
+    def _array(self) -> list[Raw]:
+        self._scan.expect("(", "the field")
+        raws = [] if self._scan.at(")") else self._values()
+        self._close("an array")
+        return raws
+
+    def _close(self, after: str) -> None:
+        self._scan.expect(")", after)
+
+
+_KNOWN = ", ".join(["and, or", *_COMPARISONS, "in, out, contains, excludes", *DIRECTIVES])
+
+
+def _compare(op: CompareOp, path: Path, raw: Raw, position: int) -> Compare:
+    return Compare(op, path, parse_text(raw) if op == "like" else parse_value(raw), position)
+
+
+def _as_list(node: Node | None) -> list[Node]:
+    return [] if node is None else [node]
+
+
+def _grouped(op: GroupOp | None, conditions: list[Node]) -> Node | None:
+    """The conditions as one; nested groups of the same operator are merged."""
+    merged: list[Node] = []
+    for condition in conditions:
+        merged += condition.conditions if isinstance(condition, Group) and condition.op == op else (condition,)
+    if len(merged) <= 1:
+        return merged[0] if merged else None
+    return Group(op or "and", tuple(merged))
