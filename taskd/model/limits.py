@@ -49,3 +49,7 @@ ZOMBIE_MARGIN_S = 15.0
 """How long past a function's own limit its answer is waited for."""
 LOG_MAX_BYTES_PER_CALL = MIB
 """Log lines kept of one invocation by the local runtime."""
+ERROR_TEXT_MAX_CHARS = 16 * 1024
+"""Kept of a failed task's error name and message: a function may raise with megabytes."""
+NOT_READY_MAX_S = 600.0
+"""How long a task is held back for a function that is there but not ready to be invoked."""

@@ -48,10 +48,10 @@ class Throttled(Struct, frozen=True, gc=False):
     retry_after_s: float | None = None
     """What the service asked for, if it did."""
     everything: bool = False
-    """Whether the whole account is throttled, not just this function."""
+    """Whether every function is refused (the account's limit, a service out of reach), not just this one."""
     overload: bool = True
-    """Whether fewer calls at once would help (a rate or concurrency limit); ``False`` for a function that
-    is merely not ready yet, or a service that could not be reached."""
+    """Whether fewer calls at once would help (a rate or concurrency limit). ``False`` for a service that could
+    not be reached, which is waited for without end, and for a function that is not ready yet, which is not."""
 
 
 class OutcomeUnknown(Struct, frozen=True, gc=False):

@@ -46,7 +46,7 @@ class EmbeddedStore:
         clock: Clock = system_clock_ms,
         on_fatal: Callable[[BaseException], None] | None = None,
     ) -> None:
-        """``on_fatal`` is called when the store can go on no longer (a failed sync, say); the default ends the process."""
+        """``on_fatal`` is called when the store can go on no longer (say, a sync failed); by default the process ends."""
         self._settings = settings
         self._clock = clock
         self._on_fatal = on_fatal or _end_process
@@ -86,7 +86,7 @@ class EmbeddedStore:
     async def claim(self, limit: int) -> list[Task]:
         """See ``TaskStore``. Not to be cancelled: the tasks would be in progress with nobody to run them."""
         if self._catalogue.congested:
-            return []
+            await self._catalogue_room()
         now_ms = self._clock()
         tasks = self._queue.pop_due(now_ms, limit)
         if not tasks:
@@ -237,6 +237,12 @@ class EmbeddedStore:
             return [events.Requeued(outcome.task_id, now_ms, outcome.not_before_ms)]
         added = self._creation([outcome.successor])
         return [events.Retried(outcome.task_id, now_ms, outcome.error, added.tasks[0].id), added]
+
+    async def _catalogue_room(self) -> None:
+        """History must not fall behind without bound: waits for it, unless nothing can be written at all."""
+        if self._catalogue.failing is not None:
+            raise StoreUnavailableError(f"The catalogue cannot be written: {self._catalogue.failing}.")
+        await self._catalogue.caught_up()
 
     def _require_room(self) -> None:
         self._commits.require_writable()

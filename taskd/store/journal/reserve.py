@@ -20,7 +20,7 @@ class SpaceReserve:
         return self._held_bytes > 0
 
     def ensure(self, size_bytes: int) -> None:
-        """Sets aside at least ``size_bytes``, in steps of a MiB; raises ``OSError`` if it cannot, and keeps what it has."""
+        """Sets aside at least ``size_bytes``, in steps of a MiB, or raises ``OSError`` and keeps what it has."""
         wanted = -(-size_bytes // _STEP_BYTES) * _STEP_BYTES
         if wanted > self._held_bytes:
             os.posix_fallocate(self._fd, 0, wanted)

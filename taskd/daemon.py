@@ -1,0 +1,192 @@
+"""The composition root: builds the rooms, starts and stops them in order, and listens to signals and systemd."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from taskd import sdnotify
+from taskd.api.app import build_app
+from taskd.api.server import serve
+from taskd.config import Config
+from taskd.dispatch.dispatcher import Dispatcher
+from taskd.dispatch.telemetry import Telemetry
+from taskd.logs import set_up_logging
+from taskd.model.clock import Clock, system_clock_ms
+from taskd.model.errors import TaskdError
+from taskd.runtime.aws.runtime import AwsRuntime
+from taskd.runtime.base import Runtime
+from taskd.runtime.local.runtime import LocalRuntime
+from taskd.store.embedded import EmbeddedStore
+
+log = logging.getLogger(__name__)
+
+EXIT_CANNOT_START = 1
+EXIT_INTERNAL_FAULT = 70
+"""``EX_SOFTWARE``: a part that the daemon cannot be without has failed; a restart recovers."""
+_REPORT_S = 5.0
+
+
+def run(config: Config) -> int:
+    """Runs the daemon until it is told to stop; gives the status for the process to exit with."""
+    set_up_logging(config.log)
+    try:
+        uvloop.run(Daemon(config).run())
+    except TaskdError as error:
+        log.critical("%s", error)
+        return EXIT_CANNOT_START
+    return 0
+
+
+class Daemon:
+    """One daemon. :meth:`run` is its whole life."""
+
+    def __init__(self, config: Config, clock: Clock = system_clock_ms) -> None:
+        self._config = config
+        self._clock = clock
+        self._told_to_stop = asyncio.Event()
+        self._told_to_hurry = asyncio.Event()
+        self._registry = CollectorRegistry()
+        self._stopping = False
+        self._store = EmbeddedStore(config.store, clock)
+        self._runtime = _build_runtime(config, clock)
+        self._dispatcher = Dispatcher(
+            self._store,
+            self._runtime,
+            config.dispatch,
+            clock=clock,
+            on_fatal=_end_process,
+            telemetry=Telemetry(self._registry),
+        )
+
+    async def run(self) -> None:
+        """Starts everything from the ground up, waits for a signal, and stops everything in reverse.
+
+        :raises TaskdError: when something cannot be started; what had been started was stopped again.
+        """
+        with self._signals():
+            async with contextlib.AsyncExitStack() as stack:
+                await self._start(stack)
+                reporting = asyncio.create_task(self._report_to_systemd())
+                stack.callback(reporting.cancel)
+                await self._told_to_stop.wait()
+                await self._drain()
+        log.info("Stopped.")
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
+        sdnotify.status("Recovering")
+        await self._store.start()
+        stack.push_async_callback(self._store.stop)
+        await self._runtime.start(self._store.functions())
+        stack.push_async_callback(self._stop_running)
+        await self._dispatcher.start()
+        url = await stack.enter_async_context(self._server())
+        # The line that scripts and tests wait for.
+        print(f"taskd listening on {url}", flush=True)  # noqa: T201
+        log.info("Listening on %s, functions run on the %s runtime.", url, self._config.runtime)
+        sdnotify.ready()
+
+    @contextlib.asynccontextmanager
+    async def _server(self) -> AsyncIterator[str]:
+        address = self._config.listen
+        app = build_app(self._store, self._runtime, self._config.server, self._clock, self._health)
+        runner: web.AppRunner
+        runner, url = await serve(app, address.host, address.port)
+        try:
+            yield url
+        finally:
+            await runner.cleanup()
+
+    async def _drain(self) -> None:
+        """Lets running functions end, as long as the grace lasts and nobody hurries; the API goes on answering."""
+        self._stopping = True
+        sdnotify.stopping()
+        grace_s = self._config.dispatch.grace_s
+        log.info("Stopping: %d running functions have %g s to end.", self._dispatcher.in_flight, grace_s)
+        draining = asyncio.create_task(self._dispatcher.drain(grace_s))
+        hurrying = asyncio.create_task(self._told_to_hurry.wait())
+        await asyncio.wait([draining, hurrying], return_when=asyncio.FIRST_COMPLETED)
+        hurrying.cancel()
+        if not draining.done():
+            draining.cancel()
+        if self._dispatcher.in_flight:
+            log.warning("%d functions still run; their outcome is not known.", self._dispatcher.in_flight)
+
+    async def _stop_running(self) -> None:
+        await self._dispatcher.drain(0)
+        await self._runtime.stop()
+        await self._dispatcher.join()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Any:
+        loop = asyncio.get_running_loop()
+        handlers: dict[signal.Signals, Callable[[], None]] = {
+            signal.SIGTERM: self._stop,
+            signal.SIGINT: self._stop,
+            signal.SIGHUP: self._reload,
+        }
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        if self._told_to_stop.is_set():
+            self._told_to_hurry.set()
+        self._told_to_stop.set()
+
+    def _reload(self) -> None:
+        sdnotify.reloading()
+        self._runtime.reload()
+        log.info("Credentials are read anew.")
+        sdnotify.ready()
+
+    async def _report_to_systemd(self) -> None:
+        """Proves that the event loop turns, and says in one line what it is doing."""
+        interval_s = min(_REPORT_S, sdnotify.watchdog_interval_s() or _REPORT_S)
+        while True:
+            sdnotify.watchdog()
+            sdnotify.status(self._summary())
+            await asyncio.sleep(interval_s)
+
+    def _summary(self) -> str:
+        trouble = self._store.trouble()
+        doing = "Stopping" if self._stopping else "Running"
+        counts = f"{self._dispatcher.in_flight} in flight, {self._store.due_count()} due"
+        return f"{doing}: {counts}" + (f"; {trouble}" if trouble else "")
+
+    def _health(self) -> dict[str, Any]:
+        trouble = self._store.trouble()
+        return {
+            "status": trouble or ("stopping" if self._stopping else "ok"),
+            "runtime": self._config.runtime,
+            "inFlight": self._dispatcher.in_flight,
+            "inFlightLimit": self._dispatcher.allowed,
+            "due": self._store.due_count(),
+        }
+
+
+def _build_runtime(config: Config, clock: Clock) -> Runtime:
+    if config.runtime == "aws":
+        return AwsRuntime(config.aws, clock)
+    return LocalRuntime(Path(config.store.data) / "functions", config.local, clock)
+
+
+def _end_process(error: BaseException) -> None:
+    """Ends at once: going on half-way would lose tasks without a word, and a restart recovers."""
+    log.critical("taskd ends because a part of it failed: %r", error)
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(EXIT_INTERNAL_FAULT)

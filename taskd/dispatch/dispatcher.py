@@ -1,0 +1,229 @@
+"""Running what is due: claim, invoke, settle.
+
+The loop claims as many due tasks as there are free slots, in one durable step, and hands each to the runtime.
+What comes back within one turn of the event loop is settled together, in one durable step.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from taskd.dispatch.limits import FunctionPauses, InFlightLimit
+from taskd.dispatch.outcome import Ended, outcome_of
+from taskd.dispatch.settings import DispatchSettings
+from taskd.dispatch.telemetry import Telemetry
+from taskd.model import limits
+from taskd.model.clock import Clock, system_clock_ms
+from taskd.model.function import Function
+from taskd.model.task import FUNCTION_DISABLED_ERROR_NAME, Task
+from taskd.model.wire import encode_task
+from taskd.runtime.base import (
+    FunctionError,
+    Invocation,
+    InvocationError,
+    InvocationResult,
+    OutcomeUnknown,
+    Runtime,
+    Success,
+    Throttled,
+)
+from taskd.store.base import Outcome, Requeued, StoreUnavailableError, TaskStore
+
+log = logging.getLogger(__name__)
+
+_LOOK_AGAIN_S = 1.0
+"""The longest sleep: wall clocks jump, and a store that was unavailable comes back."""
+_ORPHANS_PER_STEP = 1_000
+
+
+class Dispatcher:
+    """Runs the tasks of one store on one runtime. :meth:`start` and :meth:`drain` bracket its life."""
+
+    def __init__(
+        self,
+        store: TaskStore,
+        runtime: Runtime,
+        settings: DispatchSettings,
+        *,
+        clock: Clock = system_clock_ms,
+        on_fatal: Callable[[BaseException], None] | None = None,
+        telemetry: Telemetry | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """``on_fatal`` hears of a fault that dispatching cannot go on after; the daemon is to end then."""
+        self._store = store
+        self._runtime = runtime
+        self._clock = clock
+        self._on_fatal = on_fatal
+        self._telemetry = telemetry or Telemetry()
+        self._limit = InFlightLimit(settings.max_in_flight)
+        self._pauses = FunctionPauses(rng or random.Random())  # noqa: S311 - jitter, not secrets
+        self._refused_since_ms: dict[str, int] = {}
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._stopping = False
+        self._in_flight = 0
+        self._ended: list[tuple[Task, InvocationResult | Requeued]] = []
+        self._settling: set[asyncio.Task[None]] = set()
+        self._claiming: asyncio.Task[None] | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Invocations that have not been answered yet."""
+        return self._in_flight
+
+    @property
+    def allowed(self) -> int:
+        """How many invocations may be in flight now, after throttling."""
+        return self._limit.allowed
+
+    async def start(self) -> None:
+        """Settles what an earlier process left running, then begins to dispatch."""
+        await self._settle_orphans()
+        self._store.on_due_change(self._wake.set)
+        self._claiming = asyncio.create_task(self._claim_forever(), name="dispatcher")
+        self._claiming.add_done_callback(self._watch)
+
+    async def drain(self, grace_s: float) -> int:
+        """Claims no more, and waits for what runs, at most ``grace_s``. Gives how many still run. Idempotent."""
+        self._stopping = True
+        self._wake.set()
+        if self._claiming is not None:
+            await asyncio.wait([self._claiming])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._idle.wait()
+        return self._in_flight
+
+    async def join(self) -> None:
+        """Waits until all that was claimed is settled. The runtime has stopped, so every call has its answer."""
+        await self._idle.wait()
+
+    async def _settle_orphans(self) -> None:
+        orphans = self._store.running()
+        if not orphans:
+            return
+        log.warning("%d tasks were running when the daemon died; their outcome cannot be known.", len(orphans))
+        unknown = OutcomeUnknown("The daemon stopped while the task was running, so its outcome is not known.")
+        for begin in range(0, len(orphans), _ORPHANS_PER_STEP):
+            chunk = orphans[begin : begin + _ORPHANS_PER_STEP]
+            await self._settle([(task, unknown) for task in chunk])
+
+    async def _claim_forever(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            free = self._limit.allowed - self._in_flight
+            tasks = await self._claim(free) if free > 0 else []
+            for task in tasks:
+                self._begin(task)
+            if not tasks:
+                await self._sleep(until_due=free > 0)
+
+    async def _claim(self, free: int) -> list[Task]:
+        try:
+            return await self._store.claim(free)
+        except StoreUnavailableError as error:
+            log.warning("Nothing is claimed for now: %s", error)
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            return []
+
+    async def _sleep(self, *, until_due: bool) -> None:
+        """Until something was added or a slot became free, the next task is due, or a second has passed."""
+        delay_s = _LOOK_AGAIN_S
+        next_due_ms = self._store.next_due_ms() if until_due else None
+        if next_due_ms is not None:
+            delay_s = min(delay_s, max(0, next_due_ms - self._clock()) / 1000)
+        alarm = asyncio.get_running_loop().call_later(delay_s, self._wake.set)
+        await self._wake.wait()
+        alarm.cancel()
+
+    def _begin(self, task: Task) -> None:
+        now_ms = self._clock()
+        function = self._store.function(task.function_name)
+        self._in_flight += 1
+        self._idle.clear()
+        self._telemetry.started(task, now_ms)
+        held_until_ms = self._pauses.not_before_ms(task.function_name, now_ms)
+        if function is not None and not function.enabled:
+            message = f"The function {function.name} is disabled; enable it and create the task anew."
+            self._note(task, InvocationError(FUNCTION_DISABLED_ERROR_NAME, message))
+        elif held_until_ms is not None:
+            self._note(task, Requeued(task.id, held_until_ms))
+        else:
+            call = Invocation(task.id, task.function_name, encode_task(task), _answer_within_s(function))
+            self._runtime.invoke(call).add_done_callback(partial(self._answered, task))
+
+    def _answered(self, task: Task, answer: "asyncio.Future[InvocationResult]") -> None:
+        self._note(task, answer.result())
+
+    def _note(self, task: Task, result: InvocationResult | Requeued) -> None:
+        """Frees the slot, and has the result settled with all others of this turn of the event loop."""
+        self._in_flight -= 1
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self._settle_soon)
+        self._ended.append((task, result))
+
+    def _settle_soon(self) -> None:
+        batch, self._ended = self._ended, []
+        self._wake.set()
+        settling = asyncio.create_task(self._settle(batch), name="settle")
+        self._settling.add(settling)
+        settling.add_done_callback(self._settled)
+
+    def _settled(self, settling: "asyncio.Task[None]") -> None:
+        self._settling.discard(settling)
+        self._watch(settling)
+        if not self._in_flight and not self._settling and not self._ended:
+            self._idle.set()
+
+    async def _settle(self, batch: Sequence[tuple[Task, InvocationResult | Requeued]]) -> None:
+        logs = [(task.id, result.logs) for task, result in batch if isinstance(result, Success | FunctionError)]
+        await self._store.append_logs([entry for entry in logs if entry[1]])
+        outcomes = [self._outcome(task, result) for task, result in batch]
+        for task in await self._store.settle(outcomes):
+            self._telemetry.settled(task)
+
+    def _outcome(self, task: Task, result: InvocationResult | Requeued) -> Outcome:
+        if isinstance(result, Requeued):
+            return result
+        if isinstance(result, Throttled):
+            return self._held_back(task, result)
+        self._refused_since_ms.pop(task.id, None)
+        if isinstance(result, Success | FunctionError):
+            self._limit.succeeded()
+            self._pauses.succeeded(task.function_name)
+        return self._end(task, result)
+
+    def _held_back(self, task: Task, refusal: Throttled) -> Outcome:
+        """The function did not run: the task waits, and throttling by the whole account makes room for less."""
+        now_ms = self._clock()
+        self._telemetry.throttled()
+        since_ms = self._refused_since_ms.setdefault(task.id, now_ms)
+        not_ready = not refusal.overload and not refusal.everything
+        if not_ready and now_ms - since_ms > limits.NOT_READY_MAX_S * 1000:
+            del self._refused_since_ms[task.id]
+            return self._end(task, InvocationError(refusal.reason, "The function did not become ready in time."))
+        if refusal.everything and refusal.overload:
+            self._limit.refused(now_ms)
+        return Requeued(task.id, self._pauses.refused(task.function_name, now_ms, refusal.retry_after_s))
+
+    def _end(self, task: Task, result: Ended) -> Outcome:
+        return outcome_of(task, self._store.function(task.function_name), result, self._clock())
+
+    def _watch(self, background: "asyncio.Task[None]") -> None:
+        """A background task that dies must take the daemon with it: work would silently stop."""
+        if background.cancelled() or (error := background.exception()) is None:
+            return
+        log.critical("Dispatching has failed.", exc_info=error)
+        if self._on_fatal is not None:
+            self._on_fatal(error)
+
+
+def _answer_within_s(function: Function | None) -> float:
+    """How long an answer is waited for: the function's own limit, or the largest there is, and a margin."""
+    limit_s = limits.TIME_LIMIT_MAX_S if function is None else function.time_limit_s
+    return limit_s + limits.ZOMBIE_MARGIN_S

@@ -1,0 +1,80 @@
+"""How much is in flight: a limit that gives way to throttling, and pauses of single functions."""
+
+import random
+
+from msgspec import Struct
+
+_DECREASE = 0.5
+_DECREASE_INTERVAL_MS = 1_000
+"""One burst of refusals is one sign of overload, however many calls it hits."""
+_PAUSE_MIN_MS = 100
+_PAUSE_MAX_MS = 10_000
+
+
+class InFlightLimit:
+    """Additive increase, multiplicative decrease: halves when the service pushes back, regains a call per round.
+
+    A round is as many successes as the limit allows calls, so a limit of 100 takes 100 successes to become 101.
+    """
+
+    def __init__(self, maximum: int) -> None:
+        self._maximum = maximum
+        self._allowed = float(maximum)
+        self._decreased_ms = -_DECREASE_INTERVAL_MS
+
+    @property
+    def allowed(self) -> int:
+        """How many calls may be in flight now; never less than one."""
+        return int(self._allowed)
+
+    def succeeded(self) -> None:
+        """A call got through."""
+        if self._allowed < self._maximum:
+            self._allowed = min(self._maximum, self._allowed + 1 / self._allowed)
+
+    def refused(self, now_ms: int) -> None:
+        """A call was refused because there are too many."""
+        if now_ms - self._decreased_ms >= _DECREASE_INTERVAL_MS:
+            self._allowed = max(1.0, self._allowed * _DECREASE)
+            self._decreased_ms = now_ms
+
+
+class _Pause(Struct):
+    until_ms: int
+    length_ms: int
+
+
+class FunctionPauses:
+    """Functions that were refused wait a while before the next attempt, longer each time, with jitter.
+
+    The jitter spreads the waiting tasks over the time after the pause, so that they do not come back as one wave.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._pauses: dict[str, _Pause] = {}
+
+    def not_before_ms(self, function_name: str, now_ms: int) -> int | None:
+        """When a task of the function may be tried, if not now."""
+        pause = self._pauses.get(function_name)
+        if pause is None or pause.until_ms <= now_ms:
+            return None
+        return self._jittered(pause)
+
+    def refused(self, function_name: str, now_ms: int, retry_after_s: float | None) -> int:
+        """Begins or prolongs the pause; gives when the refused task may be tried again."""
+        pause = self._pauses.get(function_name)
+        if pause is None:
+            pause = self._pauses[function_name] = _Pause(0, _PAUSE_MIN_MS // 2)
+        if pause.until_ms <= now_ms:  # the first refusal since the last pause; others of the same burst change nothing
+            pause.length_ms = min(pause.length_ms * 2, _PAUSE_MAX_MS)
+            pause.until_ms = now_ms + max(pause.length_ms, int((retry_after_s or 0) * 1000))
+        return self._jittered(pause)
+
+    def succeeded(self, function_name: str) -> None:
+        """A call got through: the next pause begins small again."""
+        if self._pauses:  # nearly always empty
+            self._pauses.pop(function_name, None)
+
+    def _jittered(self, pause: _Pause) -> int:
+        return pause.until_ms + self._rng.randrange(pause.length_ms)

@@ -1,0 +1,67 @@
+"""The daemon's own log: to standard error, as text or as one JSON object a line."""
+
+import logging
+import os
+import sys
+
+import orjson
+
+from taskd.config import LogSettings
+from taskd.model.timestamps import format_ms
+
+_LEVEL_PREFIXES = {
+    logging.DEBUG: "<7>",
+    logging.INFO: "<6>",
+    logging.WARNING: "<4>",
+    logging.ERROR: "<3>",
+    logging.CRITICAL: "<2>",
+}
+"""What systemd's journal reads as the priority of a line (sd-daemon(3))."""
+
+
+class TextFormatter(logging.Formatter):
+    """``2026-01-31T12:00:00.000Z INFO taskd.daemon: message``; under systemd with its priority instead of the time."""
+
+    def __init__(self, *, for_systemd: bool) -> None:
+        super().__init__()
+        self._for_systemd = for_systemd
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One entry; its further lines, such as a traceback, are indented."""
+        text = _message(record).replace("\n", "\n    ")
+        if self._for_systemd:
+            return f"{_LEVEL_PREFIXES.get(record.levelno, '<6>')}{record.name}: {text}"
+        return f"{format_ms(int(record.created * 1000))} {record.levelname} {record.name}: {text}"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: ``time, level, logger, message``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        entry = {
+            "time": format_ms(int(record.created * 1000)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _message(record),
+        }
+        return orjson.dumps(entry).decode()
+
+
+def set_up_logging(settings: LogSettings) -> None:
+    """Sends every logger's entries from the set level on to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    if settings.format == "json":
+        handler.setFormatter(JsonFormatter())
+    else:
+        handler.setFormatter(TextFormatter(for_systemd="JOURNAL_STREAM" in os.environ))
+    logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+
+
+def _message(record: logging.LogRecord) -> str:
+    text = record.getMessage()
+    if record.exc_info:
+        text += "\n" + logging.Formatter().formatException(record.exc_info)
+    return text.encode(errors="replace").decode()
