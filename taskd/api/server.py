@@ -47,9 +47,7 @@ async def serve(app: web.Application, host: str, port: int) -> tuple[web.AppRunn
         await site.start()
     except OSError as error:
         await runner.cleanup()
-        message = (
-            f"Cannot listen on {host} port {port}: {error.strerror or error}. Set another server.listen."
-        )
+        message = f"Cannot listen on {host} port {port}: {error.strerror or error}. Set another server.listen."
         raise ListenError(message) from None
     return runner, site.name
 

@@ -1,0 +1,44 @@
+"""The application: every resource under its path, every error in the contract's shape."""
+
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from taskd.api.answers import json_answer
+from taskd.api.deployment import Deployments
+from taskd.api.errors import errors_as_answers
+from taskd.api.functions import FunctionHandlers
+from taskd.api.logs import LogHandlers
+from taskd.api.routing import Route, mounted
+from taskd.api.settings import ServerSettings
+from taskd.api.tasks import TaskHandlers
+from taskd.model.clock import Clock
+from taskd.runtime.base import Runtime
+from taskd.store.base import TaskStore
+
+BASE_PATH = "/tasks/v1"
+
+Health = Callable[[], dict[str, Any]]
+"""Tells how the daemon is: ``status`` is ``ok``, or else says why not; more fields as it likes."""
+
+
+def build_app(
+    store: TaskStore, runtime: Runtime, settings: ServerSettings, clock: Clock, health: Health
+) -> web.Application:
+    """The HTTP face of ``store`` and ``runtime``; both must be started before it is served."""
+    tasks = TaskHandlers(store, clock, settings.body_max_bytes)
+    logs = LogHandlers(store)
+    functions = FunctionHandlers(store, Deployments(store, runtime), clock, settings.code_body_max_bytes)
+    app = web.Application(middlewares=[errors_as_answers])
+    app.add_routes(mounted(BASE_PATH, [*functions.routes(), *tasks.routes(), *logs.routes()]))
+    app.add_routes(mounted("", [Route("GET", "/health", _health_handler(health))]))
+    return app
+
+
+def _health_handler(health: Health) -> Callable[[web.Request], Any]:
+    async def handler(request: web.Request) -> web.Response:
+        report = health()
+        return json_answer(report, status=200 if report["status"] == "ok" else 503)
+
+    return handler

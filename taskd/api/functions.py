@@ -1,0 +1,60 @@
+"""The functions resource: what there is to run."""
+
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from taskd.api.answers import AffectedRecords, Page, PageInfo, json_answer
+from taskd.api.bodies import decode_function
+from taskd.api.defining import decode_code, define_function
+from taskd.api.deployment import Deployments
+from taskd.api.payload import read_body
+from taskd.api.routing import Route
+from taskd.model import errors
+from taskd.model.clock import Clock
+from taskd.model.errors import ContractError
+from taskd.model.wire import function_details, function_row
+from taskd.store.base import TaskStore
+
+
+class FunctionHandlers:
+    """Answers everything under ``/functions``."""
+
+    def __init__(self, store: TaskStore, deployments: Deployments, clock: Clock, body_max_bytes: int) -> None:
+        self._store = store
+        self._deployments = deployments
+        self._clock = clock
+        self._body_max_bytes = body_max_bytes
+
+    def routes(self) -> Iterator[Route]:
+        """The routes under the base path."""
+        yield Route("GET", "/functions", self.listing)
+        yield Route("POST", "/functions", self.create)
+        yield Route("GET", "/functions/{name}", self.details)
+        yield Route("DELETE", "/functions/{name}", self.delete)
+
+    async def listing(self, request: web.Request) -> web.Response:
+        """All functions, on one page; a query is not looked at."""
+        rows = [function_row(function) for function in self._store.functions()]
+        page = PageInfo(offset=0, limit=len(rows), total=len(rows))
+        return json_answer(Page(query="{}", page=page, data=rows))
+
+    async def create(self, request: web.Request) -> web.Response:
+        """A new function."""
+        body = decode_function(await read_body(request, self._body_max_bytes))
+        definition = define_function(body, self._clock())
+        function = await self._deployments.create(definition, decode_code(body.code))
+        return json_answer(function_details(function))
+
+    async def details(self, request: web.Request) -> web.Response:
+        """Everything about a function but its code."""
+        name = request.match_info["name"]
+        function = self._store.function(name)
+        if function is None:
+            raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function {name}.")
+        return json_answer(function_details(function))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """The function goes; its tasks and logs stay."""
+        await self._deployments.remove(request.match_info["name"])
+        return json_answer(AffectedRecords())

@@ -1,0 +1,54 @@
+"""The logs of tasks: what their functions printed."""
+
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from taskd.api.answers import LogPage, PageInfo, json_answer
+from taskd.api.requests import object_id, query_of
+from taskd.api.routing import Route
+from taskd.model import errors
+from taskd.model.errors import ContractError
+from taskd.model.logline import LogLine
+from taskd.model.status import Status
+from taskd.model.task import Task
+from taskd.model.timestamps import MIN_MS
+from taskd.model.wire import log_line
+from taskd.rql.restrict import single_lower_bound
+from taskd.store.base import TaskStore
+
+_NEVER_RAN = frozenset({Status.NEW, Status.CANCELED})
+
+
+class LogHandlers:
+    """Answers for the logs of one task."""
+
+    def __init__(self, store: TaskStore) -> None:
+        self._store = store
+
+    def routes(self) -> Iterator[Route]:
+        """The routes under the base path."""
+        yield Route("GET", "/{id}/logs", self.listing)
+
+    async def listing(self, request: web.Request) -> web.Response:
+        """A page of a task's log lines, in the order they were printed."""
+        task_id, query = object_id(request), query_of(request)
+        since_ms = single_lower_bound(query, "timestamp") or MIN_MS
+        _require_run(await self._store.get(task_id))
+        lines = await self._store.find_logs(task_id, since_ms, query.offset, query.limit)
+        if not lines:
+            await self._require_any(task_id)
+        page = PageInfo(offset=query.offset, limit=query.limit)
+        return json_answer(LogPage(page=page, data=[log_line(line) for line in lines]))
+
+    async def _require_any(self, task_id: str) -> None:
+        """An empty page of a log is a page; a task without any lines is an error."""
+        first: list[LogLine] = await self._store.find_logs(task_id, MIN_MS, 0, 1)
+        if not first:
+            raise ContractError(errors.NO_LOGS, f"Task {task_id} has no log lines.")
+
+
+def _require_run(task: Task) -> None:
+    if task.status in _NEVER_RAN:
+        message = f"Task {task.id} is {task.status}, it has not run, so there is no log of it."
+        raise ContractError(errors.ILLEGAL_STATE, message)
