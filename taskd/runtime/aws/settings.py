@@ -4,7 +4,7 @@ from msgspec import Struct
 
 
 class AwsSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The ``[aws]`` table of the configuration. What is not set here comes from the AWS environment and files."""
+    """The ``[aws]`` table of the configuration. What is unset comes from the AWS environment and files."""
 
     region: str | None = None
     profile: str | None = None

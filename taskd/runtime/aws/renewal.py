@@ -1,0 +1,67 @@
+"""Keeps credentials fresh in the background, so that no call ever waits for them."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from taskd.runtime.aws.environment import CredentialChain
+from taskd.runtime.aws.sigv4 import Credentials
+
+_LOOK_EVERY_S = 60.0
+"""How often the chain is asked. It renews temporary credentials from 15 minutes before their end."""
+_PAUSE_S = 1.0
+"""Between two looks at least, however often one is wanted."""
+
+_log = logging.getLogger(__name__)
+
+
+class CredentialRenewal:
+    """Tells ``renewed`` of every change of the credentials."""
+
+    def __init__(self, profile: str | None, renewed: Callable[[Credentials], None]) -> None:
+        self._profile = profile
+        self._renewed = renewed
+        self._chain = CredentialChain(profile)
+        self._current: Credentials | None = None
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> Credentials:
+        """The first credentials; :class:`TaskdError`, saying what to set, if there are none."""
+        self._current = await self._chain.current()
+        self._task = asyncio.create_task(self._run())
+        return self._current
+
+    def reread(self) -> None:
+        """Everything is read anew soon: environment, files, roles."""
+        self._wanted.set()
+
+    async def stop(self) -> None:
+        """Ends the background work. Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await self._wanted.wait()
+            await self._look()
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _look(self) -> None:
+        """Whatever goes wrong, the credentials at hand stay in use and the next look tries again."""
+        try:
+            chain = CredentialChain(self._profile) if self._wanted.is_set() else self._chain
+            self._wanted.clear()
+            found = await chain.current()
+        except Exception as error:
+            _log.warning("AWS credentials could not be renewed, those at hand stay in use: %s", error)
+            return
+        self._chain = chain
+        if found != self._current:
+            self._current = found
+            self._renewed(found)
+            _log.info("AWS credentials were renewed; the access key is %s", found.access_key)

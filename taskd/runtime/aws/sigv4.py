@@ -1,0 +1,89 @@
+"""AWS Signature Version 4, for requests that differ only in path, body and time.
+
+The signing key of a day and the time stamp of a second are computed once. What the requests are and how
+they are sent is not known here.
+"""
+
+import hashlib
+import hmac
+import time
+
+from msgspec import Struct
+
+_ALGORITHM = "AWS4-HMAC-SHA256"
+
+
+class Credentials(Struct, frozen=True):
+    """Who signs. ``token`` belongs to temporary credentials."""
+
+    access_key: str
+    secret_key: str
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Credentials(access_key={self.access_key!r})"
+
+
+class Moment(Struct, frozen=True):
+    """Everything about a signature that holds for one second."""
+
+    second: int
+    amz_date: bytes
+    """The value of ``X-Amz-Date``, for example ``20210929T151707Z``."""
+    string_to_sign: bytes
+    """The string to sign, up to the hash of the canonical request."""
+    authorization: bytes
+    """The value of ``Authorization``, up to the signature."""
+    key: bytes
+
+
+class Signer:
+    """Signs for one set of credentials, one region and one service.
+
+    ``signed_headers`` are the names of the signed headers as they stand in the canonical request:
+    lower case, sorted, joined by semicolons.
+    """
+
+    def __init__(self, credentials: Credentials, region: str, service: str, signed_headers: str) -> None:
+        self._credentials = credentials
+        self._region = region
+        self._service = service
+        self._signed_headers = signed_headers
+        self._day = ""
+        self._key = b""
+        self._moment = self._moment_of(0)
+
+    def moment(self, now_ms: int) -> Moment:
+        """What signatures of this second share; ``now_ms`` is milliseconds since the epoch."""
+        second = now_ms // 1000
+        if second != self._moment.second:
+            self._moment = self._moment_of(second)
+        return self._moment
+
+    def _moment_of(self, second: int) -> Moment:
+        amz_date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
+        scope = f"{amz_date[:8]}/{self._region}/{self._service}/aws4_request"
+        credential = f"{self._credentials.access_key}/{scope}"
+        return Moment(
+            second=second,
+            amz_date=amz_date.encode(),
+            string_to_sign=f"{_ALGORITHM}\n{amz_date}\n{scope}\n".encode(),
+            authorization=(
+                f"{_ALGORITHM} Credential={credential}, SignedHeaders={self._signed_headers}, Signature="
+            ).encode(),
+            key=self._key_of(amz_date[:8]),
+        )
+
+    def _key_of(self, day: str) -> bytes:
+        if day != self._day:
+            key = f"AWS4{self._credentials.secret_key}".encode()
+            for part in (day, self._region, self._service, "aws4_request"):
+                key = hmac.digest(key, part.encode(), "sha256")
+            self._day, self._key = day, key
+        return self._key
+
+
+def signature(moment: Moment, canonical_request: bytes) -> bytes:
+    """The signature, in hex, of a canonical request that carries ``moment.amz_date``."""
+    digest = hashlib.sha256(canonical_request).hexdigest().encode()
+    return hmac.digest(moment.key, moment.string_to_sign + digest, "sha256").hex().encode()
