@@ -1,0 +1,38 @@
+import asyncio
+import sys
+
+from taskd.runtime.local.guardian_process import watched
+from taskd.runtime.local.memory import groups_over_limit
+
+MIB = 1024 * 1024
+HOLDS_60_MIB_THREE_TIMES = r"""
+import os
+memory = bytearray(os.urandom(1)) * (60 << 20)
+for _ in range(2):
+    if os.fork() == 0:
+        break
+os.write(1, b"ready\n")
+input()
+"""
+
+
+async def test_memory_shared_by_the_processes_of_a_group_counts_once():
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLDS_60_MIB_THREE_TIMES, stdin=pipe, stdout=pipe, start_new_session=True
+    )
+    for _ in range(3):
+        assert await process.stdout.readline() == b"ready\n"
+    group = process.pid
+    assert groups_over_limit({group: 50 * MIB}) == {group}
+    assert groups_over_limit({group: 120 * MIB}) == set()
+    process.stdin.close()
+    await process.communicate()
+
+
+def test_a_group_that_is_gone_is_not_over_its_limit():
+    assert groups_over_limit({2**22 + 1: 0}) == set()
+
+
+def test_the_guardian_kills_what_it_was_told_of_and_not_told_to_forget():
+    assert watched([b"+11\n", b"+12\n", b"-11\n", b"+13\n", b"-99\n"]) == {12, 13}

@@ -1,0 +1,221 @@
+"""Node.js functions in real sandboxes, under our own bootstrap."""
+
+import shutil
+
+import pytest
+
+from support.local import local_bench, messages
+from support.zips import node_zip, zip_of
+from taskd.runtime.base import FunctionError
+
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+
+
+@pytest.fixture
+async def bench(tmp_path):
+    async with local_bench(tmp_path, max_sandboxes=2) as bench:
+        yield bench
+
+
+async def deploy(bench, source, **fields):
+    await bench.deploy(node_zip(source), runtime="nodejs20.x", **fields)
+
+
+async def test_an_async_handler_returns_its_result_and_its_lines(bench):
+    await deploy(
+        bench,
+        """
+        console.log('loading');
+        exports.handler = async (event) => { console.log('got', event.n); console.error('two'); return event.n * 2; };
+        """,
+    )
+    result = await bench.call({"n": 21})
+    assert result.payload == b"42"
+    assert messages(result) == ["loading", "got 21", "two"]
+    assert messages(await bench.call({"n": 1})) == ["got 1", "two"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"index.mjs": "export const handler = async () => 'here';"},
+        {"index.cjs": "module.exports = { handler: async () => 'here' };"},
+        {"index.js": "export const handler = async () => 'here';", "package.json": '{"type": "module"}'},
+        {"index.js": "export default { handler: async () => 'here' };", "package.json": '{"type": "module"}'},
+        {"index.js": "exports.handler = require('./lib').handler;", "lib/index.js": "exports.handler = async () => 'here';"},
+    ],
+)
+async def test_modules_of_every_kind_are_loaded(bench, files):
+    await bench.deploy(zip_of(files), runtime="nodejs20.x")
+    assert await bench.value() == "here"
+
+
+@pytest.mark.parametrize("entry_point", ["src/tasks.run", "src/tasks.nested.deep.run"])
+async def test_an_entry_point_may_name_folders_and_nested_exports(bench, entry_point):
+    source = "exports.run = async () => 1; exports.nested = { deep: { run: async () => 1 } };"
+    await bench.deploy(zip_of({"src/tasks.js": source}), runtime="nodejs20.x", entry_point=entry_point)
+    assert await bench.value() == 1
+
+
+async def test_a_package_json_above_the_code_does_not_matter(bench):
+    (bench.directory.parent / "package.json").write_text('{"type": "module"}')
+    await deploy(bench, "exports.handler = async () => 'common';")
+    assert await bench.value() == "common"
+
+
+async def test_a_callback_answers_when_the_event_loop_is_empty(bench):
+    await deploy(
+        bench,
+        """
+        exports.handler = (event, context, callback) => {
+            setTimeout(() => console.log('still printed'), 30);
+            callback(null, { n: event.n });
+        };
+        """,
+    )
+    result = await bench.call({"n": 1})
+    assert result.payload == b'{"n":1}'
+    assert messages(result) == ["still printed"]
+
+
+async def test_a_callback_need_not_wait_for_the_event_loop(bench):
+    await deploy(
+        bench,
+        """
+        exports.handler = (event, context, callback) => {
+            context.callbackWaitsForEmptyEventLoop = false;
+            setInterval(() => {}, 1000);
+            callback(null, 'at once');
+        };
+        """,
+    )
+    assert [await bench.value(), await bench.value()] == ["at once", "at once"]
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "message"),
+    [
+        ("callback(new RangeError('too far'))", "RangeError", "too far"),
+        ("callback('just text')", "string", "just text"),
+        ("context.fail(new Error('old style'))", "Error", "old style"),
+        ("throw new TypeError('at once')", "TypeError", "at once"),
+    ],
+)
+async def test_an_error_from_a_callback_handler_is_a_function_error(bench, body, name, message):
+    await deploy(bench, f"exports.handler = (event, context, callback) => {{ {body}; }};")
+    result = await bench.call()
+    assert isinstance(result, FunctionError)
+    assert (result.name, result.message) == (name, message)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("context.succeed('old style')", "old style"),
+        ("context.done(null, 'older')", "older"),
+        ("callback()", None),
+        ("", None),
+    ],
+)
+async def test_other_ways_to_end_a_callback_handler(bench, body, expected):
+    await deploy(bench, f"exports.handler = (event, context, callback) => {{ {body} }};")
+    assert await bench.value() == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "name", "message"),
+    [
+        ("throw new TypeError('boom')", "TypeError", "boom"),
+        ("class NotFound extends Error { name = 'NotFound' }; throw new NotFound('x')", "NotFound", "x"),
+        ("throw 'text'", "string", "text"),
+        ("throw Object.create(null)", "object", "[object Object]"),
+        ("const a = {}; a.a = a; return a", "Runtime.MarshalError", "circular"),
+        ("return 1n", "Runtime.MarshalError", "BigInt"),
+        ("await new Promise(() => {})", "Runtime.NodeJsExit", "never settled"),
+        ("Promise.reject(new Error('lost')); await new Promise(() => {})", "Runtime.UnhandledPromiseRejection", "lost"),
+        ("setTimeout(() => { throw new Error('late') }); await new Promise(() => {})", "Error", "late"),
+        ("process.exit(7)", "Runtime.ExitError", "exit status 7"),
+    ],
+)
+async def test_an_async_handler_that_goes_wrong_is_a_function_error_and_the_next_call_runs(bench, body, name, message):
+    await deploy(bench, f"exports.handler = async (event) => {{ if (!event.fail) return 'fine'; {body}; }};")
+    result = await bench.call({"fail": True})
+    assert isinstance(result, FunctionError)
+    assert result.name == name
+    assert message in result.message
+    assert await bench.value({}) == "fine"
+
+
+async def test_an_error_leaves_its_stack_in_the_log_as_one_line(bench):
+    await deploy(bench, "exports.handler = async () => { throw new TypeError('boom'); };")
+    (line,) = messages(await bench.call())
+    assert "\tERROR\tInvoke Error\t" in line
+    assert "index.js:1" in line
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "message"),
+    [
+        ("require('nosuch')", "Runtime.ImportModuleError", "Cannot find module 'nosuch'"),
+        ("exports.other = 1", "Runtime.HandlerNotFound", "index.handler is undefined or not exported"),
+        ("exports.handler = 1", "Runtime.HandlerNotFound", "index.handler is not a function"),
+        ("exports.handler = (", "Runtime.UserCodeSyntaxError", "SyntaxError"),
+        ("throw new RangeError('no config')", "RangeError", "no config"),
+        ("setImmediate(() => process.exit(5)); exports.handler = () => {}", "Runtime.ExitError", "exit status 5"),
+    ],
+)
+async def test_a_function_that_cannot_be_loaded_fails_each_call_in_lambdas_words(bench, source, name, message):
+    await deploy(bench, source)
+    for _ in range(2):
+        result = await bench.call()
+        assert isinstance(result, FunctionError)
+        assert result.name == name
+        assert message in result.message
+
+
+async def test_the_context_says_what_is_called_and_how_long_it_may_take(bench):
+    await deploy(
+        bench,
+        """
+        exports.handler = async (event, context) => ({
+            name: context.functionName, memory: context.memoryLimitInMB, id: context.awsRequestId,
+            arn: context.invokedFunctionArn, left: context.getRemainingTimeInMillis(), version: context.functionVersion,
+        });
+        """,
+        time_limit_s=5,
+        memory_limit_mb=192,
+    )
+    context = await bench.value()
+    assert (context["name"], context["memory"], context["version"]) == ("probe", "192", "$LATEST")
+    assert context["arn"] == "arn:aws:lambda:us-east-1:000000000000:function:probe"
+    assert len(context["id"]) == 36
+    assert 0 < context["left"] <= 5000
+
+
+async def test_garbage_is_collected_before_the_memory_limit_is_reached(bench):
+    await deploy(
+        bench,
+        """
+        exports.handler = async () => {
+            let kept;
+            for (let i = 0; i < 800; i++) kept = Array.from({ length: 25000 }, () => ({ i }));
+            return kept.length;
+        };
+        """,
+        memory_limit_mb=160,
+        time_limit_s=20,
+    )
+    assert await bench.value() == 25000
+
+
+async def test_an_event_of_the_largest_size_arrives_and_comes_back(bench):
+    await deploy(bench, "exports.handler = async (event) => event;")
+    event = "x" * (6 * 1024 * 1024 - 2)
+    assert await bench.value(event) == event
+
+
+async def test_a_result_over_the_limit_is_refused_and_the_next_call_runs(bench):
+    await deploy(bench, "exports.handler = async (event) => 'x'.repeat(event);")
+    result = await bench.call(7 * 1024 * 1024)
+    assert result.name == "Function.ResponseSizeTooLarge"
+    assert await bench.value(1) == "x"
