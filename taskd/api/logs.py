@@ -33,7 +33,8 @@ class LogHandlers:
     async def listing(self, request: web.Request) -> web.Response:
         """A page of a task's log lines, in the order they were printed."""
         task_id, query = object_id(request), query_of(request)
-        since_ms = single_lower_bound(query, "timestamp") or MIN_MS
+        bound_ms = single_lower_bound(query, "timestamp")
+        since_ms = MIN_MS if bound_ms is None else bound_ms
         _require_run(await self._store.get(task_id))
         lines = await self._store.find_logs(task_id, since_ms, query.offset, query.limit)
         if not lines:

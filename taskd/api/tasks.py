@@ -18,8 +18,8 @@ from taskd.model.clock import Clock
 from taskd.model.task import Task
 from taskd.model.wire import TaskView, encode_task, task_view
 from taskd.rql.query import Path
-from taskd.rql.render import filter_json
-from taskd.rql.select import trim
+from taskd.rql.filtertext import filter_json
+from taskd.rql.select import project
 from taskd.store.base import TaskStore
 
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -68,4 +68,4 @@ def _row(task: Task, select: tuple[Path, ...]) -> TaskView | dict[str, Any]:
     looked_into = {path[0] for path in select if len(path) > 1}
     fields = _decode_fields(encode_task(task))
     record = {name: orjson.loads(memoryview(raw)) if name in looked_into else raw for name, raw in fields.items()}
-    return trim(record, select)
+    return project(record, select)
