@@ -110,6 +110,7 @@ RANGES: dict[str, Range] = {
     "aws.idle_connection_s": Range(0.1, 300),
     "local.max_sandboxes": Range(1, 4096),
     "local.idle_expiry_s": Range(0.1, 86_400),
+    "local.queue_wait_s": Range(0.1, 3600),
 }
 """The range of every number that can be set, by its key path."""
 

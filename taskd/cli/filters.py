@@ -1,0 +1,28 @@
+"""Queries of listings: what the options of ``tasks list`` mean in RQL."""
+
+import re
+from urllib.parse import quote
+
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def task_query(rql: str | None, status: str | None, function: str | None) -> str:
+    """The query string for the tasks that meet all the conditions, newest first unless ``rql`` sorts."""
+    conditions = [encode_rql(rql)] if rql else []
+    if status:
+        conditions.append(f"eq(status,{encode_value(status)})")
+    if function:
+        conditions.append(f"eq(functionName,{encode_value(function)})")
+    if "sort(" not in (rql or ""):
+        conditions.append("sort(-creationTimestamp)")
+    return "&".join(conditions)
+
+
+def encode_value(text: str) -> str:
+    """``text`` as a string value, whatever is in it; values are decoded twice."""
+    return "string:" + quote(quote(text, safe=""), safe="")
+
+
+def encode_rql(rql: str) -> str:
+    """A query as people type it, fit for a URL; what is percent-encoded already stays as it is."""
+    return quote(_STRAY_PERCENT.sub("%25", rql), safe="%()&|=!,:;*'/?@$-._~")

@@ -1,0 +1,98 @@
+"""Waiting for tasks: asks again and again, ever less often, until a status is final."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from taskd.cli.client import ApiClient, ApiError, segment
+from taskd.cli.exit_codes import ExitCode
+from taskd.model.errors import ILLEGAL_STATE, NO_LOGS
+from taskd.model.limits import PAGE_LIMIT_MAX
+from taskd.model.status import FINAL, Status
+
+FIRST_DELAY_S = 0.05
+LAST_DELAY_S = 1.0
+_GROWTH = 1.5
+
+Json = dict[str, Any]
+
+
+def get_task(client: ApiClient, task_id: str) -> Json:
+    """The task as it is now."""
+    page = client.get("/", f"eq(id,string:{segment(segment(task_id))})&limit(1)")
+    if page["data"]:
+        task: Json = page["data"][0]
+        return task
+    raise unknown_task(task_id)
+
+
+def unknown_task(task_id: str) -> ApiError:
+    """What the API says of a task that is not there; a listing of nothing is no error to it."""
+    return ApiError(404, 16, "RESOURCE_UNKNOWN_EXCEPTION", f"there is no task {task_id}")
+
+
+def is_final(task: Json) -> bool:
+    """Whether nothing more can become of the task."""
+    return task["status"] in FINAL
+
+
+def delays() -> Iterator[float]:
+    """How long to wait before each further question, in seconds."""
+    delay_s = FIRST_DELAY_S
+    while True:
+        yield delay_s
+        delay_s = min(delay_s * _GROWTH, LAST_DELAY_S)
+
+
+def follow(client: ApiClient, task_id: str, on_change: Callable[[Json], None]) -> Json:
+    """Calls ``on_change`` with the task now and at every change of its status seen; gives it when final."""
+    seen = None
+    for delay_s in delays():
+        task = get_task(client, task_id)
+        if task["status"] != seen:
+            seen = task["status"]
+            on_change(task)
+        if is_final(task):
+            return task
+        time.sleep(delay_s)
+    raise AssertionError("delays never end")
+
+
+def exit_code_of(task: Json) -> ExitCode:
+    """The exit code of a command that waited for ``task``."""
+    ends = {Status.COMPLETE: ExitCode.OK, Status.CANCELED: ExitCode.TASK_CANCELED}
+    return ends.get(task["status"], ExitCode.TASK_FAILED)
+
+
+def log_lines(client: ApiClient, task_id: str, offset: int = 0) -> Iterator[Json]:
+    """The task's log lines from number ``offset`` on; none where there are none or it has not run yet."""
+    while True:
+        lines = _log_page(client, task_id, offset)
+        yield from lines
+        offset += len(lines)
+        if len(lines) < PAGE_LIMIT_MAX:
+            return
+
+
+def _log_page(client: ApiClient, task_id: str, offset: int) -> list[Json]:
+    try:
+        page = client.get(f"/{segment(task_id)}/logs", f"limit({PAGE_LIMIT_MAX},{offset})")
+    except ApiError as error:
+        if error.code in (NO_LOGS.code, ILLEGAL_STATE.code):
+            return []
+        raise
+    lines: list[Json] = page["data"]
+    return lines
+
+
+def follow_logs(client: ApiClient, task_id: str) -> Iterator[Json]:
+    """Log lines as they come, until the task is final."""
+    count = 0
+    for delay_s in delays():
+        final = is_final(get_task(client, task_id))  # asked first: lines written before the end are not missed
+        for line in log_lines(client, task_id, count):
+            count += 1
+            yield line
+        if final:
+            return
+        time.sleep(delay_s)

@@ -1,0 +1,97 @@
+"""``taskd functions``: deploy a folder as a function, and look at those there are."""
+
+import time
+from pathlib import Path
+
+import click
+
+from taskd.cli import output, views
+from taskd.cli.client import ApiClient, ApiError, segment
+from taskd.cli.exit_codes import help_lines
+from taskd.cli.options import client_options, json_option
+from taskd.cli.packaging import Package, package
+from taskd.model.errors import RESOURCE_UNKNOWN
+
+
+@click.group(epilog=help_lines())
+def functions() -> None:
+    """Deploy functions, and look at those there are."""
+
+
+@functions.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@json_option
+@client_options
+def deploy(client: ApiClient, *, folder: Path, as_json: bool) -> None:
+    """Deploy FOLDER: its function.json says what it is, all its other files are the code.
+
+    A function that is there already gets the new code and the settings that function.json names; its other
+    settings stay.
+    """
+    with output.stderr().status("") as spinner:
+        spinner.update(f"packing {folder}")
+        packed = package(folder)
+        size_kib = len(packed.code) / 1024
+        spinner.update(f"deploying {packed.descriptor.name} ({packed.file_count} files, {size_kib:,.1f} KiB)")
+        verb = deploy_package(client, packed)
+    if as_json:
+        output.print_json(client.get(f"/functions/{segment(packed.descriptor.name)}"))
+    else:
+        click.echo(f"{verb} {packed.descriptor.name}: {packed.file_count} files, {size_kib:,.1f} KiB.")
+
+
+def deploy_package(client: ApiClient, packed: Package) -> str:
+    """Creates the function or updates the one there is; gives ``Created`` or ``Updated``."""
+    body = packed.body()
+    if not _exists(client, packed.descriptor.name):
+        client.post("/functions", body)
+        return "Created"
+    del body["name"]
+    client.put(f"/functions/{segment(packed.descriptor.name)}", body)
+    return "Updated"
+
+
+def _exists(client: ApiClient, name: str) -> bool:
+    try:
+        client.get(f"/functions/{segment(name)}")
+    except ApiError as error:
+        if error.code == RESOURCE_UNKNOWN.code:
+            return False
+        raise
+    return True
+
+
+@functions.command("list")
+@json_option
+@client_options
+def list_(client: ApiClient, *, as_json: bool) -> None:
+    """List all functions."""
+    rows = client.get("/functions")["data"]
+    if as_json:
+        output.print_json(rows)
+    elif rows:
+        output.stdout().print(views.function_table(rows, time.time_ns() // 1_000_000))
+    else:
+        output.stderr().print("No functions. `taskd functions deploy FOLDER` makes one.", style="dim")
+
+
+@functions.command()
+@click.argument("name")
+@json_option
+@client_options
+def show(client: ApiClient, *, name: str, as_json: bool) -> None:
+    """Show everything about a function but its code."""
+    function = client.get(f"/functions/{segment(name)}")
+    if as_json:
+        output.print_json(function)
+    else:
+        output.stdout().print(views.task_details(function, time.time_ns() // 1_000_000))
+
+
+@functions.command()
+@click.argument("name")
+@client_options
+def delete(client: ApiClient, *, name: str) -> None:
+    """Delete a function; its tasks and logs stay."""
+    client.delete(f"/functions/{segment(name)}")
+    click.echo(f"Deleted {name}.")

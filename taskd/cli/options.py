@@ -1,0 +1,73 @@
+"""Options that several commands share, and the types of values that people type."""
+
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+import msgspec
+
+from taskd.cli.client import DEFAULT_URL, ApiClient
+from taskd.cli.moments import parse_moment
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Decorator = Callable[[Callable[P, R]], Callable[P, R]]
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def client_options(command: Callable[Concatenate[ApiClient, P], R]) -> Callable[P, R]:
+    """Adds ``--url`` and ``--token``, and gives the command an :class:`ApiClient` made of them."""
+
+    @click.option("--url", envvar="TASKD_URL", default=DEFAULT_URL, show_default=True, show_envvar=True)
+    @click.option("--token", envvar="TASKD_TOKEN", show_envvar=True, help="Sent as bearer token.")
+    @wraps(command)
+    def with_client(*args: Any, url: str, token: str | None, **kwargs: Any) -> R:
+        return command(_client(url, token), *args, **kwargs)
+
+    return with_client  # type: ignore[return-value]
+
+
+def _client(url: str, token: str | None) -> ApiClient:
+    if token and not (token.isascii() and token.isprintable()):
+        raise click.BadParameter("must be printable ASCII on one line", param_hint="--token")
+    try:
+        return ApiClient(url, token)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--url") from error
+
+
+def moment(_: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """An option's callback: a point in time as milliseconds since the epoch, see :func:`parse_moment`."""
+    if value is None:
+        return None
+    try:
+        return parse_moment(value, time.time_ns() // 1_000_000)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=param) from error
+
+
+def json_object(_: click.Context, param: click.Parameter, value: str | None) -> msgspec.Raw | None:
+    """An option's callback: the text of a JSON object as it came: given itself, as ``@file``, or as ``-``."""
+    if value is None:
+        return None
+    try:
+        content = _content(value)
+        msgspec.json.decode(content, type=dict[str, Any])
+    except OSError as error:
+        raise click.BadParameter(f"{value[1:]}: {error.strerror}", param=param) from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise click.BadParameter(f"not a JSON object: {error}", param=param) from error
+    return msgspec.Raw(content)
+
+
+def _content(value: str) -> bytes:
+    if value == "-":
+        return sys.stdin.buffer.read()
+    if value.startswith("@"):
+        return Path(value[1:]).read_bytes()
+    return value.encode()

@@ -1,0 +1,156 @@
+"""``taskd tasks``: create tasks, look at them, follow them, call them off."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import msgspec
+
+from taskd.cli import following, output, views
+from taskd.cli.client import ApiClient, segment
+from taskd.cli.exit_codes import ExitCode, help_lines
+from taskd.cli.filters import task_query
+from taskd.cli.following import Json
+from taskd.cli.options import client_options, json_object, json_option, moment
+from taskd.model.limits import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX
+from taskd.model.status import Status
+from taskd.model.timestamps import format_ms
+
+
+@click.group(epilog=help_lines())
+def tasks() -> None:
+    """Create tasks, follow them, read their logs."""
+
+
+@tasks.command(epilog=help_lines())
+@click.argument("function")
+@click.option("--data", callback=json_object, metavar="JSON", help="A JSON object, @file, or - for stdin.")
+@click.option("--start", callback=moment, metavar="WHEN", help="+5m, +1h30m, or 2026-01-31T12:00:00Z.")
+@click.option("--priority", type=int, help="The highest goes first; the function's default where not given.")
+@click.option("--tag", "tags", multiple=True, help="May be given more than once.")
+@click.option("--wait", is_flag=True, help="Follow the task until it is final, as `tasks watch` does.")
+@json_option
+@client_options
+def create(
+    client: ApiClient,
+    *,
+    function: str,
+    data: msgspec.Raw | None,
+    start: int | None,
+    priority: int | None,
+    tags: tuple[str, ...],
+    wait: bool,
+    as_json: bool,
+) -> ExitCode:
+    """Create a task of FUNCTION: due now, or at --start."""
+    start_text = None if start is None else format_ms(start)
+    draft = {"data": data, "startTimestamp": start_text, "priority": priority, "tags": tags or None}
+    given = {field: value for field, value in draft.items() if value is not None}
+    task = client.post("/", {"functionName": function, **given})
+    if wait:
+        return _watch(client, task["id"], as_json=as_json)
+    if as_json:
+        output.print_json(task)
+    else:
+        output.stdout().print(views.created_line(task, _now_ms()))
+    return ExitCode.OK
+
+
+@tasks.command("list")
+@click.option("--filter", "rql", metavar="RQL", help="Such as gt(priority,5)&sort(-priority).")
+@click.option("--status", type=click.Choice([status.value for status in Status]))
+@click.option("--function", help="Only tasks of this function.")
+@click.option("--limit", type=click.IntRange(min=1), default=PAGE_LIMIT_DEFAULT, show_default=True)
+@json_option
+@client_options
+def list_(
+    client: ApiClient, *, rql: str | None, status: str | None, function: str | None, limit: int, as_json: bool
+) -> None:
+    """List tasks, newest first."""
+    rows = list(_rows(client, task_query(rql, status, function), limit))
+    if as_json:
+        output.print_json(rows)
+    elif rows:
+        output.stdout().print(views.task_table(rows, _now_ms()))
+    else:
+        output.stderr().print("No tasks.", style="dim")
+
+
+@tasks.command()
+@click.argument("task_id")
+@json_option
+@client_options
+def show(client: ApiClient, *, task_id: str, as_json: bool) -> None:
+    """Show everything about a task."""
+    task = following.get_task(client, task_id)
+    if as_json:
+        output.print_json(task)
+    else:
+        output.stdout().print(views.task_details(task, _now_ms()))
+
+
+@tasks.command()
+@click.argument("task_id")
+@client_options
+def cancel(client: ApiClient, *, task_id: str) -> None:
+    """Call a task off that has not started."""
+    client.post(f"/{segment(task_id)}/cancel")
+    click.echo(f"Canceled {task_id}.")
+
+
+@tasks.command()
+@click.argument("task_id")
+@click.option("--follow", is_flag=True, help="Go on until the task is final.")
+@json_option
+@client_options
+def logs(client: ApiClient, *, task_id: str, follow: bool, as_json: bool) -> None:
+    """Print what the function printed."""
+    following.get_task(client, task_id)
+    lines = following.follow_logs(client, task_id) if follow else following.log_lines(client, task_id)
+    if as_json:
+        output.print_json(list(lines))
+        return
+    console, count = output.stdout(), 0
+    for count, line in enumerate(lines, start=1):  # noqa: B007
+        console.print(views.log_line(line))
+    if not count:
+        output.stderr().print("No log lines.", style="dim")
+
+
+@tasks.command(epilog=help_lines())
+@click.argument("task_id")
+@json_option
+@client_options
+def watch(client: ApiClient, *, task_id: str, as_json: bool) -> ExitCode:
+    """Follow a task until it is final; the exit code says how it ended."""
+    return _watch(client, task_id, as_json=as_json)
+
+
+def _watch(client: ApiClient, task_id: str, *, as_json: bool) -> ExitCode:
+    console = output.stderr() if as_json else output.stdout()
+    with output.stderr().status("waiting") as spinner:
+
+        def on_change(task: Json) -> None:
+            spinner.update(views.waiting_line(task, _now_ms()))
+            console.print(views.change_line(task))
+
+        task = following.follow(client, task_id, on_change)
+    if as_json:
+        output.print_json(task)
+    return following.exit_code_of(task)
+
+
+def _rows(client: ApiClient, query: str, limit: int) -> Iterator[dict[str, Any]]:
+    offset = 0
+    while offset < limit:
+        size = min(PAGE_LIMIT_MAX, limit - offset)
+        rows = client.get("/", f"{query}&limit({size},{offset})&skipCount()")["data"]
+        yield from rows
+        offset += len(rows)
+        if len(rows) < size:
+            return
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
