@@ -17,8 +17,8 @@ from taskd.api.routing import Route
 from taskd.model.clock import Clock
 from taskd.model.task import Task
 from taskd.model.wire import TaskView, encode_task, task_view
-from taskd.rql.query import Path
 from taskd.rql.filtertext import filter_json
+from taskd.rql.query import Path
 from taskd.rql.select import project
 from taskd.store.base import TaskStore
 

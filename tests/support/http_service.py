@@ -4,7 +4,7 @@ import base64
 import io
 import zipfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +66,16 @@ async def http_service(
     """A face on a free port, over a fresh store and runtime in ``directory``."""
     store = EmbeddedStore(store_settings or StoreSettings(data=str(directory / "data")))
     runtime = LocalRuntime(directory / "functions", LocalSettings())
-    await store.start()
-    await runtime.start(store.functions())
     app = build_app(store, runtime, server or ServerSettings(), system_clock_ms, health)
-    runner, url = await serve(app, "127.0.0.1", 0)
-    async with ClientSession(url) as client:
+    async with AsyncExitStack() as stack:
+        await store.start()
+        stack.push_async_callback(store.stop)
+        await runtime.start(store.functions())
+        stack.push_async_callback(runtime.stop)
+        runner, url = await serve(app, "127.0.0.1", 0)
+        stack.push_async_callback(runner.cleanup)
+        client = await stack.enter_async_context(ClientSession(url))
         yield Service(client, url, store, runtime)
-    await runner.cleanup()
-    await runtime.stop()
-    await store.stop()
 
 
 def zipped(**files: str) -> str:

@@ -1,14 +1,18 @@
 """Functions over HTTP: create, list, look at, delete."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+from aiohttp import ClientResponse
 from support.error_shape import assert_error
 from support.http_service import BASE, Service, function_body, http_service
 
+from taskd.model.limits import MIB
 from taskd.model.timestamps import parse_rfc3339
 from taskd.runtime.base import Invocation, Success
 
@@ -136,11 +140,10 @@ async def test_code_that_is_no_zip_leaves_no_trace(service: Service, code: str):
 
 
 async def test_code_may_be_larger_than_other_bodies(service: Service):
-    padding = "x" * (7 * 1024 * 1024)
-    body = function_body(description="d", unknown=padding)
-    async with service.client.post(FUNCTIONS, json=body) as response:
-        assert response.status == 200
-    async with service.client.post(BASE, json={"functionName": "hello", "unknown": padding}) as response:
-        await assert_error(response, 1413)
-    async with service.client.post(FUNCTIONS, json=function_body(unknown=padding * 3)) as response:
-        await assert_error(response, 1413)
+    async def send(path: str, body: dict[str, Any], padding_mib: int) -> ClientResponse:
+        content = orjson.dumps({**body, "unknown": "x" * (padding_mib * MIB)})
+        return await service.client.post(path, data=io.BytesIO(content))
+
+    assert (await send(FUNCTIONS, function_body(), 7)).status == 200
+    await assert_error(await send(BASE, {"functionName": "hello"}, 7), 1413)
+    await assert_error(await send(FUNCTIONS, function_body(), 17), 1413)

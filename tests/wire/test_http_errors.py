@@ -1,0 +1,153 @@
+"""Every error of the catalogue that these routes can give, provoked over HTTP and held to the one shape."""
+
+import io
+import resource
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import ClientResponse
+from support.error_shape import assert_error
+from support.http_service import BASE, Service, function_body, http_service
+
+from taskd.model import errors, limits
+from taskd.model.errors import CATALOGUE
+from taskd.store.settings import StoreSettings
+
+ID = "0" * 24
+TASK = {"functionName": "hello"}
+FUNCTIONS = f"{BASE}/functions"
+
+Call = tuple[int, str, str, Any]
+"""The code expected, the method, the path, and the body: bytes as they are, anything else as JSON."""
+
+CALLS: list[Call] = [
+    (1, "GET", "/health", None),
+    (11, "GET", "/", None),
+    (11, "GET", f"{BASE}/nothing/there", None),
+    (11, "PUT", BASE, TASK),
+    (12, "POST", f"{BASE}/not-an-id/cancel", None),
+    (12, "GET", f"{BASE}/not-an-id/logs", None),
+    (13, "POST", BASE, b""),
+    (13, "POST", FUNCTIONS, b""),
+    (14, "POST", BASE, {}),
+    (14, "POST", FUNCTIONS, {}),
+    (15, "POST", BASE, {"functionName": "no name"}),
+    (15, "POST", FUNCTIONS, function_body(runtime="cobol")),
+    (16, "POST", f"{BASE}/{ID}/cancel", None),
+    (16, "GET", f"{BASE}/{ID}/logs", None),
+    (16, "GET", f"{FUNCTIONS}/nobody", None),
+    (16, "DELETE", f"{FUNCTIONS}/nobody", None),
+    (19, "GET", f"{BASE}?eq(", None),
+    (19, "GET", f"{BASE}?startTimestamp>soon", None),
+    (19, "GET", f"{BASE}/{ID}/logs?eq(", None),
+    (19, "GET", f"{BASE}/{ID}/logs?sort(timestamp)", None),
+    (22, "POST", BASE, b"nonsense"),
+    (22, "POST", FUNCTIONS, b"[]"),
+    (1401, "POST", FUNCTIONS, function_body(code="nonsense!")),
+    (1401, "POST", FUNCTIONS, function_body(code="aGVsbG8=")),
+    (1402, "POST", FUNCTIONS, function_body(environmentVariables={"LARGE": {"value": "x" * 5000}})),
+    (1413, "POST", BASE, {**TASK, "data": {"a": "x" * limits.TASK_DATA_MAX_BYTES}}),
+    (1413, "POST", BASE, b" " * (limits.BODY_MAX_BYTES + 1)),
+]
+
+
+def broken_health() -> dict[str, Any]:
+    raise OSError("the disk is on fire")
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    async with http_service(tmp_path, health=broken_health) as running:
+        yield running
+
+
+async def send(service: Service, method: str, path: str, body: Any = None) -> ClientResponse:
+    content = body if isinstance(body, bytes) else b"" if body is None else orjson.dumps(body)
+    return await service.client.request(method, path, data=io.BytesIO(content))
+
+
+@pytest.mark.parametrize(("code", "method", "path", "body"), CALLS)
+async def test_a_wrong_call_is_told_what_is_wrong(service: Service, code: int, method: str, path: str, body: Any):
+    await assert_error(await send(service, method, path, body), code)
+
+
+async def take_a_name_twice(service: Service) -> ClientResponse:
+    await send(service, "POST", FUNCTIONS, function_body())
+    return await send(service, "POST", FUNCTIONS, function_body())
+
+
+async def send_a_header_too_large(service: Service) -> ClientResponse:
+    return await service.client.get(BASE, headers={"Large": "x" * 20_000})
+
+
+async def cancel_twice(service: Service) -> ClientResponse:
+    task = await service.create()
+    await send(service, "POST", f"{BASE}/{task['id']}/cancel")
+    return await send(service, "POST", f"{BASE}/{task['id']}/cancel")
+
+
+async def read_the_log_of_a_task_that_has_not_run(service: Service) -> ClientResponse:
+    task = await service.create()
+    return await send(service, "GET", f"{BASE}/{task['id']}/logs")
+
+
+async def read_the_log_of_a_silent_task(service: Service) -> ClientResponse:
+    task = await service.create()
+    await service.store.claim(1)
+    return await send(service, "GET", f"{BASE}/{task['id']}/logs")
+
+
+SEQUENCES: list[tuple[int, Callable[[Service], Awaitable[ClientResponse]]]] = [
+    (17, take_a_name_twice),
+    (26, send_a_header_too_large),
+    (27, cancel_twice),
+    (27, read_the_log_of_a_task_that_has_not_run),
+    (1408, read_the_log_of_a_silent_task),
+]
+
+
+@pytest.mark.parametrize(("code", "sequence"), SEQUENCES)
+async def test_a_call_at_the_wrong_moment_is_told_so(
+    service: Service, code: int, sequence: Callable[[Service], Awaitable[ClientResponse]]
+):
+    await assert_error(await sequence(service), code)
+
+
+async def test_a_listing_past_its_time_is_interrupted(tmp_path: Path):
+    settings = StoreSettings(data=str(tmp_path / "data"), listing_time_limit_s=0.0)
+    async with http_service(tmp_path, store_settings=settings) as service:
+        for _ in range(20):
+            await service.create(data={"text": "x" * 1000})
+        await assert_error(await send(service, "GET", f"{BASE}?like(data.text,y)"), 21)
+
+
+@contextmanager
+def full_journal(data: Path) -> Iterator[None]:
+    """No file of this process may grow past the journal as it is now; the kernel refuses what would."""
+    [segment] = (data / "journal").glob("*.journal")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (segment.stat().st_size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_what_cannot_be_made_durable_is_refused_with_a_time_to_wait(service: Service, tmp_path: Path):
+    await service.create()
+    with full_journal(tmp_path / "data"):
+        for path, body in ((BASE, TASK), (FUNCTIONS, function_body())):
+            response = await send(service, "POST", path, body)
+            await assert_error(response, 1503)
+            assert int(response.headers["Retry-After"]) > 0
+    assert (await service.get("/functions"))["data"] == []
+
+
+def test_every_kind_of_error_is_provoked_here():
+    provoked = {code for code, *_ in CALLS} | {code for code, _ in SEQUENCES} | {21, 1503}
+    of_no_route_here = {errors.NO_PERMISSION.code, errors.TOO_MANY_REQUESTS.code}
+    assert set(CATALOGUE) - provoked == of_no_route_here
