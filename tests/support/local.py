@@ -1,14 +1,15 @@
 """A local runtime for tests: deploys sources and calls them as the dispatcher would."""
 
+import asyncio
 import json
-import os
 from asyncio import Future
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from support.zips import function, python_zip
+
 from taskd.model.function import Function
 from taskd.runtime.base import Invocation, InvocationResult, Success
 from taskd.runtime.local.runtime import LocalRuntime
@@ -53,7 +54,9 @@ class LocalBench:
 
 
 @asynccontextmanager
-async def local_bench(directory: Path, functions: list[Function] | None = None, **settings: Any) -> AsyncIterator[LocalBench]:
+async def local_bench(
+    directory: Path, functions: list[Function] | None = None, **settings: Any
+) -> AsyncIterator[LocalBench]:
     """A runtime on ``directory`` that has started with ``functions``, stopped at the end."""
     runtime = LocalRuntime(directory, LocalSettings(**settings))
     await runtime.start(functions or [])
@@ -77,19 +80,25 @@ def is_alive(process: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
-def open_files() -> set[str]:
-    """What this process has open, apart from the number it goes by."""
-    return {f"{name} {_target(name)}" for name in os.listdir("/proc/self/fd")}
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Waits until ``condition`` holds: for what other processes do, and nobody can be told of. Fails after 10 s."""
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("waited for 10 s in vain")
 
 
-def _target(name: str) -> str:
-    try:
-        return os.readlink(f"/proc/self/fd/{name}")
-    except OSError:
-        return "gone"
+async def appears(path: Path) -> str:
+    """Waits until a function has written ``path`` to the end of a line; gives the text."""
+    await eventually(lambda: _text(path).endswith("\n"))
+    return _text(path).strip()
 
 
-async def until(condition: Callable[[], bool], wait: Callable[[], Awaitable[object]]) -> None:
-    """Waits with ``wait`` until ``condition`` holds."""
-    while not condition():
-        await wait()
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def open_descriptors() -> int:
+    """How many file descriptors this process has."""
+    return len(list(Path("/proc/self/fd").iterdir()))

@@ -1,6 +1,6 @@
 import pytest
-
 from support.zips import function, zip_of
+
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, ContractError
 from taskd.model.function import RUNTIMES
 from taskd.runtime.local.archive import unpack

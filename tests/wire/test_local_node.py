@@ -3,9 +3,9 @@
 import shutil
 
 import pytest
-
 from support.local import local_bench, messages
 from support.zips import node_zip, zip_of
+
 from taskd.runtime.base import FunctionError
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
@@ -42,7 +42,10 @@ async def test_an_async_handler_returns_its_result_and_its_lines(bench):
         {"index.cjs": "module.exports = { handler: async () => 'here' };"},
         {"index.js": "export const handler = async () => 'here';", "package.json": '{"type": "module"}'},
         {"index.js": "export default { handler: async () => 'here' };", "package.json": '{"type": "module"}'},
-        {"index.js": "exports.handler = require('./lib').handler;", "lib/index.js": "exports.handler = async () => 'here';"},
+        {
+            "index.js": "exports.handler = require('./lib').handler;",
+            "lib/index.js": "exports.handler = async () => 'here';",
+        },
     ],
 )
 async def test_modules_of_every_kind_are_loaded(bench, files):

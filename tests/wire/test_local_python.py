@@ -3,9 +3,9 @@
 import json
 
 import pytest
-
 from support.local import local_bench, messages
 from support.zips import zip_of
+
 from taskd.runtime.base import FunctionError, InvocationError, Success
 
 
@@ -53,7 +53,9 @@ async def test_an_exception_becomes_a_function_error_with_its_traceback_in_the_l
         ({"sys.py": ""}, "sys.handler", "Runtime.BuiltInModuleConflict", "built-in module sys"),
     ],
 )
-async def test_a_function_that_cannot_be_loaded_fails_each_call_in_lambdas_words(bench, files, entry_point, name, message):
+async def test_a_function_that_cannot_be_loaded_fails_each_call_in_lambdas_words(
+    bench, files, entry_point, name, message
+):
     await bench.deploy(zip_of(files), entry_point=entry_point)
     for _ in range(3):
         result = await bench.call()

@@ -1,0 +1,65 @@
+"""The process that runs the runtime is killed outright: nothing it started may go on."""
+
+import asyncio
+import signal
+import sys
+
+import pytest
+from support.local import appears, eventually, is_alive, local_bench
+from support.zips import python_zip
+
+DAEMON = """
+import asyncio, pathlib, sys
+from support.local import local_bench
+
+async def main(directory, code):
+    async with local_bench(pathlib.Path(directory)) as bench:
+        await bench.deploy(pathlib.Path(code).read_bytes())
+        bench.call()
+        print(bench.runtime._guardian._process.pid, flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+FUNCTION = """
+    import os, pathlib, subprocess, time
+    def handler(event, context):
+        child = subprocess.Popen(["sleep", "600"])
+        pathlib.Path({directory!r}, "begun").write_text(f"{{os.getpid()}} {{child.pid}}\\n")
+        while True:
+            pass
+    """
+
+
+async def ended(process):
+    await eventually(lambda: not is_alive(process))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_no_function_outlives_a_daemon_that_is_killed(tmp_path):
+    (tmp_path / "code.zip").write_bytes(python_zip(FUNCTION.format(directory=str(tmp_path))))
+    daemon = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", DAEMON, str(tmp_path / "functions"), str(tmp_path / "code.zip")),
+        stdout=asyncio.subprocess.PIPE,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    guardian = int(await daemon.stdout.readline())
+    function, child = map(int, (await appears(tmp_path / "begun")).split())
+    daemon.send_signal(signal.SIGKILL)
+    await daemon.communicate()
+    for process in (function, child, guardian):
+        await ended(process)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_a_guardian_that_is_killed_is_replaced_and_knows_of_every_sandbox(tmp_path, monkeypatch):
+    monkeypatch.setattr("taskd.runtime.local.guardian._RESTART_PAUSE_S", 0.01)
+    async with local_bench(tmp_path) as bench:
+        await bench.deploy_python("import os\ndef handler(event, context): return os.getpid()")
+        sandbox = await bench.value()
+        guardian = bench.runtime._guardian
+        first = guardian._process
+        first.kill()
+        await eventually(lambda: guardian._process is not first and guardian._pipe_fd is not None)
+        guardian._close_pipe()  # as the end of this process would
+        await ended(sandbox)

@@ -1,0 +1,197 @@
+"""What happens to a function that takes too long, too much memory, or dies."""
+
+import asyncio
+import re
+import sys
+
+import pytest
+from support.local import appears, eventually, is_alive, local_bench, messages, open_descriptors
+from support.zips import node_zip
+
+from taskd.model.limits import MIB
+from taskd.runtime.base import FunctionError, OutcomeUnknown, Success
+
+
+@pytest.fixture
+async def bench(tmp_path):
+    async with local_bench(tmp_path / "functions", max_sandboxes=2) as bench:
+        yield bench
+
+
+async def test_a_call_past_its_time_limit_is_killed_in_lambdas_words(bench):
+    await bench.deploy_python(
+        "import time\ndef handler(event, context):\n    print('begun')\n    time.sleep(event)\n    return 'in time'",
+        time_limit_s=1,
+    )
+    result = await bench.call(60)
+    assert isinstance(result, FunctionError)
+    assert result.name == "Sandbox.Timedout"
+    assert re.fullmatch(r"20\d\d-.+Z [0-9a-f-]{36} Task timed out after 1\.00 seconds", result.message)
+    assert messages(result) == ["begun"]
+    assert await bench.value(0) == "in time"
+
+
+async def test_the_time_limit_covers_loading_the_function(bench):
+    await bench.deploy_python("import time\ntime.sleep(60)\ndef handler(event, context): pass", time_limit_s=1)
+    assert (await bench.call()).name == "Sandbox.Timedout"
+
+
+async def test_a_function_that_ignores_signals_and_has_children_is_killed_with_them(bench):
+    await bench.deploy_python(
+        """
+        import signal, subprocess, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        def handler(event, context):
+            child = subprocess.Popen(["sh", "-c", "trap '' TERM HUP; echo $$; sleep 600 & wait"])
+            time.sleep(600)
+        """,
+        time_limit_s=1,
+    )
+    result = await bench.call()
+    assert result.name == "Sandbox.Timedout"
+    (child,) = messages(result)
+    await bench.runtime.stop()
+    assert not is_alive(int(child))
+
+
+async def test_a_function_over_its_memory_limit_is_killed(bench):
+    await bench.deploy_python(
+        """
+        import time
+        def handler(event, context):
+            kept = [b"x" * (1 << 20) for _ in range(event)]
+            time.sleep(600 if event > 128 else 0)
+            return len(kept)
+        """
+    )
+    result = await bench.call(300)
+    assert isinstance(result, FunctionError)
+    assert result.name == "Runtime.OutOfMemory"
+    assert result.message.endswith("Error: Runtime exited with error: signal: killed")
+    assert await bench.value(20) == 20
+
+
+async def test_memory_of_a_functions_children_counts_too(bench):
+    hog = "import time; kept = b'x' * (200 << 20); time.sleep(600)"
+    await bench.deploy_python(f"""
+        import subprocess, sys
+        def handler(event, context):
+            subprocess.run([sys.executable, "-c", {hog!r}])
+        """)
+    assert (await bench.call()).name == "Runtime.OutOfMemory"
+
+
+async def test_address_space_does_not_count(bench):
+    await bench.deploy_python(f"""
+        import mmap
+        def handler(event, context):
+            with mmap.mmap(-1, {4096 * MIB}):
+                return "reserved"
+        """)
+    assert await bench.value() == "reserved"
+
+
+@pytest.mark.parametrize(
+    ("way_out", "reason"),
+    [
+        ("os._exit(1)", "Runtime exited with error: exit status 1"),
+        ("os._exit(0)", "Runtime exited without providing a reason"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "Runtime exited with error: signal: killed"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "Runtime exited with error: signal: segmentation fault"),
+    ],
+)
+async def test_a_function_that_dies_fails_its_own_call_in_lambdas_words(bench, way_out, reason):
+    await bench.deploy_python(f"""
+        import os, signal
+        def handler(event, context):
+            print("last words")
+            if event: {way_out}
+            return "fine"
+        """)
+    result = await bench.call(1)
+    assert isinstance(result, FunctionError)
+    assert result.name == "Runtime.ExitError"
+    assert re.fullmatch(rf"RequestId: [0-9a-f-]{{36}} Error: {reason}", result.message)
+    assert messages(result) == ["last words"]
+    assert await bench.value(0) == "fine"
+
+
+async def test_a_death_leaves_the_calls_of_other_sandboxes_alone(bench):
+    await bench.deploy_python("""
+        import os, time
+        def handler(event, context):
+            if event == "die": os._exit(1)
+            time.sleep(0.3)
+            return "survived"
+        """)
+    survivor, victim = bench.call("live"), bench.call("die")
+    assert (await victim).name == "Runtime.ExitError"
+    assert (await survivor).payload == b'"survived"'
+
+
+async def test_a_sandbox_that_dies_in_its_sleep_is_replaced(bench):
+    await bench.deploy_python("""
+        import os, threading
+        def handler(event, context):
+            if event: threading.Timer(0.02, os._exit, [9]).start()
+            return os.getpid()
+        """)
+    doomed = await bench.value(1)
+    await eventually(lambda: not bench.runtime._pool._sandboxes)
+    assert not is_alive(doomed)
+    assert await bench.value(0) != doomed
+
+
+async def test_stopping_leaves_running_calls_with_an_unknown_outcome_and_nothing_behind(tmp_path):
+    async with local_bench(tmp_path / "functions") as bench:
+        await bench.deploy_python(f"""
+            import os, pathlib, time
+            def handler(event, context):
+                pathlib.Path({str(tmp_path)!r}, "begun").write_text(f"{{os.getpid()}}\\n")
+                time.sleep(600)
+            """)
+        running = bench.call()
+        process = int(await appears(tmp_path / "begun"))
+        await bench.runtime.stop()
+        assert isinstance(await running, OutcomeUnknown)
+        assert not is_alive(process)
+        assert bench.scratch() == []
+
+
+async def test_stopping_while_a_sandbox_is_being_started_ends_it(tmp_path):
+    async with local_bench(tmp_path) as bench:
+        await bench.deploy_python("def handler(event, context): return 1")
+        call = bench.call()
+        await bench.runtime.stop()
+        assert isinstance(await call, OutcomeUnknown)
+
+
+async def test_a_caller_that_goes_away_does_not_disturb_the_call(bench, tmp_path):
+    await bench.deploy_python(f"""
+        import pathlib
+        def handler(event, context):
+            pathlib.Path({str(tmp_path)!r}, "ran").touch()
+            return 1
+        """)
+    bench.call().cancel()
+    assert await bench.value() == 1
+    await eventually((tmp_path / "ran").exists)
+
+
+async def test_an_environment_that_no_process_can_have_fails_the_call(bench):
+    await bench.deploy_python("def handler(event, context): return 1", environment={"BAD": "a\0b"})
+    assert (await bench.call()).name == "InvalidParameterValueException"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+async def test_a_crowd_of_calls_leaves_no_process_file_or_directory_behind(tmp_path):
+    before = open_descriptors()
+    async with local_bench(tmp_path, max_sandboxes=3) as bench:
+        await bench.deploy_python("def handler(event, context): return event / (event % 3)")
+        await bench.deploy(node_zip("exports.handler = async (event) => event;"), name="node", runtime="nodejs20.x")
+        calls = [bench.call(n, name) for n in range(60) for name in ("probe", "node")]
+        results = await asyncio.gather(*calls)
+        assert sum(isinstance(result, Success) for result in results) == 100
+        assert len(bench.scratch()) <= 3
+    assert open_descriptors() == before
+    assert bench.scratch() == []

@@ -1,0 +1,114 @@
+"""Functions that bring their own bootstrap and speak the Runtime API themselves."""
+
+import json
+import shutil
+import sys
+
+import pytest
+from support.local import local_bench, messages
+from support.zips import zip_of
+
+from taskd.runtime.base import FunctionError
+
+SHELL = """\
+    #!/bin/sh
+    api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime"
+    while event=$(curl -sSf -D "$TMPDIR/headers" "$api/invocation/next"); do
+        id=$(sed -n 's/^lambda-runtime-aws-request-id: \\([0-9a-f-]*\\).*/\\1/ip' "$TMPDIR/headers")
+        echo "shell got $event"
+        curl -sS -o /dev/null -d "{\\"echo\\":$event}" "$api/invocation/$id/response"
+    done
+    """
+PYTHON = f"""\
+    #!{sys.executable}
+    import json, os, urllib.request
+    API = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/"
+    def post(path, body, **headers):
+        return urllib.request.urlopen(urllib.request.Request(API + path, data=body, headers=headers))
+    while True:
+        with urllib.request.urlopen(API + "invocation/next") as answer:
+            request_id, event = answer.headers["Lambda-Runtime-Aws-Request-Id"], json.load(answer)
+        exec(event)
+    """
+
+
+@pytest.fixture
+async def bench(tmp_path):
+    async with local_bench(tmp_path, max_sandboxes=2) as bench:
+        yield bench
+
+
+async def deploy(bench, bootstrap):
+    await bench.deploy(zip_of({"bootstrap": bootstrap}, mode=0o755), runtime="provided.al2023")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+async def test_a_shell_script_serves_calls(bench):
+    await deploy(bench, SHELL)
+    for n in range(3):
+        result = await bench.call({"n": n})
+        assert json.loads(result.payload) == {"echo": {"n": n}}
+        assert messages(result) == [f'shell got {{"n": {n}}}']
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "message"),
+    [
+        (
+            "post(f'invocation/{request_id}/error', json.dumps({'errorType': 'Mine', 'errorMessage': 'no'}).encode())",
+            "Mine",
+            "no",
+        ),
+        (
+            "post(f'invocation/{request_id}/error', b'', **{'Lambda-Runtime-Function-Error-Type': 'Named'})",
+            "Named",
+            "",
+        ),
+        ("post(f'invocation/{request_id}/error', b'free text')", "Runtime.Unknown", "free text"),
+        ("post(f'invocation/{request_id}/error', b'[1, 2]')", "Runtime.Unknown", "[1,2]"),
+        (
+            'post(f\'invocation/{request_id}/error\', b\'{"errorType": 7, "errorMessage": {"a": null}}\')',
+            "7",
+            '{"a":null}',
+        ),
+    ],
+)
+async def test_errors_of_every_form_become_function_errors(bench, code, name, message):
+    await deploy(bench, PYTHON)
+    result = await bench.call(code)
+    assert isinstance(result, FunctionError)
+    assert (result.name, result.message) == (name, message)
+
+
+@pytest.mark.parametrize(("body", "payload"), [("b''", b"null"), ("b'hello'", b'"hello"'), ("b' [1] '", b" [1] ")])
+async def test_a_response_that_is_not_json_becomes_a_json_string(bench, body, payload):
+    await deploy(bench, PYTHON)
+    result = await bench.call(f"post(f'invocation/{{request_id}}/response', {body})")
+    assert result.payload == payload
+
+
+async def test_a_response_of_unknown_length_over_the_limit_is_refused(bench):
+    await deploy(bench, PYTHON)
+    chunks = "(b'x' * 65536 for _ in range(200))"
+    result = await bench.call(f"post(f'invocation/{{request_id}}/response', {chunks})")
+    assert result.name == "Function.ResponseSizeTooLarge"
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "reason"),
+    [("#!/no/such/interpreter\n", "no such file or directory"), ("\x7fELF nonsense", "exec format error")],
+)
+async def test_a_bootstrap_that_cannot_be_started_fails_its_call(bench, bootstrap, reason):
+    await deploy(bench, bootstrap)
+    result = await bench.call()
+    assert isinstance(result, FunctionError)
+    assert result.name == "Runtime.InvalidEntrypoint"
+    assert reason in result.message
+
+
+async def test_a_bootstrap_that_ends_without_asking_for_a_call_fails_it(bench):
+    await deploy(bench, "#!/bin/sh\necho bye\n")
+    result = await bench.call()
+    assert result.name == "Runtime.ExitError"
+    assert result.message.endswith("Error: Runtime exited without providing a reason")
+    assert messages(result) == ["bye"]
