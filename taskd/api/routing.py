@@ -1,6 +1,6 @@
 """Routes: every path answers with and without a trailing slash."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from aiohttp import web
@@ -15,8 +15,8 @@ class Route(NamedTuple):
     handler: Handler
 
 
-def mounted(base: str, routes: Iterable[Route]) -> Iterator[web.RouteDef]:
-    """``routes`` below ``base``, each with both endings."""
-    for method, path, handler in routes:
-        yield web.route(method, base + path, handler)
-        yield web.route(method, base + path + "/", handler)
+def mounted(base: str, routes: Sequence[Route]) -> Iterator[web.RouteDef]:
+    """``routes`` below ``base``, each with both endings. Methods of one path stay together: they are found faster."""
+    for ending in ("", "/"):
+        for method, path, handler in routes:
+            yield web.route(method, base + path + ending, handler)

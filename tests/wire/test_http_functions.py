@@ -12,6 +12,7 @@ from aiohttp import ClientResponse
 from support.error_shape import assert_error
 from support.http_service import BASE, Service, function_body, http_service
 
+from taskd.model.function import Function
 from taskd.model.limits import MIB
 from taskd.model.timestamps import parse_rfc3339
 from taskd.runtime.base import Invocation, Success
@@ -137,6 +138,19 @@ async def test_code_that_is_no_zip_leaves_no_trace(service: Service, code: str):
         await assert_error(response, 1401)
     assert (await service.get("/functions"))["data"] == []
     await create(service)
+
+
+async def test_a_deployment_that_fails_leaves_no_trace(service: Service, monkeypatch: pytest.MonkeyPatch):
+    async def fail(function: Function) -> None:
+        raise OSError(f"no room for {function.name}")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(service.runtime, "deploy", fail)
+        async with service.client.post(FUNCTIONS, json=function_body()) as response:
+            await assert_error(response, 1)
+    assert (await service.get("/functions"))["data"] == []
+    await create(service)
+    assert isinstance(await invoke(service, "hello"), Success)
 
 
 async def test_code_may_be_larger_than_other_bodies(service: Service):
