@@ -108,8 +108,8 @@ async def ceiling(url: str, requests: int = 40_000, in_flight: int = 64) -> floa
     for done in finished:
         await loop.create_connection(
             lambda done=done: _CeilingProtocol(requests // in_flight, done),  # type: ignore[misc]
-            parts.hostname,
-            parts.port,
+            parts.hostname or "127.0.0.1",
+            parts.port or 80,
         )
     await asyncio.gather(*finished)
     return requests // in_flight * in_flight / (time.perf_counter() - started_s)

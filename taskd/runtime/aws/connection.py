@@ -51,6 +51,7 @@ class Connection(asyncio.Protocol):
         "_max_bytes",
         "_owner",
         "_parser",
+        "_poll",
         "_reason",
         "_received_bytes",
         "_status",
@@ -65,6 +66,7 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._transport: asyncio.Transport | None = None
         self._reason = "the connection was closed before the answer was complete"
+        self._poll = select.poll()
         self._waiting = False
         self._reset()
 
@@ -92,10 +94,7 @@ class Connection(asyncio.Protocol):
 
     def is_quiet(self) -> bool:
         """Whether the peer has neither closed nor sent anything, as far as the kernel knows."""
-        assert self._transport is not None
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not poll.poll(0)
+        return not self._poll.poll(0)
 
     def abort(self, reason: str) -> None:
         """Closes the connection at once. The owner hears ``reason`` soon, not from within this call."""
@@ -107,6 +106,7 @@ class Connection(asyncio.Protocol):
         """Called by the event loop."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
         self._parser = httptools.HttpResponseParser(self)
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""

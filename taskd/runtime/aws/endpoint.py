@@ -8,6 +8,7 @@ from msgspec import Struct
 from taskd.model.errors import TaskdError
 
 _BASE_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*/?")
+_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -35,6 +36,8 @@ def parse_endpoint(url: str) -> Endpoint:
         host = (parts.hostname or "").encode("idna").decode()
     except ValueError as error:
         raise _unusable(url, str(error)) from error
+    if _UNPRINTABLE.search(url):  # urlsplit drops some of these without a word
+        raise _unusable(url, "it holds a space or a control character")
     if parts.scheme not in _DEFAULT_PORTS:
         raise _unusable(url, "it does not start with http:// or https://")
     if not _HOST.fullmatch(host):

@@ -85,7 +85,7 @@ class InvokeClient:
         future: Future[InvocationResult] = self._loop.create_future()
         exchange = _Exchange(call, future)
         if self._closed:
-            future.set_result(Throttled(_STOPPED, overload=False))
+            future.set_result(_not_sent(_STOPPED))
         elif connection := self._pool.take():
             if not self._send(exchange, connection):
                 self._pool.release(connection)
@@ -110,7 +110,7 @@ class InvokeClient:
 
     def refuse(self, waiter: _Exchange, reason: str) -> None:
         """Called by the pool."""
-        self._settle(waiter, Throttled(reason, overload=False))
+        self._settle(waiter, _not_sent(reason))
 
     def answered(self, connection: Connection, answer: Answer) -> None:
         """Called by the connection."""
@@ -158,7 +158,12 @@ class InvokeClient:
         if exchange.connection is None:
             self._pool.forget(exchange)
             reason = f"Cannot connect to {self._endpoint} within {self._connect_timeout_s:g} s."
-            self._settle(exchange, Throttled(reason, overload=False))
+            self._settle(exchange, _not_sent(reason))
         else:
             exchange.connection.abort("the answer took too long")
             self._settle(exchange, OutcomeUnknown(f"No answer within {exchange.call.timeout_s:g} s."))
+
+
+def _not_sent(reason: str) -> Throttled:
+    """Nothing was written, so nothing can have run; it would have been the same for every function."""
+    return Throttled(reason, everything=True, overload=False)

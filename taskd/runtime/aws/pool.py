@@ -15,8 +15,6 @@ from taskd.runtime.aws.connector import ConnectError
 
 CONNECTS_MAX = 64
 """Connections being opened at once."""
-_TRUSTED_IDLE_S = 0.05
-"""A connection idle for longer is looked at before it is used: the peer may have closed it meanwhile."""
 
 W = TypeVar("W")
 W_contra = TypeVar("W_contra", contravariant=True)
@@ -107,10 +105,8 @@ class Pool(Generic[W]):
             await self._all_lost.wait()
 
     def _is_fit(self, connection: Connection, since_s: float) -> bool:
-        idle_s = self._now_s() - since_s
-        if not connection.usable or idle_s > self._idle_s:
-            return False
-        return idle_s < _TRUSTED_IDLE_S or connection.is_quiet()
+        """Looks at the socket itself: the peer may have closed it, and the event loop not know of it yet."""
+        return connection.usable and self._now_s() - since_s <= self._idle_s and connection.is_quiet()
 
     def _open_enough(self) -> None:
         while len(self._connects) < min(CONNECTS_MAX, len(self._waiters)):

@@ -70,7 +70,7 @@ class AwsRuntime:
         if self._client is not None:
             return self._client.invoke(call)
         future: Future[InvocationResult] = asyncio.get_running_loop().create_future()
-        future.set_result(Throttled("The runtime has not been started.", overload=False))
+        future.set_result(Throttled("The runtime has not been started.", everything=True, overload=False))
         return future
 
     async def prepare(self, function: Function, code: bytes) -> Function:

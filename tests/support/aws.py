@@ -1,0 +1,49 @@
+"""An Invoke client for tests, and calls that can be told apart."""
+
+import itertools
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from support.clocks import FakeClock
+
+from taskd.runtime.aws.connector import tls_context
+from taskd.runtime.aws.endpoint import parse_endpoint
+from taskd.runtime.aws.invoke import InvokeClient
+from taskd.runtime.aws.settings import AwsSettings
+from taskd.runtime.aws.sigv4 import Credentials
+from taskd.runtime.base import Invocation
+
+CREDENTIALS = Credentials("AKIDEXAMPLE", "not a secret", "a-session-token")
+_numbers = itertools.count()
+
+
+def a_call(function_name: str, payload: bytes | None = None, timeout_s: float = 30.0) -> Invocation:
+    """A call with a payload that no other call has."""
+    number = next(_numbers)
+    return Invocation(f"{number:024x}", function_name, payload or b'{"number":%d}' % number, timeout_s)
+
+
+@asynccontextmanager
+async def invoking(
+    url: str,
+    settings: AwsSettings | None = None,
+    tls: ssl.SSLContext | None = None,
+    now_s: Callable[[], float] = time.monotonic,
+    credentials_expired: Callable[[], None] = lambda: None,
+) -> AsyncIterator[InvokeClient]:
+    client = InvokeClient(
+        parse_endpoint(url),
+        "eu-west-1",
+        CREDENTIALS,
+        tls=tls or tls_context(None),
+        settings=settings or AwsSettings(),
+        clock=FakeClock(),
+        now_s=now_s,
+        credentials_expired=credentials_expired,
+    )
+    try:
+        yield client
+    finally:
+        await client.close()
