@@ -30,10 +30,13 @@ def parse(text: str) -> Query:
 
     Of a repeated ``limit``, ``sort`` or ``select`` the last one counts. Raises :class:`RqlError`.
     """
-    if len(text) > RQL_MAX_BYTES or len(text.encode(errors="surrogatepass")) > RQL_MAX_BYTES:
+    try:
+        length = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise RqlError("The query is not valid UTF-8", error.start) from None
+    if length > RQL_MAX_BYTES:
         raise RqlError(f"A query may not be longer than {RQL_MAX_BYTES} bytes", RQL_MAX_BYTES)
-    parser = _Parser(Scanner(_syntax_visible(text)))
-    return parser.query()
+    return _Parser(Scanner(_syntax_visible(text))).query()
 
 
 def _syntax_visible(text: str) -> str:

@@ -9,7 +9,7 @@ Tree = dict[str, "Tree"]
 """What to keep, by field name; an empty tree keeps everything below."""
 
 
-def trim(record: dict[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
+def project(record: dict[str, Any], paths: Iterable[Path]) -> dict[str, Any]:
     """``record`` with nothing but ``id`` and the fields at ``paths``; the record itself if there are no paths.
 
     In an array, every object is trimmed and other elements are left out. Fields that ``record`` lacks stay absent.

@@ -1,0 +1,56 @@
+"""Which fields a resource has on the wire, and where the catalogue keeps them. Knows nothing of queries."""
+
+from collections.abc import Mapping
+from enum import Enum, auto
+
+from msgspec import Struct
+
+
+class Kind(Enum):
+    """What a column holds, and so what its values compare with."""
+
+    TEXT = auto()
+    NUMBER = auto()
+    TIME = auto()
+    """Integer milliseconds since the epoch."""
+    JSON = auto()
+    """JSON text, with anything in it."""
+    JSON_OF_TEXTS = auto()
+    """JSON text in which every scalar is a string."""
+
+
+class Field(Struct, frozen=True):
+    """One field: ``column`` is the SQL that reads it, NULL where the field is absent."""
+
+    column: str
+    kind: Kind
+
+
+class Resource(Struct, frozen=True):
+    """The fields of a resource by their names on the wire, and the column that holds the order of creation."""
+
+    fields: Mapping[str, Field]
+    sequence: str = "seq"
+
+
+TASKS = Resource(
+    {
+        "id": Field("id", Kind.TEXT),
+        "status": Field("status", Kind.TEXT),
+        "statusChangedTimestamp": Field("status_changed_ms", Kind.TIME),
+        "functionName": Field("function_name", Kind.TEXT),
+        "data": Field("data", Kind.JSON),
+        "startTimestamp": Field("start_ms", Kind.TIME),
+        "tags": Field("coalesce(tags, '[]')", Kind.JSON_OF_TEXTS),
+        "priority": Field("priority", Kind.NUMBER),
+        "creationTimestamp": Field("creation_ms", Kind.TIME),
+        "updateTimestamp": Field("status_changed_ms", Kind.TIME),
+        "createdByApplicationId": Field("created_by_application_id", Kind.TEXT),
+        "createdByUserId": Field("created_by_user_id", Kind.TEXT),
+        "retriedByTaskId": Field("retried_by_task_id", Kind.TEXT),
+        "retryForTaskIds": Field("retry_for_task_ids", Kind.JSON_OF_TEXTS),
+        "error": Field("error", Kind.JSON_OF_TEXTS),
+        "scheduleId": Field("schedule_id", Kind.TEXT),
+    }
+)
+"""The table ``tasks``."""

@@ -1,0 +1,137 @@
+"""Compiled queries find, on random tasks, exactly what the naive filter finds."""
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.catalogues import MemoryCatalogue, on_the_wire
+from support.naive_filter import TIMES, naive_page
+
+from taskd.model.status import Status
+from taskd.model.task import ErrorType, Task, TaskError
+from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Pattern, Query, SortKey
+
+NAMES = st.sampled_from(["a", "b", "n", "0", "1", "é", "a.b", 'q"', "", "a b"])
+TEXTS = st.sampled_from(
+    ["", "a", "A", "ab", "é", "É", "straße", "1", "true", "null", "50%", "'", "2026-01-01T00:00:00Z"]
+)
+NUMBERS = st.one_of(
+    st.integers(-2, 2), st.sampled_from([0.5, -0.0, 1.0, 2**53 + 1, 2**63 - 1, -(2**63), 2**63, 2**70, 1e300, 0.1])
+)
+SCALARS = st.one_of(TEXTS, NUMBERS, st.booleans(), st.none())
+DOCUMENTS = st.recursive(
+    SCALARS, lambda parts: st.lists(parts, max_size=3) | st.dictionaries(NAMES, parts, max_size=3), max_leaves=12
+)
+TIMES_MS = st.sampled_from([0, 1, 1_767_225_600_000])
+IDS = st.sampled_from(["5f0000000000000000000001", "a"])
+
+
+@st.composite
+def tasks(draw):
+    return [draw_task(draw, seq) for seq in range(draw(st.integers(1, 5)))]
+
+
+def draw_task(draw, seq):
+    data = draw(st.dictionaries(NAMES, DOCUMENTS, max_size=4))
+    return Task(
+        id=f"{seq:024x}",
+        seq=seq,
+        function_name=draw(st.sampled_from(["a", "1", "ab"])),
+        data=json.dumps(data, ensure_ascii=draw(st.booleans())).encode(),
+        start_ms=draw(TIMES_MS),
+        priority=draw(st.integers(-1, 1)),
+        creation_ms=draw(TIMES_MS),
+        status=draw(st.sampled_from(Status)),
+        status_changed_ms=draw(TIMES_MS),
+        tags=tuple(draw(st.lists(TEXTS, max_size=2))),
+        created_by_user_id=draw(st.none() | IDS),
+        retry_for_task_ids=tuple(draw(st.lists(IDS, max_size=2))),
+        error=draw(st.none() | st.builds(TaskError, st.sampled_from(ErrorType), TEXTS, TEXTS)),
+    )
+
+
+def guessed(value):
+    return Guessed(value, json.dumps(value))
+
+
+VALUES = st.one_of(
+    TEXTS,
+    st.none(),
+    st.booleans(),
+    NUMBERS.filter(lambda n: abs(n) < 2**63 or isinstance(n, float)),
+    st.one_of(st.integers(-2, 2), st.booleans(), st.sampled_from([0.5, 1.0])).map(guessed),
+    st.just(Moment(1_767_225_600_000, "2026-01-01T00:00:00Z")),
+    st.sampled_from(["^a", "b$", "é", "[0-9]"]).flatmap(lambda r: st.builds(Pattern, st.just(r), st.booleans())),
+)
+ORDERED = VALUES.filter(
+    lambda v: not (v is None or isinstance(v, bool | Pattern) or (isinstance(v, Guessed) and isinstance(v.value, bool)))
+)
+MOMENTS = st.one_of(TIMES_MS, TIMES_MS.map(guessed), st.just(Moment(1, "")), st.just("2026-01-01T01:00:00+01:00"))
+TOP = st.sampled_from(["id", "status", "functionName", "priority", "createdByUserId", "scheduleId", "unknown"])
+BELOW = st.lists(NAMES, max_size=3).map(tuple)
+PATHS = st.one_of(
+    BELOW.map(lambda path: ("data", *path)),
+    BELOW.map(lambda path: ("data", *path)),
+    TOP.map(lambda name: (name,)),
+    st.sampled_from([("tags",), ("tags", "0"), ("error",), ("error", "name"), ("retryForTaskIds",), ("status", "a")]),
+)
+
+
+def leaves(paths):
+    return st.one_of(
+        st.builds(Compare, st.sampled_from(["eq", "ne"]), paths, VALUES, st.just(0)),
+        st.builds(Compare, st.sampled_from(["gt", "ge", "lt", "le"]), paths, ORDERED, st.just(0)),
+        st.builds(Compare, st.just("like"), paths, TEXTS, st.just(0)),
+        st.builds(Member, st.sampled_from(["in", "out"]), paths, st.lists(VALUES, max_size=3).map(tuple), st.just(0)),
+        st.builds(Contains, paths, st.none(), st.booleans(), st.just(0)),
+    )
+
+
+def groups(nodes):
+    return st.builds(Group, st.sampled_from(["and", "or"]), st.lists(nodes, min_size=2, max_size=3).map(tuple))
+
+
+ON_TIMES = st.one_of(
+    st.builds(
+        Compare,
+        st.sampled_from(["eq", "ne", "gt", "ge", "lt", "le"]),
+        st.sampled_from(sorted(TIMES)).map(lambda n: (n,)),
+        MOMENTS,
+        st.just(0),
+    ),
+    st.builds(
+        Member,
+        st.sampled_from(["in", "out"]),
+        st.just(("startTimestamp",)),
+        st.lists(MOMENTS, max_size=2).map(tuple),
+        st.just(0),
+    ),
+)
+ELEMENTS = leaves(BELOW.filter(bool))
+ON_ELEMENTS = st.builds(
+    Contains,
+    PATHS,
+    ELEMENTS | groups(ELEMENTS | st.builds(Contains, BELOW.filter(bool), ELEMENTS, st.booleans(), st.just(0))),
+    st.booleans(),
+    st.just(0),
+)
+NODES = st.recursive(leaves(PATHS) | ON_TIMES | ON_ELEMENTS, groups, max_leaves=5)
+SORTS = st.lists(
+    st.builds(SortKey, PATHS | st.sampled_from(sorted(TIMES)).map(lambda n: (n,)), st.booleans()), max_size=2
+)
+QUERIES = st.builds(Query, st.none() | NODES, SORTS.map(tuple), st.integers(1, 5), st.integers(0, 1))
+
+
+@pytest.fixture(scope="module")
+def catalogue():
+    return MemoryCatalogue()
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(tasks(), st.lists(QUERIES, min_size=3, max_size=3))
+def test_same_page_as_the_naive_filter(catalogue, rows, queries):
+    catalogue.fill(rows)
+    wire = [on_the_wire(task) for task in rows]
+    for query in queries:
+        assert catalogue.find(query) == [task["id"] for task in naive_page(wire, query)], query
