@@ -1,13 +1,14 @@
 """From a zip to a callable function, to the next version, to none."""
 
 import asyncio
+import errno
 
 import pytest
 from msgspec.structs import replace
 from support.local import appears, eventually, local_bench
 from support.zips import function, python_zip, zip_of
 
-from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, ContractError
+from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, UNAVAILABLE, ContractError
 from taskd.runtime.base import InvocationError
 
 SAYS = "def handler(event, context): return {!r}"
@@ -159,6 +160,21 @@ async def test_code_that_is_refused_leaves_nothing_behind(tmp_path, code, fields
         assert caught.value.kind is kind
     assert bench.versions() == []
     assert bench.scratch() == []
+
+
+async def test_code_that_the_disk_has_no_room_for_is_refused_for_now(tmp_path, monkeypatch):
+    def full(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with local_bench(tmp_path) as bench:
+        with monkeypatch.context() as disk:
+            disk.setattr("os.fsync", full)
+            with pytest.raises(ContractError, match="disk has no room") as caught:
+                await bench.runtime.prepare(function(), python_zip(SAYS.format(1)))
+        assert caught.value.kind is UNAVAILABLE
+        assert bench.scratch() == []
+        await bench.deploy_python(SAYS.format(1))
+        assert await bench.value() == 1
 
 
 async def test_code_refused_for_its_entry_point_stays_if_it_is_deployed_with_another(tmp_path):

@@ -25,6 +25,24 @@ async def test_one_sandbox_serves_calls_that_come_one_after_the_other(tmp_path):
         assert len({await bench.value() for _ in range(50)}) == 1
 
 
+async def test_calls_that_come_together_run_together(tmp_path):
+    source = f"""
+        import pathlib, time
+        def handler(event, context):
+            if event is None:
+                return
+            pathlib.Path({str(tmp_path)!r}, f"here{{event}}").touch()
+            while len(list(pathlib.Path({str(tmp_path)!r}).glob("here*"))) < 3:
+                time.sleep(0.002)
+            return context.get_remaining_time_in_millis()
+        """
+    async with local_bench(tmp_path / "functions", max_sandboxes=3) as bench:
+        await bench.deploy_python(source)
+        await bench.value()
+        results = await asyncio.gather(*(bench.call(n) for n in range(3)))
+        assert all(isinstance(result, Success) for result in results)
+
+
 async def test_never_more_sandboxes_than_allowed_over_all_functions(tmp_path):
     marks = tmp_path / "marks"
     marks.mkdir()

@@ -44,7 +44,10 @@ class Language(Protocol):
 
 
 class Python:
-    """AWS's own ``awslambdaric`` on the interpreter that runs taskd, whatever minor version is asked for."""
+    """AWS's own ``awslambdaric`` on the interpreter that runs taskd, whatever minor version is asked for.
+
+    What is installed for that interpreter can be imported too; the function's own modules come first.
+    """
 
     prefix = "python3."
 

@@ -4,7 +4,9 @@ Knows nothing of processes or calls; whoever runs a version says when it is no l
 """
 
 import asyncio
+import errno
 import hashlib
+import logging
 import re
 import shutil
 import tempfile
@@ -12,9 +14,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from taskd.model.errors import UNAVAILABLE, ContractError
 from taskd.model.function import Function
 from taskd.runtime.local import archive
 
+_log = logging.getLogger(__name__)
+
+_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
+_DISK_FULL = "The disk has no room for the function's code: free some, then deploy the function again."
 _WORK = ".work"
 """Holds what is half unpacked or half removed, and the sandboxes' scratch directories: nothing that must survive."""
 
@@ -59,15 +66,17 @@ class Library:
     async def add(self, name: str, code: bytes) -> str:
         """Unpacks ``code`` durably and gives its version, which stays until :meth:`release`.
 
-        :raises ContractError: ``INVALID_CODE``.
+        :raises ContractError: ``INVALID_CODE``; ``UNAVAILABLE`` when the disk is full.
         """
         version = await asyncio.to_thread(_version, code)
         path = self.path(name, version)
         self._pinned.add(path)
         try:
             await asyncio.to_thread(self._unpack, code, path)
-        except BaseException:
+        except (OSError, ContractError) as error:
             self._pinned.discard(path)
+            if isinstance(error, OSError) and error.errno in _FULL_ERRNOS:
+                raise ContractError(UNAVAILABLE, _DISK_FULL) from error
             raise
         return version
 
@@ -88,11 +97,14 @@ class Library:
 
     def remove(self, path: Path) -> None:
         """Takes a version that nothing runs any more out of the way, unless it is about to be deployed."""
-        if path in self._pinned or not _VERSION.fullmatch(path.name):
+        if path in self._pinned or not _VERSION.fullmatch(path.name) or not path.is_dir():
             return
-        trash = Path(tempfile.mkdtemp(prefix="trash-", dir=self.work))
-        with suppress(FileNotFoundError):
+        try:
+            trash = Path(tempfile.mkdtemp(prefix="trash-", dir=self.work))
             path.rename(trash / path.name)
+        except OSError as error:
+            _log.warning("%s stays until the next start: %s", path, error.strerror)
+            return
         self._discard(trash)
 
     def _discard(self, trash: Path) -> None:

@@ -153,11 +153,14 @@ class Pool:
         if call is not None:
             self._waiting.take(call)
             self._hand(sandbox, call)
-            return
-        sandbox.idle_since_s = self._loop.time()
-        self._idle.setdefault(name, []).append(sandbox)
-        self._arm_expiry()
+        else:
+            self._rest(sandbox)
         self._serve_waiting()
+
+    def _rest(self, sandbox: Sandbox) -> None:
+        sandbox.idle_since_s = self._loop.time()
+        self._idle.setdefault(sandbox.deployment.function.name, []).append(sandbox)
+        self._arm_expiry()
 
     def _next_of(self, name: str) -> Call | None:
         """The waiting call that a free sandbox of the function may take out of turn."""
