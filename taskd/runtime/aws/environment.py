@@ -41,6 +41,7 @@ async def find_environment(settings: AwsSettings) -> AwsEnvironment:
     """
     try:
         session = AioSession(profile=settings.profile)
+        session.get_scoped_config()  # raises if there is no such profile
         region = _region(settings, session)
         return AwsEnvironment(
             region=region,
@@ -75,11 +76,11 @@ class CredentialChain:
         """The credentials to sign with now; :class:`TaskdError` if there are none."""
         try:
             provider = await self._session.get_credentials()
-            if provider is None:
-                raise TaskdError(_NO_CREDENTIALS)
-            frozen = await provider.get_frozen_credentials()
-        except BotoCoreError as error:
+            frozen = await provider.get_frozen_credentials() if provider else None
+        except Exception as error:  # a provider may run programs, read files and call services
             raise TaskdError(f"The AWS credentials cannot be used: {error}") from error
+        if frozen is None:
+            raise TaskdError(_NO_CREDENTIALS)
         return _checked(Credentials(frozen.access_key, frozen.secret_key, frozen.token or None))
 
 

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from taskd.model.errors import TaskdError
 from taskd.runtime.aws.environment import CredentialChain
 from taskd.runtime.aws.sigv4 import Credentials
 
@@ -53,11 +54,11 @@ class CredentialRenewal:
 
     async def _look(self) -> None:
         """Whatever goes wrong, the credentials at hand stay in use and the next look tries again."""
+        chain = CredentialChain(self._profile) if self._wanted.is_set() else self._chain
+        self._wanted.clear()
         try:
-            chain = CredentialChain(self._profile) if self._wanted.is_set() else self._chain
-            self._wanted.clear()
             found = await chain.current()
-        except Exception as error:
+        except TaskdError as error:
             _log.warning("AWS credentials could not be renewed, those at hand stay in use: %s", error)
             return
         self._chain = chain
