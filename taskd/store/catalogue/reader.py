@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from taskd.model.errors import LONG_QUERY, ContractError
+from taskd.store.catalogue.functions import register_functions
 from taskd.store.catalogue.schema import open_reader
 
 T = TypeVar("T")
@@ -22,6 +23,7 @@ class CatalogueReader:
         self._connections = [open_reader(path) for _ in range(READERS)]
         self._free: asyncio.LifoQueue[sqlite3.Connection] = asyncio.LifoQueue()
         for connection in self._connections:
+            register_functions(connection, time_limit_s)
             self._free.put_nowait(connection)
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="taskd-reader")
 
@@ -51,8 +53,8 @@ class CatalogueReader:
 
     async def _read_on(self, connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
         loop = asyncio.get_running_loop()
-        reading = loop.run_in_executor(self._threads, _in_transaction, connection, work)
         alarm = loop.call_later(self._time_limit_s, connection.interrupt)
+        reading = loop.run_in_executor(self._threads, _in_transaction, connection, work)
         try:
             # shielded: the connection is free for others only when its thread is done with it
             return await asyncio.shield(reading)
@@ -61,7 +63,8 @@ class CatalogueReader:
             await asyncio.wait([reading])
             raise
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            # a function called by SQL cannot be interrupted: it gives up by itself at the limit, with a plain error
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT or loop.time() >= alarm.when():
                 raise self._too_long() from None
             raise
         finally:
