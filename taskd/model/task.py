@@ -108,7 +108,7 @@ def create(draft: TaskDraft, task_id: str, seq: int, now_ms: int) -> Task:
 def start(task: Task, now_ms: int) -> Task:
     """The task is handed to a runtime."""
     _require(task, Status.IN_PROGRESS)
-    return replace(task, status=Status.IN_PROGRESS, status_changed_ms=now_ms)
+    return replace(task, status=Status.IN_PROGRESS, status_changed_ms=now_ms, not_before_ms=0)
 
 
 def requeue(task: Task, now_ms: int, not_before_ms: int) -> Task:
@@ -138,7 +138,7 @@ def retry(task: Task, now_ms: int, error: TaskError, successor_id: str) -> Task:
 def cancel(task: Task, now_ms: int) -> Task:
     """Somebody called the task off before it started."""
     _require(task, Status.CANCELED)
-    return replace(task, status=Status.CANCELED, status_changed_ms=now_ms)
+    return replace(task, status=Status.CANCELED, status_changed_ms=now_ms, not_before_ms=0)
 
 
 def _require(task: Task, to: Status) -> None:

@@ -32,6 +32,7 @@ class Compactor:
         self._catalogue = catalogue
         self._clock = clock
         self._sealed_below = journal.sealed_below
+        self._one_at_a_time = asyncio.Lock()
         self._running: asyncio.Task[None] | None = None
         self.failure: Exception | None = None
         """Why the last attempt failed; ``None`` if it did not."""
@@ -52,6 +53,10 @@ class Compactor:
 
         A segment goes only when the catalogue has durably taken in what it says: the ends of tasks are nowhere else.
         """
+        async with self._one_at_a_time:
+            await self._compact()
+
+    async def _compact(self) -> None:
         last_sequence = self._journal.sealed_below
         sealed = await asyncio.to_thread(self._sealed, last_sequence)
         if not sealed or sealed[-1].header.kind is Kind.SNAPSHOT:

@@ -46,7 +46,7 @@ class EmbeddedStore:
         clock: Clock = system_clock_ms,
         on_fatal: Callable[[BaseException], None] | None = None,
     ) -> None:
-        """``on_fatal`` is called when the store can go on no longer (say, a sync failed); by default the process ends."""
+        """``on_fatal`` hears that the store can go on no longer (a failed sync, say); the default ends the process."""
         self._settings = settings
         self._clock = clock
         self._on_fatal = on_fatal or _end_process
@@ -266,7 +266,8 @@ class EmbeddedStore:
         return ContractError(ILLEGAL_STATE, f"Task {task_id} is {status}; only a new task can be canceled.")
 
     def _is_waiting(self, task: Task) -> bool:
-        return self._commits.state.tasks.get(task.id) is task and self._commits.is_free(task.id)
+        is_current = self._commits.state.tasks.get(task.id) is task
+        return is_current and task.status is Status.NEW and self._commits.is_free(task.id)
 
     def _on_applied(self, tasks: list[Task]) -> None:
         waiting = [task for task in tasks if task.status is Status.NEW]

@@ -12,8 +12,8 @@ from taskd.model.clock import Clock
 from taskd.model.task import IllegalTransitionError, Task
 from taskd.store.catalogue.writer import CatalogueWriter
 from taskd.store.errors import JournalDamagedError, StoreError
-from taskd.store.events import Added, Counters, Event, decode_events
-from taskd.store.journal.directory import Segment, remove_segments, remove_temporary_files, segments
+from taskd.store.events import Added, Event, decode_events
+from taskd.store.journal.directory import remove_segments, remove_temporary_files, segments
 from taskd.store.journal.format import SEGMENT_HEADER_BYTES, Kind
 from taskd.store.journal.replay import Replay
 from taskd.store.journal.writer import Position, create_segment
@@ -65,10 +65,12 @@ def _fold(replay: Replay, catalogue: CatalogueWriter) -> LiveState:
     report_at = time.monotonic() + _PROGRESS_S
     for sequence, payload in replay:
         assert replay.segment is not None
-        added, changed = _apply(state, payload, replay.segment, replay.end_offset, report_losses=known == 0)
+        in_snapshot = replay.segment.header.kind is Kind.SNAPSHOT
+        added, changed = apply_payload(state, payload, replay.segment.path, replay.end_offset)
+        if known == 0 and in_snapshot and replay.frames == 1:
+            _report_lost_history(state.ended)
         if sequence > known:
             # The frames of a snapshot share one number, which is reached only behind the last of them.
-            in_snapshot = replay.segment.header.kind is Kind.SNAPSHOT
             catalogue.put(sequence - 1 if in_snapshot else sequence, added, changed)
             catalogue.wait_for_room()
         if time.monotonic() > report_at:
@@ -79,26 +81,24 @@ def _fold(replay: Replay, catalogue: CatalogueWriter) -> LiveState:
     return state
 
 
-def _apply(
-    state: LiveState, payload: memoryview, segment: Segment, offset: int, *, report_losses: bool
-) -> tuple[list[Task], list[Task]]:
+def apply_payload(state: LiveState, payload: memoryview, path: Path, offset: int) -> tuple[list[Task], list[Task]]:
+    """Applies the frame whose payload this is, at ``offset`` of ``path``; gives what :func:`apply_frame` gives.
+
+    :raises JournalDamagedError: when the payload is not what the state lets happen.
+    """
     try:
-        events = decode_events(payload)
-        if report_losses:
-            _report_lost_history(events)
-        return apply_frame(state, events)
+        return apply_frame(state, decode_events(payload))
     except (msgspec.DecodeError, KeyError, IllegalTransitionError) as error:
-        raise JournalDamagedError(segment.path, offset, f"its events cannot be applied: {error!r}") from error
+        raise JournalDamagedError(path, offset, f"its events cannot be applied: {error!r}") from error
 
 
-def _report_lost_history(events: list[Event]) -> None:
-    for event in events:
-        if isinstance(event, Counters) and event.ended:
-            log.warning(
-                "The catalogue is new, and the journal no longer holds the %d tasks that ended before its snapshot: "
-                "their history and their logs are lost. Waiting and running tasks are all there.",
-                event.ended,
-            )
+def _report_lost_history(ended: int) -> None:
+    if ended:
+        log.warning(
+            "The catalogue is new, and the journal no longer holds the %d tasks that ended before its snapshot: "
+            "their history and their logs are lost. Waiting and running tasks are all there.",
+            ended,
+        )
 
 
 def _report(replay: Replay, catalogue: CatalogueWriter) -> None:

@@ -1,0 +1,177 @@
+"""Whatever happens, in whatever order: reading the journal back gives the live state, after any prefix of it."""
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.clocks import FakeClock
+
+from taskd.model.function import Function
+from taskd.model.status import Status
+from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
+from taskd.rql.parser import parse
+from taskd.store.base import Completed, Failed, Outcome, Requeued, Retried
+from taskd.store.embedded import EmbeddedStore
+from taskd.store.events import decode_events
+from taskd.store.journal.directory import segments
+from taskd.store.journal.replay import Replay
+from taskd.store.settings import StoreSettings
+from taskd.store.state import LiveState
+
+ERROR = TaskError(ErrorType.RUNTIME, "E", "m")
+
+adding = st.tuples(st.just("add"), st.lists(st.tuples(st.integers(-5, 20), st.integers(-2, 2)), min_size=1, max_size=3))
+claiming = st.tuples(st.just("claim"), st.integers(1, 4))
+settling = st.tuples(st.just("settle"), st.lists(st.integers(0, 3), min_size=1, max_size=4))
+cancelling = st.tuples(st.just("cancel"), st.integers(0, 9))
+passing = st.tuples(st.just("pass"), st.integers(0, 10))
+putting = st.tuples(st.just("put"), st.sampled_from("fgh"))
+removing = st.tuples(st.just("remove"), st.sampled_from("fgh"))
+compacting = st.tuples(st.just("compact"), st.none())
+operations = st.lists(
+    st.one_of(adding, claiming, settling, cancelling, passing, putting, removing), min_size=1, max_size=25
+)
+operations_with_compaction = st.lists(
+    st.one_of(adding, claiming, settling, cancelling, passing, putting, compacting), min_size=1, max_size=25
+)
+
+
+class Driver:
+    """Does operations to a store, each as well as the state allows."""
+
+    def __init__(self, directory: Path, segment_mib: int) -> None:
+        self.clock = FakeClock()
+        self.fatal: list[BaseException] = []
+        data = StoreSettings(data=str(directory), segment_mib=segment_mib)
+        self.store = EmbeddedStore(data, self.clock, self.fatal.append)
+        self.ended: dict[str, Task] = {}
+
+    @property
+    def state(self) -> LiveState:
+        return self.store._commits.state
+
+    async def do(self, name: str, argument: Any) -> None:
+        await getattr(self, name)(argument)
+
+    async def add(self, specs: list[tuple[int, int]]) -> None:
+        await self.store.add([TaskDraft("f", b"{}", self.clock() + delay, priority) for delay, priority in specs])
+
+    async def claim(self, limit: int) -> None:
+        await self.store.claim(limit)
+
+    async def settle(self, choices: list[int]) -> None:
+        outcomes: list[Outcome] = []
+        for task, choice in zip(self.store.running(), choices, strict=False):
+            successor = TaskDraft("f", task.data, self.clock() + 5, retry_for_task_ids=(task.id,))
+            outcomes.append(
+                [
+                    Completed(task.id),
+                    Failed(task.id, ERROR),
+                    Retried(task.id, ERROR, successor),
+                    Requeued(task.id, self.clock() + 3),
+                ][choice]
+            )
+        self.remember(await self.store.settle(outcomes))
+
+    async def cancel(self, index: int) -> None:
+        waiting = [task for task in self.state.tasks.values() if task.status is Status.NEW]
+        if waiting:
+            self.remember([await self.store.cancel(waiting[index % len(waiting)].id)])
+
+    async def put(self, name: str) -> None:
+        await self.store.put_function(Function(name, "index.handler", "python3.11", self.clock(), "v"))
+
+    async def remove(self, name: str) -> None:
+        if self.store.function(name):
+            await self.store.remove_function(name)
+
+    async def compact(self, _: None) -> None:
+        await self.store.compact()
+
+    async def _pass(self, ms: int) -> None:
+        self.clock.advance(ms)
+
+    def remember(self, tasks: list[Task]) -> None:
+        self.ended |= {task.id: task for task in tasks if task.status is not Status.NEW}
+
+
+setattr(Driver, "pass", Driver._pass)
+
+
+def replayed(journal: Path) -> LiveState:
+    state = LiveState()
+    for _, payload in Replay(segments(journal)[0]):
+        state.apply_all(decode_events(payload))
+    return state
+
+
+def contents(state: LiveState) -> tuple[object, ...]:
+    return dict(state.tasks), dict(state.functions), dict(state.schedules), state.last_seq, state.last_id, state.ended
+
+
+@settings(max_examples=200, deadline=None)
+@given(script=operations)
+def test_replay_equals_the_live_state_after_any_prefix(
+    tmp_path_factory: pytest.TempPathFactory, script: list[tuple[str, Any]]
+) -> None:
+    directory = tmp_path_factory.mktemp("data")
+    journal = directory / "journal"
+
+    async def live() -> dict[int, tuple[object, ...]]:
+        driver = Driver(directory, segment_mib=64)
+        await driver.store.start()
+        path = segments(journal)[0][0].path
+        seen = {path.stat().st_size: contents(driver.state)}
+        for name, argument in script:
+            await driver.do(name, argument)
+            seen[path.stat().st_size] = contents(driver.state)
+        await driver.store.stop()
+        assert not driver.fatal
+        return seen
+
+    seen = asyncio.run(live())
+    path = segments(journal)[0][0].path
+    whole = path.read_bytes()
+    for length, expected in seen.items():
+        path.write_bytes(whole[:length])
+        assert contents(replayed(journal)) == expected
+        path.write_bytes(whole[: length + 11])  # and a beginning of the next frame changes nothing
+        assert contents(replayed(journal)) == expected
+    shutil.rmtree(directory)
+
+
+@settings(max_examples=150, deadline=None)
+@given(script=operations_with_compaction)
+def test_compaction_changes_nothing_that_a_restart_can_see(
+    tmp_path_factory: pytest.TempPathFactory, script: list[tuple[str, Any]]
+) -> None:
+    """With a segment for every commit, so that there is always something to compact."""
+    directory = tmp_path_factory.mktemp("data")
+
+    async def live_then_restart() -> None:
+        driver = Driver(directory, segment_mib=0)
+        await driver.store.start()
+        for name, argument in script:
+            await driver.do(name, argument)
+            await driver.store._compactor.stop()  # files must not change while they are read
+            assert contents(replayed(directory / "journal")) == contents(driver.state)
+        await driver.store.compact()
+        before = contents(driver.state)
+        listed = (await driver.store.find(parse("limit(100)"))).rows
+        await driver.store.stop()
+        again = Driver(directory, segment_mib=0)
+        await again.store.start()
+        assert contents(again.state) == before
+        assert (await again.store.find(parse("limit(100)"))).rows == listed
+        for task in driver.ended.values():
+            assert await again.store.get(task.id) == task
+        await again.store.stop()
+        assert not driver.fatal
+        assert not again.fatal
+
+    asyncio.run(live_then_restart())
+    shutil.rmtree(directory)
