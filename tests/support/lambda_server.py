@@ -213,7 +213,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "garbage": fixed(b"\x16\x03\x01 this is not HTTP\r\n\r\n"),
     "continue-first": fixed(b"HTTP/1.1 100 Continue\r\nX-Amz-Function-Error: no\r\n\r\n" + answer(200, b"{}")),
     "upgrade": fixed(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
-    "two-answers": fixed(answer(200, b"1") + answer(200, b"2")),
+    "two-answers": fixed(answer(200, b"1") + answer(200, b"2", {"X-Amz-Function-Error": "Unhandled"})),
     "answer-and-garbage": fixed(answer(200, b"1") + b"\x00\x01\x02"),
     "raw": _raw,
 }

@@ -119,6 +119,10 @@ async def test_an_unusual_but_complete_answer_counts(server: LambdaServer, funct
     assert isinstance(await result_of(server, function_name), Success)
 
 
+async def test_a_second_answer_does_not_colour_the_first(server: LambdaServer) -> None:
+    assert await result_of(server, "two-answers") == Success(b"1")
+
+
 @pytest.mark.parametrize("function_name", ["two-answers", "answer-and-garbage", "says-close", "huge", "garbage"])
 async def test_a_connection_that_is_out_of_step_is_not_used_again(server: LambdaServer, function_name: str) -> None:
     async with invoking(server.url) as client:

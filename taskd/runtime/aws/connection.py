@@ -154,7 +154,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser."""
         name = name.lower()
-        if name in self._headers_kept:
+        if name in self._headers_kept and not self._complete:
             self._headers[name] = value
 
     def on_headers_complete(self) -> None:
