@@ -42,6 +42,7 @@ class Pool:
         """Only sandboxes of what is deployed now; the last is the one used last."""
         self._waiting = WaitingCalls()
         self._expiry: asyncio.TimerHandle | None = None
+        self._turnaround: asyncio.TimerHandle | None = None
         self._is_stopped = False
 
     @property
@@ -107,7 +108,7 @@ class Pool:
         elif idle := self._idle.get(call.function_name):
             self._hand(idle.pop(), call)
         elif self._is_turning_around(call.function_name):
-            self._loop.call_later(_TURNAROUND_S, self._serve_waiting)
+            self._look_again_soon()
             return False
         elif len(self._sandboxes) < self._settings.max_sandboxes:
             self._begin(deployment, call)
@@ -123,6 +124,15 @@ class Pool:
             sandbox.deployment is deployment and sandbox.is_between_calls and sandbox.answered_s > since_s
             for sandbox in self._sandboxes
         )
+
+    def _look_again_soon(self) -> None:
+        """In case a sandbox takes its time to ask, or never does."""
+        if self._turnaround is None:
+            self._turnaround = self._loop.call_later(_TURNAROUND_S, self._turnaround_is_over)
+
+    def _turnaround_is_over(self) -> None:
+        self._turnaround = None
+        self._serve_waiting()
 
     def _hand(self, sandbox: Sandbox, call: Call) -> None:
         sandbox.hand(call)
@@ -196,8 +206,9 @@ class Pool:
     async def stop(self) -> None:
         """Refuses what waits, ends every sandbox, and returns when all are gone. Idempotent."""
         self._is_stopped = True
-        if self._expiry is not None:
-            self._expiry.cancel()
+        for timer in (self._expiry, self._turnaround):
+            if timer is not None:
+                timer.cancel()
         for call in self._waiting.take_all():
             call.settle(failures.shutting_down())
         for sandbox in list(self._sandboxes):

@@ -7,7 +7,9 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,21 +32,20 @@ class Launch(Struct, frozen=True):
 
 
 class ChildProcess:
-    """Started once, killed at most once, gone when :meth:`run` returns."""
+    """Started once, killed at most once, gone when :meth:`run` returns.
+
+    Not made with the event loop's own means, because loops differ: uvloop forks, slowly when there is much memory
+    to copy the page tables of, and hands what is no program to a shell.
+    """
 
     def __init__(self, launch: Launch, guardian: Guardian, clock: Clock) -> None:
         self._launch = launch
         self._guardian = guardian
         self._clock = clock
         self._output: OutputPipe | None = None
-        self._process: asyncio.subprocess.Process | None = None
         self._scratch: str | None = None
-        self._is_killed = False
-
-    @property
-    def group(self) -> int | None:
+        self.group: int | None = None
         """The id of the process group while the process runs."""
-        return None if self._process is None else self._process.pid
 
     async def run(self) -> int:
         """Starts the process and waits for its end; gives the exit status, negative for a signal.
@@ -55,22 +56,21 @@ class ChildProcess:
         :raises ValueError: the command or the environment cannot be given to a process.
         """
         self._output = OutputPipe(self._clock)
-        self._process = await self._spawn(self._output.write_fd)
+        process = self._spawn(self._output.write_fd)
         self._output.handed_over()
-        self._guardian.watch(self._process.pid)
-        if self._is_killed:
-            self.kill()
-        status = await self._process.wait()
+        self.group = process.pid
+        self._guardian.watch(process.pid)
+        status = await _end_of(process)
         self.kill()
-        self._guardian.forget(self._process.pid)
-        self._process = None
+        self._guardian.forget(process.pid)
+        self.group = None
         return status
 
-    async def _spawn(self, output_fd: int) -> asyncio.subprocess.Process:
+    def _spawn(self, output_fd: int) -> subprocess.Popen[bytes]:
         self._scratch = scratch = tempfile.mkdtemp(prefix="sandbox-", dir=self._launch.work)
-        return await asyncio.create_subprocess_exec(
-            *self._launch.command,
-            stdin=asyncio.subprocess.DEVNULL,
+        return subprocess.Popen(  # noqa: S603 - running functions is the purpose, and there is no shell in between
+            self._launch.command,
+            stdin=subprocess.DEVNULL,
             stdout=output_fd,
             stderr=output_fd,
             cwd=self._launch.code,
@@ -79,11 +79,10 @@ class ChildProcess:
         )
 
     def kill(self) -> None:
-        """Ends the whole process group at once, or as soon as there is one."""
-        self._is_killed = True
-        if self._process is not None:
+        """Ends the whole process group at once, if there is one."""
+        if self.group is not None:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+                os.killpg(self.group, signal.SIGKILL)
 
     def take_log(self) -> tuple[LogLine, ...]:
         """All that was printed since the last time this was asked."""
@@ -95,3 +94,16 @@ class ChildProcess:
             self._output.close()
         if self._scratch is not None:
             await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
+
+
+async def _end_of(process: subprocess.Popen[bytes]) -> int:
+    """Waits in a thread of its own: the shared ones are few, and this may take days."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[int] = loop.create_future()
+
+    def wait() -> None:
+        status = process.wait()
+        loop.call_soon_threadsafe(ended.set_result, status)
+
+    threading.Thread(target=wait, name=f"sandbox-{process.pid}", daemon=True).start()
+    return await ended
