@@ -64,16 +64,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.Abort:
         return ExitCode.INTERRUPTED
     except ConfigError as error:
-        return _complain(str(error).splitlines(), ExitCode.USAGE)
+        return _complain(str(error), ExitCode.USAGE)
     except CommandError as error:
-        return _complain([" ".join(str(error).split())], error.exit_code)
+        return _complain(str(error), error.exit_code)
     except UnicodeEncodeError:
-        return _complain(["the command line holds bytes that are not UTF-8"], ExitCode.USAGE)
+        return _complain("the command line holds bytes that are not UTF-8", ExitCode.USAGE)
     return result if isinstance(result, int) else ExitCode.OK
 
 
-def _complain(lines: list[str], exit_code: ExitCode) -> ExitCode:
-    for line in lines:
+def _complain(message: str, exit_code: ExitCode) -> ExitCode:
+    for line in message.splitlines():
         click.echo(f"taskd: {safe(line)}", err=True)
     return exit_code
 

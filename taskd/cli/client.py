@@ -28,7 +28,8 @@ class ApiError(CommandError):
     """The server refused; ``code`` is the API's error code, 0 where the answer was no error of the API."""
 
     def __init__(self, http_status: int, code: int, name: str, message: str) -> None:
-        super().__init__(f"error {code} {name}: {message}" if code else message, _exit_code(http_status, code))
+        text = f"error {code} {name}: {message}" if code else message
+        super().__init__(" ".join(text.split()), _exit_code(http_status, code))
         self.http_status = http_status
         self.code = code
         self.name = name

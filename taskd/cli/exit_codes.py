@@ -39,7 +39,7 @@ def help_lines() -> str:
 
 
 class CommandError(TaskdError):
-    """A command cannot do what it was asked; ``main`` prints the message on one line and exits so."""
+    """A command cannot do what it was asked; ``main`` prints the message and exits so."""
 
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)

@@ -8,14 +8,19 @@ _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 def task_query(rql: str | None, status: str | None, function: str | None) -> str:
     """The query string for the tasks that meet all the conditions, newest first unless ``rql`` sorts."""
-    conditions = [encode_rql(rql)] if rql else []
+    conditions = [_grouped(encode_rql(rql))] if rql else []
     if status:
         conditions.append(f"eq(status,{encode_value(status)})")
     if function:
         conditions.append(f"eq(functionName,{encode_value(function)})")
     if "sort(" not in (rql or ""):
-        conditions.append("sort(-creationTimestamp)")
+        conditions.append("sort(-id)")  # ids ascend, also within a millisecond
     return "&".join(conditions)
+
+
+def _grouped(rql: str) -> str:
+    """Alternatives need parentheses before more can be added; ``sort`` is not allowed within them."""
+    return f"({rql})" if "|" in rql and "sort(" not in rql else rql
 
 
 def encode_value(text: str) -> str:

@@ -2,15 +2,16 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from taskd.cli import output, views
 from taskd.cli.client import ApiClient, ApiError, segment
-from taskd.cli.exit_codes import help_lines
+from taskd.cli.exit_codes import CommandError, help_lines
 from taskd.cli.options import client_options, json_option
 from taskd.cli.packaging import Package, package
-from taskd.model.errors import RESOURCE_UNKNOWN
+from taskd.model.errors import ENDPOINT, RESOURCE_UNKNOWN
 
 
 @click.group(epilog=help_lines())
@@ -31,13 +32,17 @@ def deploy(client: ApiClient, *, folder: Path, as_json: bool) -> None:
     with output.stderr().status("") as spinner:
         spinner.update(f"packing {folder}")
         packed = package(folder)
-        size_kib = len(packed.code) / 1024
-        spinner.update(f"deploying {packed.descriptor.name} ({packed.file_count} files, {size_kib:,.1f} KiB)")
+        size = _size(packed)
+        spinner.update(f"deploying {packed.descriptor.name} ({size})")
         verb = deploy_package(client, packed)
     if as_json:
         output.print_json(client.get(f"/functions/{segment(packed.descriptor.name)}"))
     else:
-        click.echo(f"{verb} {packed.descriptor.name}: {packed.file_count} files, {size_kib:,.1f} KiB.")
+        click.echo(f"{verb} {packed.descriptor.name}: {size}.")
+
+
+def _size(packed: Package) -> str:
+    return f"{output.counted(packed.file_count, 'file')}, {len(packed.code) / 1024:,.1f} KiB"
 
 
 def deploy_package(client: ApiClient, packed: Package) -> str:
@@ -47,8 +52,18 @@ def deploy_package(client: ApiClient, packed: Package) -> str:
         client.post("/functions", body)
         return "Created"
     del body["name"]
-    client.put(f"/functions/{segment(packed.descriptor.name)}", body)
+    _update(client, packed.descriptor.name, body)
     return "Updated"
+
+
+def _update(client: ApiClient, name: str, body: dict[str, Any]) -> None:
+    try:
+        client.put(f"/functions/{segment(name)}", body)
+    except ApiError as error:
+        if error.code != ENDPOINT.code:
+            raise
+        hint = f"`taskd functions delete {name}` first; tasks that come due meanwhile fail"
+        raise CommandError(f"{name} is there, and this server cannot change a function. {hint}.") from error
 
 
 def _exists(client: ApiClient, name: str) -> bool:

@@ -46,6 +46,11 @@ def safe(value: object) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value))
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 file``, ``1,234 files``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def status_text(status: str) -> Text:
     """A status in its colour."""
     return Text(safe(status), STATUS_STYLES.get(status, ""))

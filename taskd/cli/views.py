@@ -14,6 +14,8 @@ from taskd.model.timestamps import parse_rfc3339
 
 Json = dict[str, Any]
 
+_SHORT_JSON_CHARS = 90
+
 
 def task_table(tasks: list[Json], now_ms: int) -> Table:
     """A listing of tasks."""
@@ -53,9 +55,14 @@ def _detail(name: str, value: Any, now_ms: int) -> Text:
         return status_text(value)
     if name.endswith("Timestamp"):
         return Text.assemble(safe(value), (f"  {relative(value, now_ms)}", "dim"))
-    if isinstance(value, dict | list):
-        return Text("\n".join(map(safe, json.dumps(value, indent=2, ensure_ascii=False).split("\n"))))
-    return Text(safe(value))
+    if isinstance(value, str):
+        return Text(safe(value))
+    return Text("\n".join(map(safe, _json(value).split("\n"))))
+
+
+def _json(value: Any) -> str:
+    short = json.dumps(value, ensure_ascii=False)
+    return short if len(short) <= _SHORT_JSON_CHARS else json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def relative(timestamp: str, now_ms: int) -> str:

@@ -10,13 +10,13 @@ from taskd.cli.filters import encode_rql, encode_value, task_query
 
 
 def test_tasks_come_newest_first() -> None:
-    assert task_query(None, None, None) == "sort(-creationTimestamp)"
+    assert task_query(None, None, None) == "sort(-id)"
 
 
 def test_all_conditions_hold_at_once() -> None:
     query = task_query("gt(priority,5)", "failed", "hello")
     conditions = "gt(priority,5)&eq(status,string:failed)&eq(functionName,string:hello)"
-    assert query == f"{conditions}&sort(-creationTimestamp)"
+    assert query == f"{conditions}&sort(-id)"
 
 
 def test_an_order_of_the_users_own_is_the_only_one() -> None:

@@ -77,6 +77,7 @@ def test_a_client_command_does_not_load_the_daemons_libraries() -> None:
 
 
 def test_ctrl_c_is_quiet() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, and inherited so, in a script's background
     command = [sys.executable, "-m", "taskd", "tasks", "create", "f", "--data", "-"]
     environment = {**os.environ, "PYTHONPROFILEIMPORTTIME": "1"}
     with subprocess.Popen(

@@ -41,9 +41,7 @@ def test_an_empty_file_means_the_defaults(config_file: Path) -> None:
 
 
 def test_values_of_the_file_are_taken(config_file: Path) -> None:
-    config_file.write_text(
-        'runtime = "aws"\n[dispatch]\nmax_in_flight = 7\ngrace_s = 5\n[aws]\nregion = "eu-west-1"\n'
-    )
+    config_file.write_text('runtime = "aws"\n[dispatch]\nmax_in_flight = 7\ngrace_s = 5\n[aws]\nregion = "eu-west-1"\n')
     config = load_config(config_file)
     assert (config.runtime, config.dispatch.max_in_flight, config.aws.region) == ("aws", 7, "eu-west-1")
     assert config.dispatch.grace_s == 5.0
@@ -123,9 +121,7 @@ def test_an_empty_data_directory_is_refused(config_file: Path) -> None:
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(
-        ConfigError, match=r"^/nowhere/taskd.toml: cannot be read: No such file or directory$"
-    ):
+    with pytest.raises(ConfigError, match=r"^/nowhere/taskd.toml: cannot be read: No such file or directory$"):
         load_config(Path("/nowhere/taskd.toml"))
 
 

@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -181,6 +182,42 @@ async def test_an_error_takes_one_line_whatever_the_message(serve: Serve, capsys
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("taskd: error 15 F: two lines and ")
     assert "\x1b" not in line
+
+
+@pytest.fixture
+def function_folder(tmp_path: Path) -> Path:
+    (tmp_path / "function.json").write_text('{"name": "f", "entryPoint": "i.h", "runtime": "python3.12"}')
+    (tmp_path / "i.py").touch()
+    return tmp_path
+
+
+async def test_deploying_a_function_that_is_there_updates_it(
+    serve: Serve, function_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    requests = []
+
+    async def handler(request: web.Request) -> web.Response:
+        requests.append((request.method, request.path, set(await request.json() if request.can_read_body else ())))
+        return web.json_response({"affectedRecords": 1})
+
+    assert (
+        await asyncio.to_thread(main, ["functions", "deploy", str(function_folder), "--url", await serve(handler)]) == 0
+    )
+    path, fields = "/tasks/v1/functions/f", {"entryPoint", "runtime", "code"}
+    assert requests == [("GET", path, set()), ("PUT", path, fields)]
+    assert capsys.readouterr().out.startswith("Updated f: 1 file")
+
+
+async def test_a_server_that_cannot_update_is_told_with_what_to_do(
+    serve: Serve, function_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        body = {"code": 11, "name": "ENDPOINT_EXCEPTION", "message": "no PUT"}
+        return web.json_response(body, status=404 if request.method == "PUT" else 200)
+
+    arguments = ["functions", "deploy", str(function_folder), "--url", await serve(handler)]
+    assert await asyncio.to_thread(main, arguments) == ExitCode.FAILED
+    assert "`taskd functions delete f` first" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

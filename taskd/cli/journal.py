@@ -1,0 +1,130 @@
+"""``taskd journal``: looks into the journal of a data directory, without changing it.
+
+Works on the files alone: the daemon may run or not. What is read, and how, is the store's to know.
+"""
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+from msgspec import Struct, structs
+
+from taskd.cli import output
+from taskd.cli.exit_codes import CommandError, ExitCode, help_lines
+from taskd.cli.options import json_option
+from taskd.cli.output import counted
+from taskd.store import inspect
+from taskd.store.errors import StoreError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MIB = 1024**2
+directory_argument = click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+
+
+def _store_errors_told(command: Callable[P, R]) -> Callable[P, R]:
+    @wraps(command)
+    def telling(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (StoreError, OSError) as error:
+            raise CommandError(str(error)) from error
+
+    return telling
+
+
+@click.group(epilog=help_lines())
+def journal() -> None:
+    """Look into the journal of a data directory.
+
+    DIRECTORY is what `taskd serve --data` was given.
+    """
+
+
+@journal.command(epilog=help_lines())
+@directory_argument
+@json_option
+@_store_errors_told
+def verify(*, directory: Path, as_json: bool) -> ExitCode:
+    """Read every byte of the journal, and say whether it is sound.
+
+    A torn tail, as a crash leaves it, is no damage: it was never acknowledged, and the next start cuts it off.
+    """
+    with output.stderr().status(f"reading the journal in {directory}"):
+        report = inspect.verify(directory)
+    if as_json:
+        output.print_json(plain(report))
+    else:
+        _print_report(report)
+    return ExitCode.FAILED if report.damage else ExitCode.OK
+
+
+def _print_report(report: inspect.Report) -> None:
+    read = f"{counted(report.frames, 'frame')} in {counted(report.segments, 'segment')} read"
+    click.echo(f"{'Damaged' if report.damage else 'Sound'}: {read}, {counted(report.live_tasks, 'live task')}.")
+    if tail := report.torn_tail:
+        click.echo(f"Torn tail: {counted(tail.size_bytes, 'byte')} at {tail.offset:,} of {tail.path} ({tail.why}).")
+    if report.damage:
+        click.echo(str(report.damage))
+
+
+@journal.command()
+@directory_argument
+@_store_errors_told
+def dump(*, directory: Path) -> None:
+    """Print every frame as one line of JSON, oldest first."""
+    for frame in inspect.dump(directory):
+        click.echo(json.dumps(plain(frame), ensure_ascii=False))
+
+
+@journal.command()
+@directory_argument
+@json_option
+@_store_errors_told
+def stats(*, directory: Path, as_json: bool) -> None:
+    """Count what is in the journal, and show how large its segments are."""
+    with output.stderr().status(f"reading the journal in {directory}"):
+        found = inspect.stats(directory)
+    if as_json:
+        output.print_json(plain(found))
+    else:
+        _print_stats(found)
+
+
+def _print_stats(found: inspect.Stats) -> None:
+    console = output.stdout()
+    table = output.listing("SEGMENT", "KIND", ">MIB", ">FRAMES")
+    for segment in found.segments:
+        table.add_row(segment.name, segment.kind, f"{segment.size_bytes / _MIB:,.1f}", f"{segment.frames:,}")
+    console.print(table)
+    counts = output.details()
+    for name, value in structs.asdict(found).items():
+        if isinstance(value, int):
+            counts.add_row(name.replace("_", " "), f"{value:,}")
+    for event, number in found.events.items():
+        counts.add_row(f"events: {event}", f"{number:,}")
+    console.print()
+    console.print(counts)
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON has it: structs as objects that name their kind of event, JSON text as what it says."""
+    if isinstance(value, Struct):
+        fields = {name: plain(field) for name, field in structs.asdict(value).items()}
+        return {"event": type(value).__name__, **fields} if value.__struct_config__.tag else fields
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes | memoryview):
+        return _json_or_text(bytes(value))
+    return value if isinstance(value, str | int | float | bool | dict | None) else str(value)
+
+
+def _json_or_text(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return content.decode(errors="replace")
