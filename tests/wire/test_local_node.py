@@ -200,15 +200,15 @@ async def test_garbage_is_collected_before_the_memory_limit_is_reached(bench):
         bench,
         """
         exports.handler = async () => {
-            let kept;
-            for (let i = 0; i < 800; i++) kept = Array.from({ length: 25000 }, () => ({ i }));
-            return kept.length;
+            const recent = new Array(60);
+            for (let i = 0; i < 1500; i++) recent[i % 60] = Array.from({ length: 10000 }, (_, j) => ({ i, j }));
+            return recent.length;
         };
         """,
-        memory_limit_mb=160,
+        memory_limit_mb=176,
         time_limit_s=20,
     )
-    assert await bench.value() == 25000
+    assert await bench.value() == 60
 
 
 async def test_an_event_of_the_largest_size_arrives_and_comes_back(bench):
