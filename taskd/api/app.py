@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from taskd.api.answers import json_answer
+from taskd.api.callers import Authenticate, trust_everybody
 from taskd.api.deployment import Deployments
 from taskd.api.errors import errors_as_answers
 from taskd.api.functions import FunctionHandlers
@@ -24,15 +25,22 @@ Health = Callable[[], dict[str, Any]]
 
 
 def build_app(
-    store: TaskStore, runtime: Runtime, settings: ServerSettings, clock: Clock, health: Health
+    store: TaskStore,
+    runtime: Runtime,
+    settings: ServerSettings,
+    clock: Clock,
+    health: Health,
+    *,
+    authenticate: Authenticate = trust_everybody,
 ) -> web.Application:
     """The HTTP face of ``store`` and ``runtime``; both must be started before it is served."""
     tasks = TaskHandlers(store, clock, settings.body_max_bytes)
     logs = LogHandlers(store)
     functions = FunctionHandlers(store, Deployments(store, runtime), clock, settings.code_body_max_bytes)
     app = web.Application(middlewares=[errors_as_answers])
-    app.add_routes(mounted(BASE_PATH, [*functions.routes(), *tasks.routes(), *logs.routes()]))
-    app.add_routes(mounted("", [Route("GET", "/health", _health_handler(health))]))
+    routes = [*functions.routes(), *tasks.routes(), *logs.routes()]
+    app.add_routes(mounted(BASE_PATH, routes, authenticate))
+    app.add_routes(mounted("", [Route("GET", "/health", _health_handler(health), None)], trust_everybody))
     return app
 
 

@@ -13,6 +13,7 @@ from taskd.api.routing import Route
 from taskd.model import errors
 from taskd.model.clock import Clock
 from taskd.model.errors import ContractError
+from taskd.model.permissions import Permission
 from taskd.model.wire import function_details, function_row
 from taskd.store.base import TaskStore
 
@@ -28,10 +29,10 @@ class FunctionHandlers:
 
     def routes(self) -> Iterator[Route]:
         """The routes under the base path."""
-        yield Route("GET", "/functions", self.listing)
-        yield Route("POST", "/functions", self.create)
-        yield Route("GET", "/functions/{name}", self.details)
-        yield Route("DELETE", "/functions/{name}", self.delete)
+        yield Route("GET", "/functions", self.listing, Permission.VIEW_TASK_FUNCTIONS)
+        yield Route("POST", "/functions", self.create, Permission.CREATE_TASK_FUNCTION)
+        yield Route("GET", "/functions/{name}", self.details, Permission.VIEW_TASK_FUNCTION_DETAILS)
+        yield Route("DELETE", "/functions/{name}", self.delete, Permission.DELETE_TASK_FUNCTION)
 
     async def listing(self, request: web.Request) -> web.Response:
         """All functions, on one page; a query is not looked at."""

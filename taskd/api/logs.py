@@ -10,6 +10,7 @@ from taskd.api.routing import Route
 from taskd.model import errors
 from taskd.model.errors import ContractError
 from taskd.model.logline import LogLine
+from taskd.model.permissions import Permission
 from taskd.model.status import Status
 from taskd.model.task import Task
 from taskd.model.timestamps import MIN_MS
@@ -28,7 +29,7 @@ class LogHandlers:
 
     def routes(self) -> Iterator[Route]:
         """The routes under the base path."""
-        yield Route("GET", "/{id}/logs", self.listing)
+        yield Route("GET", "/{id}/logs", self.listing, Permission.VIEW_TASK_LOGS)
 
     async def listing(self, request: web.Request) -> web.Response:
         """A page of a task's log lines, in the order they were printed."""

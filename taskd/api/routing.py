@@ -1,4 +1,4 @@
-"""Routes: every path answers with and without a trailing slash."""
+"""Routes: every path answers with and without a trailing slash, to those who may call it."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -6,17 +6,35 @@ from typing import NamedTuple
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from taskd.api.callers import CALLER, Authenticate, require
+from taskd.model.permissions import Permission
+
 
 class Route(NamedTuple):
-    """What answers ``method`` on ``path``; a path is relative to the base path and has no trailing slash."""
+    """What answers ``method`` on ``path``; a path is relative to the base path and has no trailing slash.
+
+    ``permission`` is checked before the handler runs, so before it can tell whether anything exists. ``None`` is
+    for handlers that decide by themselves (a function's permission mode, say).
+    """
 
     method: str
     path: str
     handler: Handler
+    permission: Permission | None
 
 
-def mounted(base: str, routes: Sequence[Route]) -> Iterator[web.RouteDef]:
+def mounted(base: str, routes: Sequence[Route], authenticate: Authenticate) -> Iterator[web.RouteDef]:
     """``routes`` below ``base``, each with both endings. Methods of one path stay together: they are found faster."""
     for ending in ("", "/"):
-        for method, path, handler in routes:
-            yield web.route(method, base + path + ending, handler)
+        for route in routes:
+            yield web.route(route.method, base + route.path + ending, _guarded(route, authenticate))
+
+
+def _guarded(route: Route, authenticate: Authenticate) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        caller = request[CALLER] = await authenticate(request)
+        if route.permission is not None:
+            require(caller, route.permission)
+        return await route.handler(request)
+
+    return handler

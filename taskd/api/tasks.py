@@ -15,6 +15,7 @@ from taskd.api.payload import read_body
 from taskd.api.requests import object_id, query_of
 from taskd.api.routing import Route
 from taskd.model.clock import Clock
+from taskd.model.permissions import Permission
 from taskd.model.task import Task
 from taskd.model.wire import TaskView, encode_task, task_view
 from taskd.rql.filtertext import filter_json
@@ -35,9 +36,9 @@ class TaskHandlers:
 
     def routes(self) -> Iterator[Route]:
         """The routes under the base path."""
-        yield Route("GET", "", self.listing)
-        yield Route("POST", "", self.create)
-        yield Route("POST", "/{id}/cancel", self.cancel)
+        yield Route("GET", "", self.listing, Permission.VIEW_TASKS)
+        yield Route("POST", "", self.create, Permission.CREATE_TASKS)
+        yield Route("POST", "/{id}/cancel", self.cancel, Permission.CANCEL_TASKS)
 
     async def create(self, request: web.Request) -> web.Response:
         """A new task; it is durable when the answer leaves."""

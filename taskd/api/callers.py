@@ -1,0 +1,36 @@
+"""Who is behind a request, and whether they may do what they ask."""
+
+from typing import Protocol
+
+from aiohttp import web
+
+from taskd.model import errors
+from taskd.model.caller import EVERYTHING, Caller
+from taskd.model.errors import ContractError
+from taskd.model.permissions import Permission
+
+CALLER = web.RequestKey("caller", Caller)
+
+
+class Authenticate(Protocol):
+    """Tells who is behind a request; raises ``ContractError`` where what they show proves nothing."""
+
+    async def __call__(self, request: web.Request) -> Caller:
+        """The caller."""
+
+
+async def trust_everybody(request: web.Request) -> Caller:
+    """For a service that asks nobody who they are."""
+    return EVERYTHING
+
+
+def caller_of(request: web.Request) -> Caller:
+    """The caller that the request was authenticated as."""
+    return request[CALLER]
+
+
+def require(caller: Caller, permission: Permission, function_name: str | None = None) -> None:
+    """Raises ``ContractError`` (``NO_PERMISSION``), naming the permission, unless the caller has it."""
+    if not caller.may(permission, function_name):
+        scoped = f" or {permission}:{function_name}" if function_name is not None else ""
+        raise ContractError(errors.NO_PERMISSION, f"This needs the permission {permission}{scoped}.")
