@@ -37,11 +37,6 @@ def status(text: str) -> bool:
     return _send("STATUS=" + " ".join(text.split()))
 
 
-def extend_timeout(duration_s: float) -> bool:
-    """Starting or stopping takes ``duration_s`` more from now, and is no reason to kill the daemon."""
-    return _send(f"EXTEND_TIMEOUT_USEC={int(duration_s * 1_000_000)}")
-
-
 def watchdog_interval_s() -> float | None:
     """How often to call ``watchdog``: half of what systemd allows; ``None`` where it does not watch us."""
     try:

@@ -27,7 +27,7 @@ from taskd.model.status import Status
 
 _CONFIG = "[dispatch]\nmax_in_flight = 1\n"
 """One task at a time, so that the order in which they run can be seen."""
-_HEADSTART_MS = 2_000
+_HEADSTART_MS = 1_500
 """How far ahead all tasks are due: time enough to create them all before."""
 _REFRESH_S = 0.05
 _NODE_HINT = f"{NODE} is skipped, as there is no node here. Install Node.js (https://nodejs.org) to see it too."
@@ -137,8 +137,8 @@ def _print_logs(console: Console, client: ApiClient, tasks: list[Json], run: Run
 
 def _serve_on(console: Console, daemon: DemoDaemon, tasks: list[Json]) -> None:
     demo_view.print_next_steps(console, daemon.url, tasks[0]["id"])
-    console.print(f"\nServing on {daemon.url} until Ctrl-C.", style="bold")
     with suppress(KeyboardInterrupt):
+        console.print(f"\nServing on {daemon.url} until Ctrl-C.", style="bold")
         daemon.wait()
     console.print("\nStopping.", style="dim")
 

@@ -40,13 +40,13 @@ def skipped(text: str) -> Text:
 
 def progress(tasks: list[Json], run: Run, now_ms: int) -> RenderableType:
     """The table of tasks as they are now, those that ran on top in the order in which they did."""
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1), show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1), pad_edge=False, show_edge=False)
     table.add_column("RAN", justify="right", style=ACCENT)
     table.add_column("PRIORITY", justify="right")
     table.add_column("TASK", no_wrap=True)
     table.add_column("FUNCTION", style="dim")
     table.add_column("STATUS", no_wrap=True, min_width=12)
-    table.add_column("DONE", justify="right", style="dim", min_width=8)
+    table.add_column("DONE", justify="right", style="dim", min_width=7)
     for number, task in enumerate(tasks, start=1):
         table.add_row(*_cells(number, task, run))
     return Group(Text(), table, Text(), _caption(tasks, run, now_ms))

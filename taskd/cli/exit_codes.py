@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 5
     TASK_CANCELED = 6
     NOT_PERMITTED = 7
+    FAULT = 70
     INTERRUPTED = 130
 
 
@@ -28,6 +29,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.UNREACHABLE: "the server cannot be reached, or does not answer in time",
     ExitCode.TASK_CANCELED: "the task that was waited for was canceled",
     ExitCode.NOT_PERMITTED: "the server does not let this caller do that",
+    ExitCode.FAULT: "the daemon ended because a part of it failed; starting it again recovers",
     ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
 }
 

@@ -46,16 +46,15 @@ def delays() -> Iterator[float]:
 
 def follow(client: ApiClient, task_id: str, on_change: Callable[[Json], None]) -> Json:
     """Calls ``on_change`` with the task now and at every change of its status seen; gives it when final."""
-    seen = None
-    for delay_s in delays():
+    seen, waits = None, delays()
+    while True:
         task = get_task(client, task_id)
         if task["status"] != seen:
             seen = task["status"]
             on_change(task)
         if is_final(task):
             return task
-        time.sleep(delay_s)
-    raise AssertionError("delays never end")
+        time.sleep(next(waits))
 
 
 def exit_code_of(task: Json) -> ExitCode:
@@ -87,12 +86,12 @@ def _log_page(client: ApiClient, task_id: str, offset: int) -> list[Json]:
 
 def follow_logs(client: ApiClient, task_id: str) -> Iterator[Json]:
     """Log lines as they come, until the task is final."""
-    count = 0
-    for delay_s in delays():
+    count, waits = 0, delays()
+    while True:
         final = is_final(get_task(client, task_id))  # asked first: lines written before the end are not missed
         for line in log_lines(client, task_id, count):
             count += 1
             yield line
         if final:
             return
-        time.sleep(delay_s)
+        time.sleep(next(waits))

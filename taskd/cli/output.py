@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from rich import box
@@ -28,16 +28,16 @@ STATUS_STYLES: dict[str, str] = {
 
 def stdout() -> Console:
     """Standard output. Where it is no terminal, lines are as long as they need to be."""
-    return _console(sys.stdout.isatty(), stderr=False)
+    return _console(sys.stdout, stderr=False)
 
 
 def stderr() -> Console:
     """Standard error, for what is not a result: progress and remarks."""
-    return _console(sys.stderr.isatty(), stderr=True)
+    return _console(sys.stderr, stderr=True)
 
 
-def _console(is_terminal: bool, *, stderr: bool) -> Console:  # noqa: FBT001
-    width = None if is_terminal else _UNBOUNDED_COLUMNS
+def _console(stream: TextIO, *, stderr: bool) -> Console:
+    width = None if stream.isatty() else _UNBOUNDED_COLUMNS
     return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 

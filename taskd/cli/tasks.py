@@ -1,7 +1,7 @@
 """``taskd tasks``: create tasks, look at them, follow them, call them off."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -110,12 +110,17 @@ def logs(client: ApiClient, *, task_id: str, follow: bool, as_json: bool) -> Non
     lines = following.follow_logs(client, task_id) if follow else following.log_lines(client, task_id)
     if as_json:
         output.print_json(list(lines))
-        return
-    console, count = output.stdout(), 0
-    for count, line in enumerate(lines, start=1):  # noqa: B007
-        console.print(views.log_line(line))
-    if not count:
+    elif not _print_lines(lines):
         output.stderr().print("No log lines.", style="dim")
+
+
+def _print_lines(lines: Iterable[Json]) -> bool:
+    """Prints each line as soon as it is there; whether there were any."""
+    console, any_printed = output.stdout(), False
+    for line in lines:
+        console.print(views.log_line(line))
+        any_printed = True
+    return any_printed
 
 
 @tasks.command(epilog=help_lines())

@@ -33,7 +33,6 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.
         (sdnotify.stopping, b"STOPPING=1"),
         (sdnotify.watchdog, b"WATCHDOG=1"),
         (lambda: sdnotify.status("3 running"), b"STATUS=3 running"),
-        (lambda: sdnotify.extend_timeout(2.5), b"EXTEND_TIMEOUT_USEC=2500000"),
     ],
 )
 def test_a_notification_arrives_as_one_datagram(
