@@ -13,7 +13,10 @@ CALLER = web.RequestKey("caller", Caller)
 
 
 class Authenticate(Protocol):
-    """Tells who is behind a request; raises ``ContractError`` where what they show proves nothing."""
+    """Tells who is behind a request; raises ``ContractError`` where what they show proves nothing.
+
+    A request that shows no credentials at all is ``NOT_AUTHENTICATED``, and no other request is.
+    """
 
     async def __call__(self, request: web.Request) -> Caller:
         """The caller."""

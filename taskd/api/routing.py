@@ -7,6 +7,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from taskd.api.callers import CALLER, Authenticate, require
+from taskd.model import errors
+from taskd.model.caller import ANONYMOUS, Caller
+from taskd.model.errors import ContractError
 from taskd.model.permissions import Permission
 
 
@@ -21,6 +24,8 @@ class Route(NamedTuple):
     path: str
     handler: Handler
     permission: Permission | None
+    anonymous: bool = False
+    """Whether a request without any credentials reaches the handler, as ``ANONYMOUS``; wrong ones never do."""
 
 
 def mounted(base: str, routes: Sequence[Route], authenticate: Authenticate) -> Iterator[web.RouteDef]:
@@ -32,9 +37,18 @@ def mounted(base: str, routes: Sequence[Route], authenticate: Authenticate) -> I
 
 def _guarded(route: Route, authenticate: Authenticate) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
-        caller = request[CALLER] = await authenticate(request)
+        caller = request[CALLER] = await _caller(route, request, authenticate)
         if route.permission is not None:
             require(caller, route.permission)
         return await route.handler(request)
 
     return handler
+
+
+async def _caller(route: Route, request: web.Request, authenticate: Authenticate) -> Caller:
+    try:
+        return await authenticate(request)
+    except ContractError as error:
+        if route.anonymous and error.kind is errors.NOT_AUTHENTICATED:
+            return ANONYMOUS
+        raise

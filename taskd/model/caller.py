@@ -20,5 +20,7 @@ class Caller(Struct, frozen=True):
         return whole or (function_name is not None and f"{permission.value}:{function_name}" in self.permissions)
 
 
+ANONYMOUS = Caller()
+"""The caller of a request that shows no credentials."""
 EVERYTHING = Caller(permissions=frozenset(permission.value for permission in Permission), is_authenticated=True)
 """The caller of a service that asks nobody who they are."""

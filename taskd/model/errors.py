@@ -26,11 +26,35 @@ LONG_QUERY = ErrorKind(21, 401, "LONG_QUERY_EXCEPTION", "A listing ran past its 
 BODY_FORMAT = ErrorKind(22, 400, "BODY_FORMAT_EXCEPTION", "The body is not a JSON object.")
 ILLEGAL_ARGUMENT = ErrorKind(26, 400, "ILLEGAL_ARGUMENT_EXCEPTION", "The request contradicts itself.")
 ILLEGAL_STATE = ErrorKind(27, 400, "ILLEGAL_STATE_EXCEPTION", "The resource's state does not allow this.")
+NOT_AUTHENTICATED = ErrorKind(
+    104, 401, "USER_NOT_AUTHENTICATED_EXCEPTION", "The request shows no credentials, and needs some."
+)
 INVALID_CODE = ErrorKind(1401, 400, "INVALID_FUNCTION_CODE_EXCEPTION", "The code is not a usable zip.")
 INVALID_CONFIGURATION = ErrorKind(
     1402, 400, "INVALID_FUNCTION_CONFIGURATION_EXCEPTION", "The function cannot be run as configured."
 )
+CONCURRENT_EXECUTIONS = ErrorKind(
+    1403, 400, "CONCURRENT_EXECUTION_LIMIT_EXCEPTION", "As many direct executions run as may at once."
+)
+EXECUTION_TIME_LIMIT = ErrorKind(
+    1404,
+    400,
+    "TIME_LIMIT_EXCEEDS_DIRECT_EXECUTION_MAXIMUM_EXCEPTION",
+    "The function's time limit is too long for a direct execution.",
+)
+NOT_INVOKED = ErrorKind(1405, 400, "LAMBDA_INVOCATION_EXCEPTION", "The function could not be invoked.")
+FUNCTION_FAILED = ErrorKind(1406, 400, "LAMBDA_RUNTIME_EXCEPTION", "The function ran and failed.")
+FUNCTION_DISABLED = ErrorKind(1407, 400, "FUNCTION_DISABLED_EXCEPTION", "The function is disabled.")
 NO_LOGS = ErrorKind(1408, 400, "NO_TASK_LOGS_FOUND", "The task left no log lines.")
+INVALID_API_RESULT = ErrorKind(
+    1409, 400, "INVALID_API_FUNCTION_RESULT", "What the function returned is no answer to an HTTP request."
+)
+API_TIME_LIMIT = ErrorKind(
+    1411, 400, "API_FUNCTION_MAXIMUM_TIME_LIMIT", "The function's time limit is too long for an API function."
+)
+CONCURRENT_API_CALLS = ErrorKind(
+    1412, 400, "CONCURRENT_API_FUNCTION_LIMIT_EXCEPTION", "As many calls of API functions run as may at once."
+)
 BODY_TOO_LARGE = ErrorKind(1413, 413, "BODY_TOO_LARGE_EXCEPTION", "The body is over the limit.")
 TOO_MANY_REQUESTS = ErrorKind(1429, 429, "TOO_MANY_REQUESTS_EXCEPTION", "The admission limit is reached.")
 UNAVAILABLE = ErrorKind(1503, 503, "UNAVAILABLE_EXCEPTION", "Shutting down, or the journal cannot be written.")
