@@ -68,9 +68,12 @@ class Catalogue:
         return self.writer.durable_position
 
     async def close(self) -> None:
-        """Writes what is queued and closes the file. Idempotent."""
-        await asyncio.to_thread(self.writer.close)
+        """Writes what is queued and closes the file. Idempotent.
+
+        The writer's connection goes last: only then does SQLite fold its write-ahead log into the file.
+        """
         self._reader.close()
+        await asyncio.to_thread(self.writer.close)
 
     def _progressed(self, ticket: int) -> None:
         self._loop.call_soon_threadsafe(self._wake_waiters, ticket)

@@ -1,0 +1,242 @@
+"""Claim, invoke, settle, with the real store and the AWS runtime against an endpoint that behaves as it is told."""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from support.lambda_server import BEHAVIOURS, LambdaServer, Request, answer, running_lambda
+
+from taskd.dispatch.dispatcher import Dispatcher
+from taskd.dispatch.limits import FunctionPauses, InFlightLimit
+from taskd.dispatch.settings import DispatchSettings
+from taskd.model.clock import system_clock_ms
+from taskd.model.function import Function, RetryPolicy
+from taskd.model.status import FINAL, Status
+from taskd.model.task import Task, TaskDraft
+from taskd.rql.parser import parse
+from taskd.runtime.aws.runtime import AwsRuntime
+from taskd.runtime.aws.settings import AwsSettings
+from taskd.store.embedded import EmbeddedStore
+from taskd.store.settings import StoreSettings
+
+
+class Bench:
+    """A store, a runtime and a dispatcher, put together as the daemon does it."""
+
+    def __init__(self, data: Path, url: str, max_in_flight: int = 16) -> None:
+        self.fatal: list[BaseException] = []
+        self.store = EmbeddedStore(StoreSettings(data=str(data)), on_fatal=self.fatal.append)
+        self.runtime = AwsRuntime(AwsSettings(region="eu-west-1", endpoint_url=url))
+        self.dispatcher = Dispatcher(
+            self.store, self.runtime, DispatchSettings(max_in_flight=max_in_flight), on_fatal=self.fatal.append
+        )
+
+    async def start(self) -> None:
+        await self.store.start()
+        await self.runtime.start([])
+        await self.dispatcher.start()
+
+    async def stop(self) -> None:
+        await self.dispatcher.drain(0)
+        await self.runtime.stop()
+        await self.dispatcher.join()
+        await self.store.stop()
+        assert not self.fatal
+
+    async def add(self, function_name: str, count: int = 1, priority: int = 0) -> list[Task]:
+        draft = TaskDraft(function_name, b'{"a": 1}', system_clock_ms(), priority)
+        return await self.store.add([draft] * count)
+
+    async def settled(self, task: Task) -> Task:
+        async with asyncio.timeout(30):
+            while (now := await self.store.get(task.id)).status not in FINAL:
+                await asyncio.sleep(0.005)
+        return now
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not a secret")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[LambdaServer]:
+    async with running_lambda() as server:
+        yield server
+
+
+@asynccontextmanager
+async def benched(data: Path, server: LambdaServer, max_in_flight: int = 16) -> AsyncIterator[Bench]:
+    bench = Bench(data, server.url, max_in_flight)
+    await bench.start()
+    try:
+        yield bench
+    finally:
+        await bench.stop()
+
+
+async def test_a_function_gets_the_task_in_progress_as_its_event(server: LambdaServer, tmp_path: Path) -> None:
+    async with benched(tmp_path, server) as bench:
+        [task] = await bench.add("echo", priority=3)
+        assert (await bench.settled(task)).status is Status.COMPLETE
+    event = json.loads(server.requests[0].body)
+    assert event["id"] == task.id
+    assert (event["status"], event["priority"], event["data"]) == ("inProgress", 3, {"a": 1})
+    assert b'"data":{"a": 1}' in server.requests[0].body
+
+
+@pytest.mark.parametrize(
+    ("function_name", "kind", "name"),
+    [
+        ("function-error", "runtime", "ValueError"),
+        ("missing", "invocation", "ResourceNotFoundException"),
+        ("service-error", "invocation", "ServiceException"),
+        ("reset", "invocation", "zombieTaskCleaned"),
+        ("reset-in-body", "invocation", "zombieTaskCleaned"),
+        ("huge", "runtime", "Function.ResponseSizeTooLarge"),
+    ],
+)
+async def test_a_bad_end_is_told_by_its_type_and_name_and_is_not_tried_again(
+    server: LambdaServer, tmp_path: Path, function_name: str, kind: str, name: str
+) -> None:
+    async with benched(tmp_path, server) as bench:
+        [task] = await bench.add(function_name)
+        failed = await bench.settled(task)
+    assert failed.status is Status.FAILED
+    assert failed.error is not None
+    assert failed.error.type == kind
+    assert failed.error.name == name or kind == "runtime"
+    assert max(server.runs.values()) == 1
+
+
+async def test_a_throttled_task_is_run_when_the_throttling_ends(
+    server: LambdaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = 3
+    refusal = answer(
+        429,
+        b'{"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"}',
+        {"x-amzn-ErrorType": "TooManyRequestsException"},
+    )
+
+    async def refuse_at_first(server: LambdaServer, request: Request, writer: asyncio.StreamWriter) -> bool:
+        writer.write(refusal if len(server.requests) <= refusals else answer(200, b"{}"))
+        return True
+
+    monkeypatch.setitem(BEHAVIOURS, "later", refuse_at_first)
+    async with benched(tmp_path, server) as bench:
+        [task] = await bench.add("later")
+        done = await bench.settled(task)
+        assert bench.dispatcher.allowed == 16, "one function's limit leaves the others' room alone"
+    assert done.status is Status.COMPLETE
+    assert len(server.requests) == refusals + 1
+
+
+async def test_throttling_of_the_account_shrinks_the_limit(server: LambdaServer, tmp_path: Path) -> None:
+    async with benched(tmp_path, server) as bench:
+        [task] = await bench.add("account-concurrency")
+        await server.wait_for_requests(1)
+        async with asyncio.timeout(10):
+            while bench.dispatcher.allowed == 16:
+                await asyncio.sleep(0.005)
+        assert bench.dispatcher.allowed == 8
+        assert (await bench.store.get(task.id)).status in (Status.NEW, Status.IN_PROGRESS)
+
+
+async def test_a_throttled_function_does_not_hold_up_another(server: LambdaServer, tmp_path: Path) -> None:
+    async with benched(tmp_path, server, max_in_flight=4) as bench:
+        await bench.add("reserved-rate", count=20, priority=100)
+        tasks = await bench.add("echo", count=20)
+        assert {(await bench.settled(task)).status for task in tasks} == {Status.COMPLETE}
+
+
+async def test_no_more_calls_are_in_flight_than_allowed(server: LambdaServer, tmp_path: Path) -> None:
+    async with benched(tmp_path, server, max_in_flight=5) as bench:
+        tasks = await bench.add("held", count=12)
+        await server.wait_for_requests(5)
+        assert bench.dispatcher.in_flight == 5
+        assert len(bench.store.running()) == 5
+        server.release.set()
+        assert {(await bench.settled(task)).status for task in tasks} == {Status.COMPLETE}
+    assert max(server.runs.values()) == 1
+
+
+async def test_draining_claims_nothing_more_and_waits_for_what_runs(server: LambdaServer, tmp_path: Path) -> None:
+    async with benched(tmp_path, server, max_in_flight=1) as bench:
+        first, second = await bench.add("held", count=2)
+        await server.wait_for_requests(1)
+        draining = asyncio.create_task(bench.dispatcher.drain(30))
+        await asyncio.sleep(0)
+        server.release.set()
+        assert await draining == 0
+        assert (await bench.store.get(first.id)).status is Status.COMPLETE
+        assert (await bench.store.get(second.id)).status is Status.NEW
+    assert len(server.requests) == 1
+
+
+async def test_orphans_of_an_earlier_process_are_zombies_and_not_run(server: LambdaServer, tmp_path: Path) -> None:
+    store = EmbeddedStore(StoreSettings(data=str(tmp_path)))
+    await store.start()
+    orphans = await store.add([TaskDraft("echo", b"{}", 0)] * 3)
+    await store.put_function(Function("retrying", "h", "python3.11", 0, "v", retry_policy=RetryPolicy(enabled=True)))
+    [retrying] = await store.add([TaskDraft("retrying", b"{}", 0)])
+    assert len(await store.claim(10)) == 4
+    await store.stop()
+    async with benched(tmp_path, server) as bench:
+        for orphan in orphans:
+            found = await bench.store.get(orphan.id)
+            assert found.error is not None
+            assert (found.status, found.error.name) == (Status.FAILED, "zombieTaskCleaned")
+        assert (await bench.store.get(retrying.id)).status is Status.RETRIED, "its policy asks for it, as a new task"
+        assert (await bench.store.find(parse("status=new"))).total == 1
+    assert not server.requests
+
+
+async def test_what_cannot_be_reached_is_waited_for(tmp_path: Path) -> None:
+    async with running_lambda() as server:
+        pass  # its port is closed now
+    async with benched(tmp_path, server) as bench:
+        [task] = await bench.add("echo")
+        async with asyncio.timeout(10):
+            while (await bench.store.get(task.id)).not_before_ms == 0:
+                await asyncio.sleep(0.005)
+        assert (await bench.store.get(task.id)).status is Status.NEW
+
+
+def test_the_limit_halves_once_a_burst_and_comes_back_a_call_a_round() -> None:
+    limit = InFlightLimit(100)
+    for _ in range(50):
+        limit.refused(10_000)
+    assert limit.allowed == 50
+    limit.refused(11_000)
+    assert limit.allowed == 25
+    for _ in range(26):
+        limit.succeeded()
+    assert limit.allowed == 26
+    for _ in range(100_000):
+        limit.succeeded()
+    assert limit.allowed == 100
+    for burst in range(20):
+        limit.refused(100_000 + burst * 1_000)
+    assert limit.allowed == 1
+
+
+def test_pauses_of_a_function_grow_while_it_is_refused_and_end_with_a_success() -> None:
+    pauses = FunctionPauses(random.Random(1))
+    now_ms, lengths = 0, []
+    for _ in range(12):
+        until_ms = pauses.refused("f", now_ms, None)
+        lengths.append(until_ms - now_ms)
+        assert pauses.not_before_ms("f", now_ms) is not None
+        assert pauses.not_before_ms("g", now_ms) is None
+        now_ms = until_ms + 20_000
+    assert lengths[0] <= 200
+    assert 10_000 <= lengths[-1] <= 20_000
+    assert pauses.refused("f", now_ms, 60.0) >= now_ms + 60_000
+    pauses.succeeded("f")
+    assert pauses.not_before_ms("f", now_ms) is None
