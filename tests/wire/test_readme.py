@@ -1,0 +1,92 @@
+"""The front door opens: every command of the README is run, here or by the gate."""
+
+import asyncio
+import os
+import re
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from support.daemons import READY
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCK = re.compile(r"^<!-- (?P<kind>[\w -]+) -->\n```bash\n(?P<commands>.*?)^```$", re.MULTILINE | re.DOTALL)
+BY_THE_GATE = {"run", "test"}
+
+
+def blocks(kind: str) -> list[str]:
+    return [match["commands"] for match in BLOCK.finditer(README) if match["kind"] == kind]
+
+
+def environment(url: str) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "TASKD_URL": url, "PYTHONPATH": str(ROOT)}
+
+
+async def run(commands: str, folder: Path, url: str) -> str:
+    """Runs commands as a reader would, one after the other; gives what they print."""
+    shell = await asyncio.create_subprocess_exec(
+        *("bash", "-euo", "pipefail", "-c", commands),
+        cwd=folder,
+        env=environment(url),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(shell.communicate(), 120)
+    assert shell.returncode == 0, output.decode()
+    return output.decode()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_every_command_is_run_by_somebody() -> None:
+    kinds = {match["kind"] for match in BLOCK.finditer(README)}
+    assert kinds == {"run", "test", "serve", "shell", "benchmark"}
+    assert README.count("```bash") == len(list(BLOCK.finditer(README)))
+    gate = (ROOT / ".ci" / "run").read_text()
+    assert all(len(blocks(kind)) == 1 and f"readme_block {kind}" in gate for kind in BY_THE_GATE)
+
+
+async def test_the_walk_through_works_as_it_is_written(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"http://localhost:{port}"
+    [serve] = blocks("serve")
+    daemon = await asyncio.create_subprocess_exec(
+        *("bash", "-c", f"exec {serve.strip()} --listen 127.0.0.1:{port}"),
+        cwd=tmp_path,
+        env=environment(url),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        assert daemon.stdout is not None
+        assert (await daemon.stdout.readline()).decode().startswith(READY)
+        outputs = [
+            await run(block.replace("localhost:8080", f"localhost:{port}"), tmp_path, url) for block in blocks("shell")
+        ]
+    finally:
+        daemon.terminate()
+        assert await daemon.wait() == 0
+    told = "\n".join(outputs)
+    assert '"entryPoint":"index.handler"' in told
+    assert '"priority":5' in told
+    assert "greeting Grace" in told
+    assert "complete" in told
+
+
+@pytest.mark.parametrize("command", [line for block in blocks("benchmark") for line in block.splitlines()])
+async def test_a_benchmark_of_the_readme_runs(command: str, tmp_path: Path) -> None:
+    command = re.sub(r"--tasks \d+", "", command) + " --tasks 20"
+    output = await run(command, ROOT, "")
+    assert "p99" in output or "ratio" in output
+
+
+def test_what_the_readme_points_at_is_there() -> None:
+    for target in re.findall(r"\]\(([^)#][^)]*)\)", README):
+        assert (ROOT / target).exists(), target
