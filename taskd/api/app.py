@@ -9,6 +9,7 @@ from taskd.api.answers import json_answer
 from taskd.api.callers import Authenticate, trust_everybody
 from taskd.api.deployment import Deployments
 from taskd.api.errors import errors_as_answers
+from taskd.api.function_logs import FunctionLogHandlers
 from taskd.api.functions import FunctionHandlers
 from taskd.api.logs import LogHandlers
 from taskd.api.routing import Route, mounted
@@ -37,8 +38,9 @@ def build_app(
     tasks = TaskHandlers(store, clock, settings.body_max_bytes)
     logs = LogHandlers(store)
     functions = FunctionHandlers(store, Deployments(store, runtime), clock, settings.code_body_max_bytes)
+    function_logs = FunctionLogHandlers(store, clock)
     app = web.Application(middlewares=[errors_as_answers])
-    routes = [*functions.routes(), *tasks.routes(), *logs.routes()]
+    routes = [*functions.routes(), *function_logs.routes(), *tasks.routes(), *logs.routes()]
     app.add_routes(mounted(BASE_PATH, routes, authenticate))
     app.add_routes(mounted("", [Route("GET", "/health", _health_handler(health), None)], trust_everybody))
     return app

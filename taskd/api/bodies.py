@@ -61,13 +61,9 @@ class RetryPolicyBody(Struct, rename="camel"):
     errors_to_retry: Annotated[tuple[ErrorName, ...], Meta(max_length=limits.RETRY_ERRORS_MAX)] | None = None
 
 
-class FunctionBody(Struct, rename="camel"):
-    """``POST /functions``: a function to create."""
+class FunctionSettings(Struct, rename="camel", kw_only=True):
+    """What may be said about a function, and need not."""
 
-    name: Annotated[str, Meta(description="a string")]
-    code: Annotated[str, Meta(description="a string: the base64 of a zip")]
-    entry_point: Annotated[str, Meta(description="a string")]
-    runtime: Annotated[str, Meta(description="a string")]
     description: Annotated[str | None, Meta(description="a string")] = None
     time_limit: Annotated[Number | None, Meta(description="a whole number of seconds")] = None
     memory_limit: Annotated[Number | None, Meta(description="a whole number of megabytes")] = None
@@ -90,6 +86,24 @@ class FunctionBody(Struct, rename="camel"):
         ),
     ] = None
     enabled: Annotated[bool | None, Meta(description="true or false")] = None
+
+
+class FunctionBody(FunctionSettings, kw_only=True):
+    """``POST /functions``: a function to create."""
+
+    name: Annotated[str, Meta(description="a string")]
+    code: Annotated[str, Meta(description="a string: the base64 of a zip")]
+    entry_point: Annotated[str, Meta(description="a string")]
+    runtime: Annotated[str, Meta(description="a string")]
+
+
+class FunctionUpdateBody(FunctionSettings, kw_only=True):
+    """``PUT /functions/{name}``: what is to change; all else stays as it is."""
+
+    name: Annotated[str | None, Meta(description="a string")] = None
+    code: Annotated[str | None, Meta(description="a string: the base64 of a zip")] = None
+    entry_point: Annotated[str | None, Meta(description="a string")] = None
+    runtime: Annotated[str | None, Meta(description="a string")] = None
 
 
 class BodyDecoder(Generic[S]):
@@ -150,3 +164,4 @@ class BodyDecoder(Generic[S]):
 
 decode_task = BodyDecoder(TaskBody)
 decode_function = BodyDecoder(FunctionBody)
+decode_function_update = BodyDecoder(FunctionUpdateBody)

@@ -1,10 +1,19 @@
-"""From the body of a function to be created to its definition and its code."""
+"""From the body of a function to be created or changed to its definition and its code."""
 
 import binascii
 import re
 
+from msgspec.structs import replace
+
 from taskd.api import rules
-from taskd.api.bodies import EnvironmentValue, ExecutionOptionsBody, FunctionBody, RetryPolicyBody
+from taskd.api.bodies import (
+    EnvironmentValue,
+    ExecutionOptionsBody,
+    FunctionBody,
+    FunctionSettings,
+    FunctionUpdateBody,
+    RetryPolicyBody,
+)
 from taskd.model import errors, limits
 from taskd.model.errors import ContractError
 from taskd.model.function import (
@@ -13,7 +22,6 @@ from taskd.model.function import (
     RESERVED_ENVIRONMENT_NAMES,
     RUNTIMES,
     Function,
-    PermissionMode,
     RetryPolicy,
 )
 
@@ -25,21 +33,47 @@ def define_function(body: FunctionBody, now_ms: int) -> Function:
 
     :raises ContractError: ``FIELD_FORMAT`` or ``INVALID_CONFIGURATION``, naming the field and its rule.
     """
-    options = body.execution_options or ExecutionOptionsBody()
-    return Function(
+    blank = Function(
         name=_name(body.name),
         entry_point=_entry_point(body.entry_point),
         runtime=_runtime(body.runtime),
         update_ms=now_ms,
         code_version="",
-        description=_description(body.description),
-        enabled=body.enabled is not False,
-        time_limit_s=_time_limit_s(body.time_limit),
-        memory_limit_mb=_memory_limit_mb(body.memory_limit),
-        environment=_environment(body.environment_variables),
-        permission_mode=options.permission_mode or PermissionMode.PERMISSION_REQUIRED,
-        default_priority=rules.priority("executionOptions.defaultPriority", options.default_priority, 0),
-        retry_policy=_retry_policy(body.retry_policy or RetryPolicyBody()),
+    )
+    return _with_settings(blank, body)
+
+
+def redefine_function(function: Function, body: FunctionUpdateBody, now_ms: int) -> Function:
+    """``function`` with what ``body`` says changed. Environment variables are replaced as a whole.
+
+    :raises ContractError: as :func:`define_function` does, also for another name.
+    """
+    if body.name not in (None, function.name):
+        raise rules.field_error("name", f"stay {function.name}: create a function of the new name instead")
+    changed = replace(
+        function,
+        entry_point=function.entry_point if body.entry_point is None else _entry_point(body.entry_point),
+        runtime=function.runtime if body.runtime is None else _runtime(body.runtime),
+        update_ms=now_ms,
+    )
+    return _with_settings(changed, body)
+
+
+def _with_settings(function: Function, body: FunctionSettings) -> Function:
+    options = body.execution_options or ExecutionOptionsBody()
+    variables = body.environment_variables
+    return replace(
+        function,
+        description=function.description if body.description is None else _description(body.description),
+        enabled=function.enabled if body.enabled is None else body.enabled,
+        time_limit_s=_time_limit_s(body.time_limit, function.time_limit_s),
+        memory_limit_mb=_memory_limit_mb(body.memory_limit, function.memory_limit_mb),
+        environment=function.environment if variables is None else _environment(variables),
+        permission_mode=options.permission_mode or function.permission_mode,
+        default_priority=rules.priority(
+            "executionOptions.defaultPriority", options.default_priority, function.default_priority
+        ),
+        retry_policy=_retry_policy(body.retry_policy or RetryPolicyBody(), function.retry_policy),
     )
 
 
@@ -78,30 +112,29 @@ def _runtime(runtime: str) -> str:
     return runtime
 
 
-def _description(description: str | None) -> str:
-    if description is not None and len(description) > limits.DESCRIPTION_MAX_CHARS:
+def _description(description: str) -> str:
+    if len(description) > limits.DESCRIPTION_MAX_CHARS:
         raise rules.field_error("description", f"have at most {limits.DESCRIPTION_MAX_CHARS} characters")
-    return description or ""
+    return description
 
 
-def _time_limit_s(value: float | None) -> int:
-    return rules.whole_number(
-        "timeLimit", value, limits.TIME_LIMIT_MIN_S, limits.TIME_LIMIT_MAX_S, limits.TIME_LIMIT_DEFAULT_S
+def _time_limit_s(value: float | None, default: int) -> int:
+    return rules.whole_number("timeLimit", value, limits.TIME_LIMIT_MIN_S, limits.TIME_LIMIT_MAX_S, default)
+
+
+def _memory_limit_mb(value: float | None, default: int) -> int:
+    return rules.whole_number("memoryLimit", value, limits.MEMORY_MIN_MB, limits.MEMORY_MAX_MB, default)
+
+
+def _retry_policy(body: RetryPolicyBody, former: RetryPolicy) -> RetryPolicy:
+    return RetryPolicy(
+        enabled=former.enabled if body.enabled is None else body.enabled,
+        errors_to_retry=former.errors_to_retry if body.errors_to_retry is None else body.errors_to_retry,
     )
 
 
-def _memory_limit_mb(value: float | None) -> int:
-    return rules.whole_number(
-        "memoryLimit", value, limits.MEMORY_MIN_MB, limits.MEMORY_MAX_MB, limits.MEMORY_DEFAULT_MB
-    )
-
-
-def _retry_policy(body: RetryPolicyBody) -> RetryPolicy:
-    return RetryPolicy(enabled=body.enabled is True, errors_to_retry=body.errors_to_retry or ())
-
-
-def _environment(variables: dict[str, EnvironmentValue] | None) -> dict[str, str]:
-    environment = {name: variable.value for name, variable in (variables or {}).items()}
+def _environment(variables: dict[str, EnvironmentValue]) -> dict[str, str]:
+    environment = {name: variable.value for name, variable in variables.items()}
     for name, value in environment.items():
         _check_variable(name, value)
     size_bytes = sum(len(name.encode()) + len(value.encode()) for name, value in environment.items())

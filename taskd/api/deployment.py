@@ -1,10 +1,16 @@
 """Deploying functions: the runtime and the store step by step, so that no step leaves a half-known function.
 
-Changes of one function happen one after the other; changes of different functions at the same time.
+Changes of one function happen one after the other; changes of different functions at the same time. The order
+is always: the runtime readies the code, the store knows the function, the runtime switches over. A process that
+ends in between leaves code that nothing refers to, which the runtime clears away at its next start, or a known
+function whose code is ready, which the runtime deploys then.
 """
 
 import asyncio
+from collections.abc import Callable
 from weakref import WeakValueDictionary
+
+from msgspec.structs import replace
 
 from taskd.model import errors
 from taskd.model.errors import ContractError
@@ -33,12 +39,31 @@ class Deployments:
                 raise ContractError(errors.ALREADY_EXISTS, f"There already is a function {function.name}.")
             prepared = await self._runtime.prepare(function, code)
             try:
-                await self._store.put_function(prepared)
-                await self._runtime.deploy(prepared)
+                await self._switch_to(prepared)
             except Exception:
-                await self._forget(function.name)
+                await self._forget(prepared)
                 raise
             return prepared
+
+    async def update(self, name: str, change: Callable[[Function], Function], code: bytes | None) -> None:
+        """New calls run what ``change`` makes of the function, with ``code`` if there is any; running ones finish.
+
+        :raises ContractError: ``RESOURCE_UNKNOWN``, or what ``change``, the runtime or the store has against it;
+            then all is as it was.
+        """
+        async with self._lock(name):
+            former = self._known(name)
+            prepared = await self._runtime.prepare(change(former), code)
+            await self._replace(former, prepared)
+
+    async def set_enabled(self, name: str, *, enabled: bool, now_ms: int) -> None:
+        """The function is enabled or not; also where its code is lost, and could not be prepared.
+
+        :raises ContractError: ``RESOURCE_UNKNOWN``, or what the store has against it.
+        """
+        async with self._lock(name):
+            former = self._known(name)
+            await self._replace(former, replace(former, enabled=enabled, update_ms=now_ms))
 
     async def remove(self, name: str) -> None:
         """The function is neither known nor run any longer.
@@ -52,7 +77,32 @@ class Deployments:
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
 
-    async def _forget(self, name: str) -> None:
-        await self._runtime.remove(name)
-        if self._store.function(name) is not None:
-            await self._store.remove_function(name)
+    def _known(self, name: str) -> Function:
+        function = self._store.function(name)
+        if function is None:
+            raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function {name}.")
+        return function
+
+    async def _switch_to(self, function: Function) -> None:
+        await self._store.put_function(function)
+        await self._runtime.deploy(function)
+
+    async def _replace(self, former: Function, function: Function) -> None:
+        try:
+            await self._switch_to(function)
+        except Exception:
+            await self._restore(former, function)
+            raise
+
+    async def _restore(self, former: Function, failed: Function) -> None:
+        if self._store.function(former.name) != former:
+            await self._store.put_function(former)
+        await self._runtime.deploy(former)
+        if failed.code_version != former.code_version:
+            await self._runtime.discard(failed)
+
+    async def _forget(self, failed: Function) -> None:
+        await self._runtime.remove(failed.name)
+        await self._runtime.discard(failed)
+        if self._store.function(failed.name) is not None:
+            await self._store.remove_function(failed.name)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from taskd.api.answers import AffectedRecords, Page, PageInfo, json_answer
-from taskd.api.bodies import decode_function
-from taskd.api.defining import decode_code, define_function
+from taskd.api.bodies import decode_function, decode_function_update
+from taskd.api.defining import decode_code, define_function, redefine_function
 from taskd.api.deployment import Deployments
 from taskd.api.payload import read_body
 from taskd.api.routing import Route
@@ -32,7 +32,10 @@ class FunctionHandlers:
         yield Route("GET", "/functions", self.listing, Permission.VIEW_TASK_FUNCTIONS)
         yield Route("POST", "/functions", self.create, Permission.CREATE_TASK_FUNCTION)
         yield Route("GET", "/functions/{name}", self.details, Permission.VIEW_TASK_FUNCTION_DETAILS)
+        yield Route("PUT", "/functions/{name}", self.update, Permission.UPDATE_TASK_FUNCTION)
         yield Route("DELETE", "/functions/{name}", self.delete, Permission.DELETE_TASK_FUNCTION)
+        yield Route("POST", "/functions/{name}/enable", self.enable, Permission.UPDATE_TASK_FUNCTION)
+        yield Route("POST", "/functions/{name}/disable", self.disable, Permission.UPDATE_TASK_FUNCTION)
 
     async def listing(self, request: web.Request) -> web.Response:
         """All functions, on one page; a query is not looked at."""
@@ -55,7 +58,29 @@ class FunctionHandlers:
             raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function {name}.")
         return json_answer(function_details(function))
 
+    async def update(self, request: web.Request) -> web.Response:
+        """Changes what the body names; with ``code``, calls that already run finish on the code they began with."""
+        body = decode_function_update(await read_body(request, self._body_max_bytes))
+        code = None if body.code is None else decode_code(body.code)
+        now_ms = self._clock()
+        await self._deployments.update(
+            request.match_info["name"], lambda function: redefine_function(function, body, now_ms), code
+        )
+        return json_answer(AffectedRecords())
+
+    async def enable(self, request: web.Request) -> web.Response:
+        """Tasks of the function run again."""
+        return await self._set_enabled(request, enabled=True)
+
+    async def disable(self, request: web.Request) -> web.Response:
+        """Due tasks of the function fail instead of running."""
+        return await self._set_enabled(request, enabled=False)
+
     async def delete(self, request: web.Request) -> web.Response:
         """The function goes; its tasks and logs stay."""
         await self._deployments.remove(request.match_info["name"])
+        return json_answer(AffectedRecords())
+
+    async def _set_enabled(self, request: web.Request, *, enabled: bool) -> web.Response:
+        await self._deployments.set_enabled(request.match_info["name"], enabled=enabled, now_ms=self._clock())
         return json_answer(AffectedRecords())

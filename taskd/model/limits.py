@@ -49,6 +49,8 @@ ZOMBIE_MARGIN_S = 15.0
 """How long past a function's own limit its answer is waited for."""
 LOG_MAX_BYTES_PER_CALL = MIB
 """Log lines kept of one invocation by the local runtime."""
+FUNCTION_LOG_WINDOW_MAX_S = 24 * 3600
+"""How long a time one listing of a function's log may span."""
 ERROR_TEXT_MAX_CHARS = 16 * 1024
 """Kept of a failed task's error name and message: a function may raise with megabytes."""
 NOT_READY_MAX_S = 600.0

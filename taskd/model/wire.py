@@ -109,6 +109,11 @@ def function_details(function: Function) -> dict[str, Any]:
     }
 
 
+def function_log_line(line: LogLine) -> dict[str, Any]:
+    """A line of a function's log."""
+    return {"message": line.message, "eventTimestamp": format_ms(line.timestamp_ms)}
+
+
 def log_line(line: LogLine) -> dict[str, Any]:
     """A line of a task's log."""
     return {"message": line.message, "timestamp": format_ms(line.timestamp_ms)}

@@ -78,14 +78,19 @@ class Runtime(Protocol):
         A plain future, not a coroutine: a task per call would cost as much as the call itself.
         """
 
-    async def prepare(self, function: Function, code: bytes) -> Function:
+    async def prepare(self, function: Function, code: bytes | None) -> Function:
         """Readies ``code`` (a zip) and gives ``function`` with its ``code_version`` set; nothing runs it yet.
+
+        Without ``code``, readies the function to go on with the version that it has.
 
         :raises ContractError: ``INVALID_CODE`` or ``INVALID_CONFIGURATION``, saying what to do.
         """
 
     async def deploy(self, function: Function) -> None:
         """From now on calls of ``function.name`` run this version; running calls finish on theirs."""
+
+    async def discard(self, function: Function) -> None:
+        """Gives up what ``prepare`` readied, whether it was deployed or not; what runs or is deployed stays."""
 
     async def remove(self, function_name: str) -> None:
         """No new calls of the function; running ones finish."""

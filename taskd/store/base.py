@@ -124,3 +124,11 @@ class TaskStore(Protocol):
 
     async def find_logs(self, task_id: str, since_ms: int, offset: int, limit: int) -> list[LogLine]:
         """Log lines of a task from ``since_ms`` on, in the order they were printed."""
+
+    async def find_function_logs(
+        self, function_name: str, since_ms: int, until_ms: int, offset: int, limit: int
+    ) -> list[LogLine]:
+        """Log lines of all tasks of a function from ``since_ms`` to ``until_ms``, both included, oldest first.
+
+        Raises ``ContractError``: ``LONG_QUERY`` past the time limit.
+        """

@@ -175,6 +175,13 @@ class EmbeddedStore:
         work = functools.partial(listing.log_lines, task_id=task_id, since_ms=since_ms, offset=offset, limit=limit)
         return await self._catalogue.read(work)
 
+    async def find_function_logs(
+        self, function_name: str, since_ms: int, until_ms: int, offset: int, limit: int
+    ) -> list[LogLine]:
+        """See ``TaskStore``."""
+        window = (since_ms, until_ms, offset, limit)
+        return await self._catalogue.read(functools.partial(listing.function_log_lines, function_name, window))
+
     def trouble(self) -> str | None:
         """What is wrong with the store now, for people; ``None`` when all is well."""
         if self._journal.full is not None:

@@ -26,7 +26,7 @@ async def test_a_call_past_its_time_limit_is_killed_in_lambdas_words(bench):
     result = await bench.call(60)
     assert isinstance(result, FunctionError)
     assert result.name == "Sandbox.Timedout"
-    assert re.fullmatch(r"20\d\d-.+Z [0-9a-f-]{36} Task timed out after 1\.00 seconds", result.message)
+    assert re.fullmatch(r"RequestId: [0-9a-f-]{36} Error: Task timed out after 1\.00 seconds", result.message)
     assert messages(result) == ["begun"]
     assert await bench.value(0) == "in time"
 

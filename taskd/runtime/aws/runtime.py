@@ -73,7 +73,7 @@ class AwsRuntime:
         future.set_result(Throttled("The runtime has not been started.", everything=True, overload=False))
         return future
 
-    async def prepare(self, function: Function, code: bytes) -> Function:
+    async def prepare(self, function: Function, code: bytes | None) -> Function:
         """Always refused: what is deployed on Lambda is not for this service to change."""
         raise ContractError(
             INVALID_CONFIGURATION,
@@ -84,6 +84,9 @@ class AwsRuntime:
 
     async def deploy(self, function: Function) -> None:
         """Nothing to do: Lambda already has the function."""
+
+    async def discard(self, function: Function) -> None:
+        """Nothing to do: nothing was readied."""
 
     async def remove(self, function_name: str) -> None:
         """Nothing to do: the function stays on Lambda."""

@@ -11,7 +11,6 @@ import orjson
 
 from taskd.model import limits
 from taskd.model.logline import LogLine
-from taskd.model.timestamps import format_ms
 from taskd.runtime.base import FunctionError, InvocationError, Throttled
 
 Logs = tuple[LogLine, ...]
@@ -25,9 +24,9 @@ _MESSAGE_MAX_CHARS = 32 * 1024
 """An error message is kept with its task; Lambda's own limit, the payload's, is far too much for that."""
 
 
-def timed_out(request_id: str, time_limit_s: float, now_ms: int, logs: Logs) -> FunctionError:
+def timed_out(request_id: str, time_limit_s: float, logs: Logs) -> FunctionError:
     """The function was still running at its time limit and was killed."""
-    message = f"{format_ms(now_ms)} {request_id} Task timed out after {time_limit_s:.2f} seconds"
+    message = f"RequestId: {request_id} Error: Task timed out after {time_limit_s:.2f} seconds"
     return FunctionError("Sandbox.Timedout", message, logs)
 
 

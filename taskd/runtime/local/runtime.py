@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from taskd.model.clock import Clock, system_clock_ms
-from taskd.model.errors import ContractError
+from taskd.model.errors import INVALID_CODE, ContractError
 from taskd.model.function import Function
 from taskd.runtime.base import Invocation, InvocationError, InvocationResult
 from taskd.runtime.local import failures
@@ -73,19 +73,26 @@ class LocalRuntime:
         self._pool.submit(Call(call, outcome))
         return outcome
 
-    async def prepare(self, function: Function, code: bytes) -> Function:
-        """Unpacks ``code`` durably; what is never deployed is cleared away at the next start."""
+    async def prepare(self, function: Function, code: bytes | None) -> Function:
+        """Unpacks ``code`` durably; what is neither deployed nor discarded is cleared away at the next start."""
         language = self._languages.of(function)
         language.check_machine(function)
-        version = await self._library.add(function.name, code)
-        path = self._library.path(function.name, version)
+        prepared = replace(function, code_version=await self._version(function, code))
+        path = self._library.path(prepared.name, prepared.code_version)
         try:
-            await asyncio.to_thread(language.check_code, function, path)
+            await asyncio.to_thread(language.check_code, prepared, path)
         except ContractError:
-            self._library.release(function.name, version)
-            self._collect(Deployment(function, path))
+            await self.discard(prepared)
             raise
-        return replace(function, code_version=version)
+        return prepared
+
+    async def _version(self, function: Function, code: bytes | None) -> str:
+        if code is not None:
+            return await self._library.add(function.name, code)
+        if not self._library.has(function.name, function.code_version):
+            message = "The function's code is no longer on this machine: send code together with the change."
+            raise ContractError(INVALID_CODE, message)
+        return function.code_version
 
     async def deploy(self, function: Function) -> None:
         """Switches new calls over; a change of what the function runs with, or on, takes new sandboxes."""
@@ -93,6 +100,11 @@ class LocalRuntime:
         self._pool.deploy(self._deployment(function))
         self._library.release(function.name, function.code_version)
         self._collect(before)
+
+    async def discard(self, function: Function) -> None:
+        """The version that was prepared goes, unless it is deployed or a call still runs it."""
+        self._library.release(function.name, function.code_version)
+        self._collect(Deployment(function, self._library.path(function.name, function.code_version)))
 
     async def remove(self, function_name: str) -> None:
         """Forgets the function; its code goes when its last call has ended."""

@@ -177,8 +177,8 @@ class Sandbox:
         self.end()
 
     def _time_out(self) -> None:
-        time_limit_s, now_ms = self.deployment.function.time_limit_s, self._clock()
-        self._settle(lambda request_id, logs: failures.timed_out(request_id, time_limit_s, now_ms, logs))
+        time_limit_s = self.deployment.function.time_limit_s
+        self._settle(lambda request_id, logs: failures.timed_out(request_id, time_limit_s, logs))
         self.end()
 
     def out_of_memory(self) -> None:

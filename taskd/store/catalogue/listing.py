@@ -44,3 +44,16 @@ def log_lines(connection: sqlite3.Connection, task_id: str, since_ms: int, offse
         (task_id, since_ms, limit, offset),
     )
     return [LogLine(timestamp_ms, message) for timestamp_ms, message in rows]
+
+
+def function_log_lines(
+    function_name: str, window: tuple[int, int, int, int], connection: sqlite3.Connection
+) -> list[LogLine]:
+    """Lines of every task of a function, oldest first. ``window``: from and to (both included), offset, limit."""
+    since_ms, until_ms, offset, limit = window
+    rows = connection.execute(
+        "SELECT timestamp_ms, message FROM tasks JOIN logs ON logs.task_id = tasks.id WHERE function_name = ?"
+        " AND timestamp_ms BETWEEN ? AND ? ORDER BY timestamp_ms, logs.seq LIMIT ? OFFSET ?",
+        (function_name, since_ms, until_ms, limit, offset),
+    )
+    return [LogLine(timestamp_ms, message) for timestamp_ms, message in rows]
