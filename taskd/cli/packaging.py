@@ -14,6 +14,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from taskd.cli.exit_codes import CommandError, ExitCode
 from taskd.model.function import PermissionMode
@@ -48,7 +49,10 @@ class _RetryPolicy(Struct, forbid_unknown_fields=True, rename="camel", omit_defa
 
 
 class Descriptor(Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
-    """``function.json``: the API's own fields, refused where misspelt. The server checks their values."""
+    """``function.json``: the API's own fields, refused where misspelt. The server checks their values.
+
+    ``path`` is for us: the folder that holds the code, seen from the descriptor's; that folder itself if absent.
+    """
 
     name: str
     entry_point: str
@@ -60,6 +64,7 @@ class Descriptor(Struct, forbid_unknown_fields=True, rename="camel", omit_defaul
     environment_variables: dict[str, _EnvironmentValue] | UnsetType = UNSET
     execution_options: _ExecutionOptions | UnsetType = UNSET
     retry_policy: _RetryPolicy | UnsetType = UNSET
+    path: str | UnsetType = UNSET
 
 
 class Package(NamedTuple):
@@ -72,21 +77,22 @@ class Package(NamedTuple):
 
     def body(self) -> dict[str, Any]:
         """The JSON object that creates the function."""
-        fields: dict[str, Any] = msgspec.to_builtins(self.descriptor)
+        fields: dict[str, Any] = msgspec.to_builtins(replace(self.descriptor, path=UNSET))
         return {**fields, "code": base64.b64encode(self.code).decode()}
 
 
 def package(folder: Path) -> Package:
-    """Reads ``folder``: the descriptor, and every other file as code.
+    """Reads ``folder``: the descriptor, and every other file there, or in the folder it names, as code.
 
     :raises PackagingError: the descriptor is missing or wrong, or the files cannot be packed.
     """
     descriptor = read_descriptor(folder)
+    code = _code_folder(folder, descriptor)
     try:
-        files = _collect(folder)
-        return Package(descriptor, zip_files(folder, files), len(files))
+        files = _collect(code, folder / DESCRIPTOR)
+        return Package(descriptor, zip_files(code, files), len(files))
     except OSError as error:
-        raise PackagingError(f"{error.filename or folder}: cannot be packed: {error.strerror or error}") from error
+        raise PackagingError(f"{error.filename or code}: cannot be packed: {error.strerror or error}") from error
 
 
 def read_descriptor(folder: Path) -> Descriptor:
@@ -116,11 +122,18 @@ def zip_files(folder: Path, files: list[Path]) -> bytes:
     return buffer.getvalue()
 
 
-def _collect(folder: Path) -> list[Path]:
+def _code_folder(folder: Path, descriptor: Descriptor) -> Path:
+    code = folder if descriptor.path is UNSET else folder / descriptor.path
+    if not code.is_dir():
+        raise PackagingError(f'{folder / DESCRIPTOR}: the "path" {descriptor.path!r} is not a folder: {code}')
+    return code
+
+
+def _collect(folder: Path, descriptor: Path) -> list[Path]:
     files: list[Path] = []
     size_bytes = 0
     for path in _walk(folder, frozenset({folder.resolve()})):
-        if path == folder / DESCRIPTOR:
+        if path == descriptor:
             continue
         files.append(path)
         size_bytes += path.stat().st_size

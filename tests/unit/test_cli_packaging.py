@@ -46,6 +46,27 @@ def test_the_body_has_the_settings_given_and_the_code(folder: Path) -> None:
     assert packed.body() == {**descriptor, "code": base64.b64encode(packed.code).decode()}
 
 
+def test_the_code_may_be_in_a_folder_that_the_descriptor_names(folder: Path) -> None:
+    (folder / "build").mkdir()
+    (folder / "build" / "main.py").touch()
+    (folder / "function.json").write_text(json.dumps({**DESCRIPTOR, "path": "./build"}))
+    packed = package(folder)
+    assert names(packed.code) == ["main.py"]
+    assert "path" not in packed.body()
+
+
+def test_a_folder_named_by_the_descriptor_may_hold_the_descriptor(folder: Path) -> None:
+    (folder / "function.json").write_text(json.dumps({**DESCRIPTOR, "path": "."}))
+    assert names(package(folder).code) == ["index.py"]
+
+
+@pytest.mark.parametrize("path", ["missing", "index.py"])
+def test_a_path_that_is_no_folder_is_refused(folder: Path, path: str) -> None:
+    (folder / "function.json").write_text(json.dumps({**DESCRIPTOR, "path": path}))
+    with pytest.raises(PackagingError, match=rf'"path" \'{path}\' is not a folder'):
+        package(folder)
+
+
 def test_the_zip_depends_on_the_files_alone(folder: Path) -> None:
     for name in ("b.py", "a.py", "z.py"):
         (folder / name).write_text(name)
