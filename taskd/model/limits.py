@@ -35,7 +35,20 @@ RETRY_ERROR_MAX_CHARS = 256
 CODE_UNPACKED_MAX_BYTES = 250 * MIB
 CODE_FILES_MAX = 10_000
 
+SCHEDULES_MAX = 10_000
+"""Every schedule is kept in memory, and looked at whenever one is due."""
+SCHEDULE_DATA_MAX_BYTES = 64 * 1024
+SCHEDULE_INTERVAL_MAX_S = 10 * 366 * 86_400
+"""Ten years."""
+
+BULK_TASKS_MAX = 10_000
+IDEMPOTENCY_KEY_MAX_CHARS = 255
+IDEMPOTENCY_KEY_TTL_MS = 86_400_000
+IDEMPOTENCY_KEYS_MAX = 1_000_000
+"""Keys that are remembered at a time: with 300 to 400 bytes each, what a day of them may take of the memory."""
+
 BODY_MAX_BYTES = 6 * MIB
+BULK_BODY_MAX_BYTES = 32 * MIB
 CODE_BODY_MAX_BYTES = 16 * MIB
 PAGE_LIMIT_DEFAULT = 20
 PAGE_LIMIT_MAX = 100
@@ -47,6 +60,10 @@ RETRY_DELAYS_MS = (2_000, 5_000, 10_000)
 """How long after a failure each retry starts; their number is the largest number of retries."""
 ZOMBIE_MARGIN_S = 15.0
 """How long past a function's own limit its answer is waited for."""
+API_REQUESTS_KEPT = 100_000
+"""How many API requests are kept, with their log lines; the oldest give way."""
+DIRECT_TIME_LIMIT_MAX_S = 30
+"""The largest time limit of a function that a client may wait for: direct execution and API functions."""
 LOG_MAX_BYTES_PER_CALL = MIB
 """Log lines kept of one invocation by the local runtime."""
 FUNCTION_LOG_WINDOW_MAX_S = 24 * 3600

@@ -1,13 +1,28 @@
 """Schedules: tasks that come again and again, on a grid that does not drift."""
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+from taskd.model.task import TaskDraft
+
+
+class ScheduleDraft(Struct, frozen=True, gc=False):
+    """What a caller asks for; the store makes a :class:`Schedule` of it. ``data`` is the JSON text of an object."""
+
+    function_name: str
+    data: bytes
+    interval_ms: int
+    start_ms: int
+    priority: int = 0
+    created_by_user_id: str | None = None
+    created_by_application_id: str | None = None
 
 
 class Schedule(Struct, frozen=True, gc=False, array_like=True):
     """A recurring task. Written to the journal in this order: add new fields at the end, with a default."""
 
     id: str
-    interval_s: int
+    interval_ms: int
     function_name: str
     data: bytes
     """The JSON text of an object."""
@@ -17,6 +32,38 @@ class Schedule(Struct, frozen=True, gc=False, array_like=True):
     """When the next occurrence is due; always ``start_ms`` plus a whole number of intervals."""
     creation_ms: int
     update_ms: int
+    created_by_user_id: str | None = None
+    created_by_application_id: str | None = None
+
+
+def create(draft: ScheduleDraft, schedule_id: str, now_ms: int) -> Schedule:
+    """A new schedule from a draft; its first occurrence is at its start, also if that has passed."""
+    return Schedule(
+        id=schedule_id,
+        interval_ms=draft.interval_ms,
+        function_name=draft.function_name,
+        data=draft.data,
+        priority=draft.priority,
+        start_ms=draft.start_ms,
+        next_ms=draft.start_ms,
+        creation_ms=now_ms,
+        update_ms=now_ms,
+        created_by_user_id=draft.created_by_user_id,
+        created_by_application_id=draft.created_by_application_id,
+    )
+
+
+def occurrence(schedule: Schedule) -> TaskDraft:
+    """The task that is due at ``next_ms``."""
+    return TaskDraft(
+        function_name=schedule.function_name,
+        data=schedule.data,
+        start_ms=schedule.next_ms,
+        priority=schedule.priority,
+        created_by_user_id=schedule.created_by_user_id,
+        created_by_application_id=schedule.created_by_application_id,
+        schedule_id=schedule.id,
+    )
 
 
 def next_occurrence(schedule: Schedule, now_ms: int) -> tuple[int, int]:
@@ -24,6 +71,10 @@ def next_occurrence(schedule: Schedule, now_ms: int) -> tuple[int, int]:
 
     The occurrence at ``next_ms`` itself is the one being made, so it does not count as passed over.
     """
-    interval_ms = schedule.interval_s * 1000
-    steps = max(1, (now_ms - schedule.next_ms) // interval_ms + 1)
-    return schedule.next_ms + steps * interval_ms, steps - 1
+    steps = max(1, (now_ms - schedule.next_ms) // schedule.interval_ms + 1)
+    return schedule.next_ms + steps * schedule.interval_ms, steps - 1
+
+
+def advance(schedule: Schedule, next_ms: int, now_ms: int) -> Schedule:
+    """The occurrence that was due has been made, and the next one is at ``next_ms``."""
+    return replace(schedule, next_ms=next_ms, update_ms=now_ms)

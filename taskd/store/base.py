@@ -8,9 +8,12 @@ from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
+from taskd.model.api_request import ApiRequest
 from taskd.model.errors import UNAVAILABLE, ContractError
 from taskd.model.function import Function
+from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
+from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.task import Task, TaskDraft, TaskError
 from taskd.rql.query import Query
 
@@ -48,6 +51,13 @@ class Requeued(Struct, frozen=True, gc=False):
 Outcome = Completed | Failed | Retried | Requeued
 
 
+class Occurrence(Struct, frozen=True, gc=False):
+    """What a schedule made when it was due, and how many later occurrences had passed by then and were left out."""
+
+    task: Task
+    skipped: int
+
+
 class Page(Struct, Generic[T], frozen=True):
     """One page of a listing. ``total`` is ``None`` where the query said not to count."""
 
@@ -71,8 +81,19 @@ class TaskStore(Protocol):
     async def stop(self) -> None:
         """Makes everything durable and closes the store. Idempotent."""
 
-    async def add(self, drafts: Sequence[TaskDraft]) -> list[Task]:
-        """The tasks exist, in this order, and will be offered when due."""
+    async def add(self, drafts: Sequence[TaskDraft], key: IdempotencyKey | None = None) -> list[Task]:
+        """The tasks exist, in this order, and will be offered when due.
+
+        With a ``key`` that was used before and has not expired, nothing is added: gives the tasks of that first use,
+        as they are now. Raises ``ContractError``: ``ILLEGAL_ARGUMENT`` if the key came with another request then,
+        ``RESOURCE_UNKNOWN`` if those tasks are gone, ``TOO_MANY_REQUESTS`` if no more keys can be remembered.
+        """
+
+    async def add_started(self, draft: TaskDraft) -> Task:
+        """The task exists and is durably in progress on return: no ``claim`` ever offers it.
+
+        Not to be cancelled: the task would be in progress with nobody to run it.
+        """
 
     async def claim(self, limit: int) -> list[Task]:
         """Up to ``limit`` due tasks, best first; they are durably in progress on return."""
@@ -119,11 +140,41 @@ class TaskStore(Protocol):
     def functions(self) -> list[Function]:
         """All functions, by name."""
 
+    async def add_schedule(self, draft: ScheduleDraft) -> Schedule:
+        """The schedule exists, and will be fired; ``ContractError(ILLEGAL_STATE)`` if there are too many."""
+
+    async def remove_schedule(self, schedule_id: str) -> None:
+        """The schedule makes no more tasks; those it made stay."""
+
+    async def find_schedules(self, query: Query) -> Page[Schedule]:
+        """A page of schedules; raises what :meth:`find` raises."""
+
+    async def fire(self, limit: int) -> list[Occurrence]:
+        """Up to ``limit`` due schedules have made one task each and moved on to their next time, in one step."""
+
+    def next_fire_ms(self) -> int | None:
+        """When ``fire`` will next have something; ``None`` if there is no schedule."""
+
+    def on_schedule_added(self, callback: Callable[[], None]) -> None:
+        """``callback`` is called whenever ``next_fire_ms`` may have become earlier."""
+
     async def append_logs(self, logs: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
         """Keeps log lines, by task id. Seen by the next ``find_logs``; not promised to survive a power cut."""
 
     async def find_logs(self, task_id: str, since_ms: int, offset: int, limit: int) -> list[LogLine]:
-        """Log lines of a task from ``since_ms`` on, in the order they were printed."""
+        """Log lines of a task or an API request from ``since_ms`` on, in the order they were printed."""
+
+    def begin_api_request(self) -> str:
+        """The id for an API request that comes in now; raises ``StoreUnavailableError`` if it could not be kept."""
+
+    async def end_api_request(self, request: ApiRequest, lines: Sequence[LogLine]) -> None:
+        """Keeps the request and what its function printed. Seen by the next reader; may not survive a power cut."""
+
+    async def api_request(self, request_id: str) -> ApiRequest:
+        """The API request of this id."""
+
+    async def find_api_requests(self, query: Query) -> Page[ApiRequest]:
+        """A page of API requests, including every one that ended before the call. Raises as ``find`` does."""
 
     async def find_function_logs(
         self, function_name: str, since_ms: int, until_ms: int, offset: int, limit: int

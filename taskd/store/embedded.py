@@ -8,26 +8,30 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from taskd.model import task as transitions
 from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.errors import ILLEGAL_STATE, RESOURCE_UNKNOWN, ContractError
 from taskd.model.function import Function
+from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
 from taskd.model.objectid import ObjectIdFactory
+from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.status import Status
 from taskd.model.task import IllegalTransitionError, Task, TaskDraft
 from taskd.rql.query import Query
 from taskd.store import base, events
-from taskd.store.base import Outcome, Page, StoreUnavailableError
+from taskd.store.base import Occurrence, Outcome, Page, StoreUnavailableError
 from taskd.store.catalogue import listing
 from taskd.store.catalogue.catalogue import Catalogue
 from taskd.store.commit import CommitLog
 from taskd.store.compactor import Compactor
+from taskd.store.creation import Creation
 from taskd.store.events import Event
 from taskd.store.journal.directory import DirectoryLock
 from taskd.store.journal.writer import JournalWriter
+from taskd.store.keyed import KeyedCreation
 from taskd.store.queue import WorkQueue
 from taskd.store.recovery import Recovered, recover
+from taskd.store.schedules import Schedules
 from taskd.store.settings import StoreSettings
 
 log = logging.getLogger(__name__)
@@ -52,6 +56,7 @@ class EmbeddedStore:
         self._on_fatal = on_fatal or _end_process
         self._queue = WorkQueue(self._is_waiting)
         self._due_callbacks: list[Callable[[], None]] = []
+        self._schedule_callbacks: list[Callable[[], None]] = []
         self._lock: DirectoryLock | None = None
 
     async def start(self) -> None:
@@ -78,9 +83,11 @@ class EmbeddedStore:
         await self._catalogue.close()
         lock.release()
 
-    async def add(self, drafts: Sequence[TaskDraft]) -> list[Task]:
+    async def add(self, drafts: Sequence[TaskDraft], key: IdempotencyKey | None = None) -> list[Task]:
         """See ``TaskStore``."""
         self._require_room()
+        if key is not None:
+            return await self._keyed.add(drafts, key)
         return await self._commits.submit([self._creation(drafts)])
 
     async def claim(self, limit: int) -> list[Task]:
@@ -166,6 +173,35 @@ class EmbeddedStore:
         """See ``TaskStore``."""
         return sorted(self._commits.state.functions.values(), key=lambda function: function.name)
 
+    async def add_schedule(self, draft: ScheduleDraft) -> Schedule:
+        """See ``TaskStore``."""
+        self._require_room()
+        schedule = await self._schedules.add(draft)
+        for callback in self._schedule_callbacks:
+            callback()
+        return schedule
+
+    async def remove_schedule(self, schedule_id: str) -> None:
+        """See ``TaskStore``."""
+        await self._schedules.remove(schedule_id)
+
+    async def find_schedules(self, query: Query) -> Page[Schedule]:
+        """See ``TaskStore``."""
+        return await self._schedules.find(query)
+
+    async def fire(self, limit: int) -> list[Occurrence]:
+        """See ``TaskStore``."""
+        self._require_room()
+        return await self._schedules.fire(limit)
+
+    def next_fire_ms(self) -> int | None:
+        """See ``TaskStore``."""
+        return self._schedules.next_fire_ms()
+
+    def on_schedule_added(self, callback: Callable[[], None]) -> None:
+        """See ``TaskStore``."""
+        self._schedule_callbacks.append(callback)
+
     async def append_logs(self, logs: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
         """See ``TaskStore``."""
         self._catalogue.put_logs(logs)
@@ -216,17 +252,11 @@ class EmbeddedStore:
         self._journal.start()
         self._compactor = Compactor(recovered.position.path.parent, self._journal, self._catalogue, self._clock)
         self._new_id = ObjectIdFactory(self._clock, state.last_id)
-        self._next_seq = state.last_seq + 1
+        self._creation = Creation(self._clock, self._new_id, state.last_seq)
+        self._schedules = Schedules(self._commits, self._catalogue, self._clock, self._new_id, self._creation)
+        self._keyed = KeyedCreation(self._commits, self._catalogue, self._clock, self._creation)
         waiting = [task for task in state.tasks.values() if task.status is Status.NEW]
         self._queue.load(waiting, self._clock())
-
-    def _creation(self, drafts: Sequence[TaskDraft]) -> events.Added:
-        now_ms = self._clock()
-        first_seq = self._next_seq
-        self._next_seq += len(drafts)
-        return events.Added(
-            tuple(transitions.create(draft, self._new_id(), seq, now_ms) for seq, draft in enumerate(drafts, first_seq))
-        )
 
     def _settlement(self, outcomes: Sequence[Outcome]) -> list[Event]:
         now_ms = self._clock()

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from taskd.model.function import Function
+from taskd.model.idempotency import UsedKey
 from taskd.model.schedule import Schedule
 from taskd.model.task import Task, TaskError
 
@@ -83,10 +84,28 @@ class SchedulePut(Struct, tag="h", array_like=True, frozen=True, gc=False):
     schedule: Schedule
 
 
+class ScheduleAdvanced(Struct, tag="j", array_like=True, frozen=True, gc=False):
+    """A schedule's due occurrence was made: the task is added in the same frame."""
+
+    schedule_id: str
+    next_ms: int
+    at_ms: int
+
+
 class ScheduleRemoved(Struct, tag="i", array_like=True, frozen=True, gc=False):
     """A schedule is gone."""
 
     schedule_id: str
+
+
+class KeysUsed(Struct, tag="k", array_like=True, frozen=True, gc=False):
+    """Tasks, added in the same frame, were created under these keys.
+
+    The oldest keys are forgotten on the way, up to the first one used at ``kept_from_ms`` or later.
+    """
+
+    keys: tuple[UsedKey, ...]
+    kept_from_ms: int
 
 
 class Counters(Struct, tag="n", array_like=True, frozen=True, gc=False):
@@ -109,7 +128,9 @@ Event = (
     | FunctionPut
     | FunctionRemoved
     | SchedulePut
+    | ScheduleAdvanced
     | ScheduleRemoved
+    | KeysUsed
     | Counters
 )
 

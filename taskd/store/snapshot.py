@@ -1,15 +1,21 @@
 """What a snapshot says: everything that is alive after some segments, as few frames of events."""
 
 from collections.abc import Iterator
+from typing import TypeVar
 
+from taskd.model.schedule import Schedule
 from taskd.model.task import Task
-from taskd.store.events import Added, Event, FunctionPut, SchedulePut, decode_events, encode_events
+from taskd.store.events import Added, FunctionPut, KeysUsed, SchedulePut, decode_events, encode_events
 from taskd.store.journal.directory import Segment
 from taskd.store.journal.replay import Replay
 from taskd.store.state import LiveState
 
-CHUNK_TASKS = 512
+CHUNK_RECORDS = 512
 CHUNK_BYTES = 1 << 20
+EVERY_KEY_KEPT = 0
+"""The moment of which on used keys are kept: a snapshot itself forgets none."""
+
+R = TypeVar("R", Task, Schedule)
 
 
 def snapshot_payloads(sealed: list[Segment]) -> Iterator[bytes]:
@@ -21,24 +27,24 @@ def snapshot_payloads(sealed: list[Segment]) -> Iterator[bytes]:
     state = LiveState()
     for _, payload in Replay(sealed):
         state.apply_all(decode_events(payload))
-    yield encode_events([state.counters(), *_definitions(state)])
-    for tasks in _chunks(state):
+    yield encode_events([state.counters(), *(FunctionPut(function) for function in state.functions.values())])
+    for schedules in _chunks(state.schedules):
+        yield encode_events([SchedulePut(schedule) for schedule in schedules])
+    for tasks in _chunks(state.tasks):
         yield encode_events([Added(tuple(tasks))])
+    while state.used_keys:
+        keys = [state.used_keys.popitem(last=False)[1] for _ in range(min(CHUNK_RECORDS, len(state.used_keys)))]
+        yield encode_events([KeysUsed(tuple(keys), EVERY_KEY_KEPT)])
 
 
-def _definitions(state: LiveState) -> list[Event]:
-    functions: list[Event] = [FunctionPut(function) for function in state.functions.values()]
-    return functions + [SchedulePut(schedule) for schedule in state.schedules.values()]
-
-
-def _chunks(state: LiveState) -> Iterator[list[Task]]:
-    chunk: list[Task] = []
+def _chunks(records: dict[str, R]) -> Iterator[list[R]]:
+    chunk: list[R] = []
     size_bytes = 0
-    for task_id in list(state.tasks):
-        task = state.tasks.pop(task_id)
-        chunk.append(task)
-        size_bytes += len(task.data)
-        if len(chunk) >= CHUNK_TASKS or size_bytes >= CHUNK_BYTES:
+    for record_id in list(records):
+        record = records.pop(record_id)
+        chunk.append(record)
+        size_bytes += len(record.data)
+        if len(chunk) >= CHUNK_RECORDS or size_bytes >= CHUNK_BYTES:
             yield chunk
             chunk, size_bytes = [], 0
     if chunk:

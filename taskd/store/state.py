@@ -3,11 +3,14 @@
 Tasks that have ended leave the state; only the catalogue knows them from then on.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from taskd.model import schedule as schedules
 from taskd.model import task as transitions
 from taskd.model.function import Function
+from taskd.model.idempotency import UsedKey
 from taskd.model.schedule import Schedule
 from taskd.model.task import Task
 from taskd.store import events
@@ -15,12 +18,14 @@ from taskd.store.events import Event
 
 
 class LiveState:
-    """Waiting and running tasks, functions and schedules, and the counters that numbering goes on from."""
+    """Waiting and running tasks, functions and schedules, used keys, and the counters that numbering goes on from."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
         self.functions: dict[str, Function] = {}
         self.schedules: dict[str, Schedule] = {}
+        self.used_keys: OrderedDict[bytes, UsedKey] = OrderedDict()
+        """Idempotency keys by their digest, in the order of their use."""
         self.last_seq = 0
         self.last_id: str | None = None
         self.ended = 0
@@ -104,8 +109,24 @@ def _schedule_put(state: LiveState, event: events.SchedulePut) -> list[Task]:
     return []
 
 
+def _schedule_advanced(state: LiveState, event: events.ScheduleAdvanced) -> list[Task]:
+    schedule = state.schedules[event.schedule_id]
+    state.schedules[schedule.id] = schedules.advance(schedule, event.next_ms, event.at_ms)
+    return []
+
+
 def _schedule_removed(state: LiveState, event: events.ScheduleRemoved) -> list[Task]:
     del state.schedules[event.schedule_id]
+    return []
+
+
+def _keys_used(state: LiveState, event: events.KeysUsed) -> list[Task]:
+    used = state.used_keys
+    for key in event.keys:
+        used[key.digest] = key
+        used.move_to_end(key.digest)  # one that is used again after its time is the youngest now
+    while used and next(iter(used.values())).at_ms < event.kept_from_ms:
+        used.popitem(last=False)
     return []
 
 
@@ -125,6 +146,8 @@ _APPLY: dict[type, Callable[[LiveState, Any], list[Task]]] = {
     events.FunctionPut: _function_put,
     events.FunctionRemoved: _function_removed,
     events.SchedulePut: _schedule_put,
+    events.ScheduleAdvanced: _schedule_advanced,
     events.ScheduleRemoved: _schedule_removed,
+    events.KeysUsed: _keys_used,
     events.Counters: _counters,
 }

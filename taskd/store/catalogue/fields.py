@@ -54,3 +54,38 @@ TASKS = Resource(
     }
 )
 """The table ``tasks``."""
+
+API_REQUESTS = Resource(
+    {
+        "id": Field("id", Kind.TEXT),
+        "functionName": Field("function_name", Kind.TEXT),
+        "method": Field("method", Kind.TEXT),
+        "path": Field("path", Kind.TEXT),
+        "userId": Field("user_id", Kind.TEXT),
+        "applicationId": Field("application_id", Kind.TEXT),
+        "timestamp": Field("timestamp_ms", Kind.TIME),
+        "statusCode": Field("status_code", Kind.NUMBER),
+        "duration": Field("duration_ms / 1000.0", Kind.NUMBER),
+        "error": Field("error", Kind.JSON_OF_TEXTS),
+    },
+    sequence="id",
+)
+"""The table ``api_requests``."""
+
+SCHEDULES = Resource(
+    {
+        "id": Field("id", Kind.TEXT),
+        "interval": Field("interval_s", Kind.NUMBER),
+        "functionName": Field("function_name", Kind.TEXT),
+        "data": Field("data", Kind.JSON),
+        "priority": Field("priority", Kind.NUMBER),
+        "startTimestamp": Field("start_ms", Kind.TIME),
+        "nextTimestamp": Field("next_ms", Kind.TIME),
+        "creationTimestamp": Field("creation_ms", Kind.TIME),
+        "updateTimestamp": Field("update_ms", Kind.TIME),
+        "createdByApplicationId": Field("created_by_application_id", Kind.TEXT),
+        "createdByUserId": Field("created_by_user_id", Kind.TEXT),
+    },
+    table="schedules",
+)
+"""No table of the file: :mod:`taskd.store.catalogue.schedules` makes its rows."""

@@ -1,32 +1,43 @@
 """The questions that are asked of the catalogue, each a function of a read-only connection."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.rql.query import Query
 from taskd.store.base import Page
 from taskd.store.catalogue.compile import compile_query
-from taskd.store.catalogue.fields import TASKS
+from taskd.store.catalogue.fields import TASKS, Resource
 from taskd.store.catalogue.rows import COLUMNS, task_of
+
+T = TypeVar("T")
 
 _SELECT_TASKS = f"SELECT {', '.join(COLUMNS)} FROM tasks"
 
 
 def tasks(query: Query) -> Callable[[sqlite3.Connection], Page[Task]]:
     """A page of tasks. A query that makes no sense raises ``INVALID_RQL`` here, before any connection is taken."""
-    compiled = compile_query(query, TASKS)
-    page_sql = f"{_SELECT_TASKS} WHERE {compiled.where_sql} ORDER BY {compiled.order_sql} LIMIT ? OFFSET ?"
-    count_sql = f"SELECT count(*) FROM tasks WHERE {compiled.where_sql}"
+    return page_of(query, TASKS, "tasks", COLUMNS, task_of)
 
-    def read(connection: sqlite3.Connection) -> Page[Task]:
+
+def page_of(
+    query: Query, resource: Resource, table: str, columns: Sequence[str], record_of: Callable[[tuple[Any, ...]], T]
+) -> Callable[[sqlite3.Connection], Page[T]]:
+    """A page of what ``table`` holds: its ``columns``, of each row turned into a record by ``record_of``."""
+    compiled = compile_query(query, resource)
+    found_sql = f"FROM {table} WHERE {compiled.where_sql}"
+    page_sql = f"SELECT {', '.join(columns)} {found_sql} ORDER BY {compiled.order_sql} LIMIT ? OFFSET ?"
+    count_sql = f"SELECT count(*) {found_sql}"
+
+    def read(connection: sqlite3.Connection) -> Page[T]:
         window = (query.limit, query.offset)
         rows = connection.execute(page_sql, (*compiled.params, *compiled.order_params, *window)).fetchall()
         total = None
         if not query.skip_count:
             total = connection.execute(count_sql, compiled.params).fetchone()[0]
-        return Page([task_of(row) for row in rows], total)
+        return Page([record_of(row) for row in rows], total)
 
     return read
 
@@ -35,6 +46,13 @@ def task_by_id(connection: sqlite3.Connection, task_id: str) -> Task | None:
     """The task of this id, if there is one."""
     row = connection.execute(f"{_SELECT_TASKS} WHERE id = ?", (task_id,)).fetchone()
     return None if row is None else task_of(row)
+
+
+def tasks_numbered(connection: sqlite3.Connection, first_seq: int, count: int) -> list[Task]:
+    """The tasks numbered from ``first_seq`` on, as far as they are there."""
+    window = (first_seq, first_seq + count - 1)
+    rows = connection.execute(f"{_SELECT_TASKS} WHERE seq BETWEEN ? AND ? ORDER BY seq", window)
+    return [task_of(row) for row in rows]
 
 
 def log_lines(connection: sqlite3.Connection, task_id: str, since_ms: int, offset: int, limit: int) -> list[LogLine]:
