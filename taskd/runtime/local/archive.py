@@ -8,17 +8,14 @@ import io
 import os
 import stat
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from taskd.model import limits
-from taskd.model.errors import INVALID_CODE, ContractError
+from taskd.runtime.code import UNREADABLE, checked_entries, invalid_code, too_large, unreadable
 
 _CHUNK_BYTES = 256 * 1024
-_ENCRYPTED_FLAG = 0x1
 _UNIX = 3
 """The zip format's number for archives that carry Unix file modes."""
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OverflowError)
 _UNUSABLE_NAME_ERRNOS = frozenset(
     {errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.ELOOP, errno.EILSEQ}
 )
@@ -33,11 +30,11 @@ def unpack(code: bytes, target: Path) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(code)) as archive:
             _Unpacking(archive, target).run()
-    except _UNREADABLE as error:
-        raise _invalid(f"The code is not a readable zip: {error}.") from error
+    except UNREADABLE as error:
+        raise unreadable(error) from error
     except OSError as error:
         if error.errno in _UNUSABLE_NAME_ERRNOS:
-            raise _invalid(f"The zip holds a name that cannot be unpacked: {error.strerror}.") from error
+            raise invalid_code(f"The zip holds a name that cannot be unpacked: {error.strerror}.") from error
         raise
 
 
@@ -50,8 +47,7 @@ class _Unpacking:
         self._room_bytes = limits.CODE_UNPACKED_MAX_BYTES
 
     def run(self) -> None:
-        entries = [(_safe_path(entry), entry) for entry in self._archive.infolist()]
-        _check_counts(entries)
+        entries = checked_entries(self._archive)
         links = [(path, entry) for path, entry in entries if _is_link(entry)]
         for path, entry in entries:
             if not _is_link(entry):
@@ -80,8 +76,7 @@ class _Unpacking:
         """Counts what really comes out: the sizes in a zip's headers are only claims."""
         self._room_bytes -= size_bytes
         if self._room_bytes < 0:
-            limit_mib = limits.CODE_UNPACKED_MAX_BYTES // limits.MIB
-            raise _invalid(f"The code is larger than {limit_mib} MiB when unpacked; leave out what it does not need.")
+            raise too_large()
 
     def _link(self, path: PurePosixPath, entry: zipfile.ZipInfo) -> Path:
         link = self._target / path
@@ -93,23 +88,7 @@ class _Unpacking:
     def _check_link(self, link: Path) -> None:
         root = os.path.realpath(self._target)
         if not Path(os.path.realpath(link)).is_relative_to(root):
-            raise _invalid(f"The link {link.relative_to(self._target)} points out of the zip.")
-
-
-def _safe_path(entry: zipfile.ZipInfo) -> PurePosixPath:
-    path = PurePosixPath(entry.filename)
-    if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise _invalid(f"The entry {entry.filename!r} would be written outside the function's own directory.")
-    if entry.flag_bits & _ENCRYPTED_FLAG:
-        raise _invalid(f"The entry {entry.filename!r} is encrypted; make the zip without a password.")
-    return path
-
-
-def _check_counts(entries: list[tuple[PurePosixPath, zipfile.ZipInfo]]) -> None:
-    if not any(not entry.is_dir() for _, entry in entries):
-        raise _invalid("The zip is empty; put the function's files into it.")
-    if len(entries) > limits.CODE_FILES_MAX:
-        raise _invalid(f"The zip holds {len(entries)} files; the limit is {limits.CODE_FILES_MAX}.")
+            raise invalid_code(f"The link {link.relative_to(self._target)} points out of the zip.")
 
 
 def _unix_mode(entry: zipfile.ZipInfo) -> int:
@@ -137,7 +116,3 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _invalid(message: str) -> ContractError:
-    return ContractError(INVALID_CODE, message)

@@ -9,12 +9,11 @@ import os
 from taskd.model import limits
 from taskd.model.clock import Clock
 from taskd.model.logline import LogLine
+from taskd.runtime.logcap import LINE_OVERHEAD_BYTES, cut_notice
 
 _READ_BYTES = 64 * 1024
 _PIPE_MAX_BYTES = limits.MIB
 """No pipe holds more (Linux lets an unprivileged process enlarge one to this)."""
-_LINE_OVERHEAD_BYTES = 26
-"""What a line costs beside its text, so that a million empty ones are not free; as CloudWatch counts."""
 
 
 class CallLog:
@@ -50,7 +49,7 @@ class CallLog:
         if not self._is_cut:
             self._lines.append(LogLine(now_ms, self._unfinished.decode(errors="replace").removesuffix("\r")))
             self._unfinished.clear()
-            self._charge(_LINE_OVERHEAD_BYTES)
+            self._charge(LINE_OVERHEAD_BYTES)
 
     def _charge(self, size_bytes: int) -> None:
         self._room_bytes -= size_bytes
@@ -63,8 +62,7 @@ class CallLog:
         if self._unfinished:
             lines.append(LogLine(now_ms, self._unfinished.decode(errors="replace").removesuffix("\r")))
         if self._is_cut:
-            limit = f"{limits.LOG_MAX_BYTES_PER_CALL // limits.MIB} MiB"
-            lines.append(LogLine(now_ms, f"[taskd] The log is cut here: it is over the limit of {limit} a call."))
+            lines.append(cut_notice(now_ms))
         self._begin()
         return tuple(lines)
 
