@@ -104,6 +104,7 @@ RANGES: dict[str, Range] = {
     "server.code_body_max_bytes": Range(1024, 512 * 1024**2),
     "store.segment_mib": Range(1, 2048),
     "store.listing_time_limit_s": Range(0.1, 3600),
+    "store.api_requests_kept": Range(1, 100_000_000),
     "dispatch.max_in_flight": Range(1, 65_536),
     "dispatch.grace_s": Range(0, 86_400),
     "aws.connect_timeout_s": Range(0.1, 300),

@@ -11,12 +11,17 @@ Ended = Success | FunctionError | InvocationError | OutcomeUnknown
 
 
 def outcome_of(task: Task, function: Function | None, result: Ended, now_ms: int) -> Outcome:
-    """What becomes of ``task``, given its function as it is known now (``None`` if it is not)."""
+    """What becomes of ``task``, given its function as it is known now (``None`` if it is not).
+
+    The failure of a direct execution is its caller's to answer: the retry policy leaves it alone.
+    """
     if isinstance(result, Success):
         return Completed(task.id)
     error = error_of(result)
     retry_number = len(task.retry_for_task_ids)
-    if function is None or not function.retry_policy.covers(error.name) or retry_number >= len(limits.RETRY_DELAYS_MS):
+    if task.direct or function is None or not function.retry_policy.covers(error.name):
+        return Failed(task.id, error)
+    if retry_number >= len(limits.RETRY_DELAYS_MS):
         return Failed(task.id, error)
     return Retried(task.id, error, _successor(task, now_ms + limits.RETRY_DELAYS_MS[retry_number]))
 

@@ -41,6 +41,8 @@ class TaskDraft(Struct, frozen=True, gc=False):
     created_by_application_id: str | None = None
     retry_for_task_ids: tuple[str, ...] = ()
     schedule_id: str | None = None
+    direct: bool = False
+    """Executed at once for a caller who waits, and so never tried again."""
 
 
 class Task(Struct, frozen=True, gc=False, array_like=True):
@@ -70,6 +72,8 @@ class Task(Struct, frozen=True, gc=False, array_like=True):
     retried_by_task_id: str | None = None
     not_before_ms: int = 0
     """A requeued task is not due before this, whatever its ``start_ms``."""
+    direct: bool = False
+    """Executed at once for a caller who waits, and so never tried again."""
 
     @property
     def due_ms(self) -> int:
@@ -102,6 +106,7 @@ def create(draft: TaskDraft, task_id: str, seq: int, now_ms: int) -> Task:
         created_by_application_id=draft.created_by_application_id,
         retry_for_task_ids=draft.retry_for_task_ids,
         schedule_id=draft.schedule_id,
+        direct=draft.direct,
     )
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from taskd.model.api_request import ApiRequest
 from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.errors import ILLEGAL_STATE, RESOURCE_UNKNOWN, ContractError
 from taskd.model.function import Function
@@ -20,7 +21,7 @@ from taskd.model.task import IllegalTransitionError, Task, TaskDraft
 from taskd.rql.query import Query
 from taskd.store import base, events
 from taskd.store.base import Occurrence, Outcome, Page, StoreUnavailableError
-from taskd.store.catalogue import listing
+from taskd.store.catalogue import api_requests, listing
 from taskd.store.catalogue.catalogue import Catalogue
 from taskd.store.commit import CommitLog
 from taskd.store.compactor import Compactor
@@ -89,6 +90,13 @@ class EmbeddedStore:
         if key is not None:
             return await self._keyed.add(drafts, key)
         return await self._commits.submit([self._creation(drafts)])
+
+    async def add_started(self, draft: TaskDraft) -> Task:
+        """See ``TaskStore``."""
+        self._require_room()
+        added = self._creation([draft])
+        [task] = added.tasks
+        return (await self._commits.submit([added, events.Started((task.id,), task.creation_ms)]))[-1]
 
     async def claim(self, limit: int) -> list[Task]:
         """See ``TaskStore``. Not to be cancelled: the tasks would be in progress with nobody to run them."""
@@ -218,6 +226,26 @@ class EmbeddedStore:
         window = (since_ms, until_ms, offset, limit)
         return await self._catalogue.read(functools.partial(listing.function_log_lines, function_name, window))
 
+    def begin_api_request(self) -> str:
+        """See ``TaskStore``."""
+        self._require_room()
+        return self._new_id()
+
+    async def end_api_request(self, request: ApiRequest, lines: Sequence[LogLine]) -> None:
+        """See ``TaskStore``."""
+        self._catalogue.put_api_request(request, lines)
+
+    async def api_request(self, request_id: str) -> ApiRequest:
+        """See ``TaskStore``."""
+        found = await self._catalogue.read(functools.partial(api_requests.by_id, request_id=request_id))
+        if found is None:
+            raise ContractError(RESOURCE_UNKNOWN, f"There is no API request with the id {request_id}.")
+        return found
+
+    async def find_api_requests(self, query: Query) -> Page[ApiRequest]:
+        """See ``TaskStore``."""
+        return await self._catalogue.read(api_requests.page(query))
+
     def trouble(self) -> str | None:
         """What is wrong with the store now, for people; ``None`` when all is well."""
         if self._journal.full is not None:
@@ -232,7 +260,13 @@ class EmbeddedStore:
 
     async def _open(self, directory: Path) -> None:
         time_limit_s = self._settings.listing_time_limit_s
-        self._catalogue = Catalogue(directory / "catalogue.db", self._clock(), time_limit_s, self._on_fatal)
+        self._catalogue = Catalogue(
+            directory / "catalogue.db",
+            self._clock(),
+            time_limit_s,
+            self._on_fatal,
+            api_requests_kept=self._settings.api_requests_kept,
+        )
         began_s = time.monotonic()
         try:
             recovered = await asyncio.to_thread(recover, directory / "journal", self._catalogue.writer, self._clock)
@@ -307,7 +341,7 @@ class EmbeddedStore:
         return is_current and task.status is Status.NEW and self._commits.is_free(task.id)
 
     def _on_applied(self, tasks: list[Task]) -> None:
-        waiting = [task for task in tasks if task.status is Status.NEW]
+        waiting = [task for task in tasks if task.status is Status.NEW and self._is_waiting(task)]
         if waiting:
             self._push(waiting)
         canceled = sum(task.status is Status.CANCELED for task in tasks)

@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from taskd.model import limits
+
 
 class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The ``[store]`` table of the configuration."""
@@ -12,3 +14,5 @@ class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """A journal segment is sealed, and a new one begun, past this size."""
     listing_time_limit_s: float = 10.0
     """A listing that runs longer is interrupted."""
+    api_requests_kept: int = limits.API_REQUESTS_KEPT
+    """How many calls of API functions are remembered, with their log lines; the oldest give way."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from taskd.model import limits
+from taskd.model.api_request import ApiRequest
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.store.catalogue.reader import CatalogueReader
@@ -19,12 +21,20 @@ T = TypeVar("T")
 class Catalogue:
     """One catalogue file. For one event loop, except that recovery may use :attr:`writer` in a thread before it."""
 
-    def __init__(self, path: Path, now_ms: int, time_limit_s: float, on_fatal: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        now_ms: int,
+        time_limit_s: float,
+        on_fatal: Callable[[BaseException], None],
+        *,
+        api_requests_kept: int = limits.API_REQUESTS_KEPT,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_fatal = on_fatal
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._done_ticket = 0
-        self.writer = CatalogueWriter(open_catalogue(path, now_ms), self._progressed, self._failed)
+        self.writer = CatalogueWriter(open_catalogue(path, now_ms), self._progressed, self._failed, api_requests_kept)
         self._reader = CatalogueReader(path, time_limit_s)
         self.writer.start()
 
@@ -45,6 +55,10 @@ class Catalogue:
     def put_logs(self, logs: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
         """Takes in log lines, by task id."""
         self.writer.put_logs(logs)
+
+    def put_api_request(self, request: ApiRequest, lines: Sequence[LogLine]) -> None:
+        """Takes in an API request with its log lines."""
+        self.writer.put_api_request(request, lines)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What ``work`` gives on a connection that sees everything put before this call."""

@@ -86,6 +86,5 @@ SCHEDULES = Resource(
         "createdByApplicationId": Field("created_by_application_id", Kind.TEXT),
         "createdByUserId": Field("created_by_user_id", Kind.TEXT),
     },
-    table="schedules",
 )
 """No table of the file: :mod:`taskd.store.catalogue.schedules` makes its rows."""

@@ -38,11 +38,24 @@ CREATE INDEX tasks_creation ON tasks (creation_ms);
 CREATE INDEX tasks_start ON tasks (start_ms);
 CREATE TABLE logs (
     seq INTEGER PRIMARY KEY,          -- the order in which lines were printed
-    task_id TEXT NOT NULL,
+    task_id TEXT NOT NULL,            -- or the id of an API request
     timestamp_ms INTEGER NOT NULL,
     message TEXT NOT NULL
 );
 CREATE INDEX logs_task ON logs (task_id);
+CREATE TABLE api_requests (
+    seq INTEGER PRIMARY KEY,          -- the order in which they were answered
+    id TEXT NOT NULL UNIQUE,          -- ascends in the order in which they came in
+    function_name TEXT NOT NULL,
+    method TEXT NOT NULL,
+    path TEXT NOT NULL,
+    timestamp_ms INTEGER NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    status_code INTEGER NOT NULL,
+    user_id TEXT,
+    application_id TEXT,
+    error TEXT                        -- JSON object, NULL when there is none
+);
 """
 _MIGRATIONS: dict[int, str] = {0: _CREATE}
 """For each version, the step to the next."""

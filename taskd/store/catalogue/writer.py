@@ -7,13 +7,15 @@ interpreter's lock for each row, and beside a busy event loop get through less t
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
+from itertools import chain
 from threading import Condition, Event, Thread
 
 import msgspec
 
+from taskd.model.api_request import ApiRequest
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
-from taskd.store.catalogue import rows
+from taskd.store.catalogue import api_requests
 
 log = logging.getLogger(__name__)
 
@@ -25,26 +27,6 @@ BATCH_ROWS_MAX = 4096
 """Rows of one statement: bounds the memory and the time that a reader waits."""
 
 
-def _upsert_tasks() -> str:
-    values = ", ".join(f"value ->> {index}" for index in range(len(rows.COLUMNS)))
-    changes = ", ".join(f"{name} = excluded.{name}" for name in rows.CHANGING)
-    return (
-        f"INSERT INTO tasks ({', '.join(rows.COLUMNS)}) SELECT {values} FROM json_each(?) "
-        f"WHERE true ON CONFLICT (seq) DO UPDATE SET {changes}"
-    )
-
-
-def _update_tasks() -> str:
-    values = ", ".join(f"value ->> {index + 1} AS {name}" for index, name in enumerate(rows.CHANGING))
-    changes = ", ".join(f"{name} = new.{name}" for name in rows.CHANGING)
-    return (
-        f"UPDATE tasks SET {changes} FROM (SELECT value ->> 0 AS seq, {values} FROM json_each(?)) AS new "
-        f"WHERE tasks.seq = new.seq"
-    )
-
-
-_UPSERT_TASKS = _upsert_tasks()
-_UPDATE_TASKS = _update_tasks()
 _INSERT_LOGS = (
     "INSERT INTO logs (task_id, timestamp_ms, message) "
     "SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) ORDER BY key"
@@ -61,9 +43,10 @@ class _Batch:
         self.added: dict[int, Task] = {}
         self.changed: dict[int, Task] = {}
         self.logs: list[tuple[str, int, str]] = []
+        self.api_requests: list[ApiRequest] = []
 
     def __len__(self) -> int:
-        return len(self.added) + len(self.changed) + len(self.logs)
+        return len(self.added) + len(self.changed) + len(self.logs) + len(self.api_requests)
 
     def fold(self, added: Sequence[Task], changed: Sequence[Task]) -> None:
         """Takes in one frame's tasks: new ones, and ones that may have come earlier."""
@@ -87,8 +70,9 @@ class CatalogueWriter:
         connection: sqlite3.Connection,
         on_progress: Callable[[int], None],
         on_fatal: Callable[[BaseException], None],
+        api_requests_kept: int,
     ) -> None:
-        """``connection`` is the writer's own from now on.
+        """``connection`` is the writer's own from now on. No more than the newest ``api_requests_kept`` are kept.
 
         ``on_progress`` is called from the writer's thread with the newest ticket whose change can be read;
         ``on_fatal`` when it stops for a reason that trying again cannot mend.
@@ -96,6 +80,7 @@ class CatalogueWriter:
         self._connection = connection
         self._on_progress = on_progress
         self._on_fatal = on_fatal
+        self._api_requests_kept = api_requests_kept
         self._batch = _Batch()
         self._changed = Condition()
         self._hurry = Event()
@@ -127,8 +112,14 @@ class CatalogueWriter:
             self._batch.position = position
             self._stamp()
 
+    def put_api_request(self, request: ApiRequest, lines: Sequence[LogLine]) -> None:
+        """Takes in an API request with its log lines."""
+        with self._changed:
+            self._batch.api_requests.append(request)
+            self.put_logs([(request.id, lines)])
+
     def put_logs(self, lines: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
-        """Takes in log lines, by task id."""
+        """Takes in log lines, by the id of the task or API request."""
         with self._changed:
             for task_id, of_task in lines:
                 self._batch.logs += [(task_id, line.timestamp_ms, _storable(line.message)) for line in of_task]
@@ -224,9 +215,12 @@ class CatalogueWriter:
         self._on_progress(batch.ticket)
 
     def _write_rows(self, batch: _Batch) -> None:
-        self._execute_in_chunks(_UPSERT_TASKS, [rows.row(task) for task in batch.added.values()])
-        self._execute_in_chunks(_UPDATE_TASKS, [rows.change(task) for task in batch.changed.values()])
+        for statement, rows in chain(upserts(batch.added.values()), updates(batch.changed.values())):
+            self._execute_in_chunks(statement, rows)
         self._execute_in_chunks(_INSERT_LOGS, batch.logs)
+        if batch.api_requests:
+            self._execute_in_chunks(api_requests.INSERT, [api_requests.row(request) for request in batch.api_requests])
+            api_requests.forget_oldest(self._connection, self._api_requests_kept)
 
     def _execute_in_chunks(self, statement: str, parameters: Sequence[tuple[object, ...]]) -> None:
         for begin in range(0, len(parameters), BATCH_ROWS_MAX):
