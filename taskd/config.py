@@ -102,6 +102,7 @@ class Range(NamedTuple):
 RANGES: dict[str, Range] = {
     "server.body_max_bytes": Range(1024, 64 * 1024**2),
     "server.code_body_max_bytes": Range(1024, 512 * 1024**2),
+    "server.bulk_body_max_bytes": Range(1024, 512 * 1024**2),
     "store.segment_mib": Range(1, 2048),
     "store.listing_time_limit_s": Range(0.1, 3600),
     "store.api_requests_kept": Range(1, 100_000_000),

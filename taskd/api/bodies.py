@@ -41,6 +41,12 @@ class TaskBody(Struct, rename="camel", gc=False):
     ] = None
 
 
+class ScheduleBody(TaskBody, rename="camel", kw_only=True, gc=False):
+    """``POST /schedules``: a task to create again and again."""
+
+    interval: Annotated[Number, Meta(description="a number of seconds")]
+
+
 class EnvironmentValue(Struct):
     """The value of one environment variable."""
 
@@ -163,5 +169,6 @@ class BodyDecoder(Generic[S]):
 
 
 decode_task = BodyDecoder(TaskBody)
+decode_schedule = BodyDecoder(ScheduleBody)
 decode_function = BodyDecoder(FunctionBody)
 decode_function_update = BodyDecoder(FunctionUpdateBody)

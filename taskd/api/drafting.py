@@ -1,4 +1,4 @@
-"""From the body of a task to be created to a draft that the store and the runtimes can take as it is."""
+"""From the body of a task or a schedule to be created to a draft that the store and the runtimes can take as it is."""
 
 from typing import Any
 
@@ -6,18 +6,20 @@ import orjson
 from msgspec import Raw
 
 from taskd.api import rules
-from taskd.api.bodies import TaskBody
+from taskd.api.bodies import ScheduleBody, TaskBody
 from taskd.model import errors, limits
+from taskd.model.caller import EVERYTHING, Caller
 from taskd.model.errors import ContractError
 from taskd.model.function import REFERENCE_PATTERN, Function
+from taskd.model.schedule import ScheduleDraft
 from taskd.model.task import TaskDraft
 from taskd.model.timestamps import parse_timestamp
 
 _EMPTY_OBJECT = b"{}"
 
 
-def draft_task(body: TaskBody, function: Function | None, now_ms: int) -> TaskDraft:
-    """What ``body`` asks for; ``function`` is the one it names, if that is known here.
+def draft_task(body: TaskBody, function: Function | None, now_ms: int, caller: Caller = EVERYTHING) -> TaskDraft:
+    """What ``body`` asks for, in the name of ``caller``; ``function`` is the one it names, if that is known here.
 
     :raises ContractError: ``FIELD_FORMAT`` naming the field and its rule; ``BODY_TOO_LARGE`` for its data.
     """
@@ -27,7 +29,37 @@ def draft_task(body: TaskBody, function: Function | None, now_ms: int) -> TaskDr
         start_ms=_start_ms(body.start_timestamp, now_ms),
         priority=rules.priority("priority", body.priority, function.default_priority if function else 0),
         tags=body.tags or (),
+        created_by_user_id=caller.user_id,
+        created_by_application_id=caller.application_id,
     )
+
+
+def draft_schedule(body: ScheduleBody, function: Function | None, now_ms: int, caller: Caller) -> ScheduleDraft:
+    """What ``body`` asks for: a schedule of tasks that would each be welcome by itself.
+
+    :raises ContractError: ``FIELD_FORMAT`` naming the field and its rule; ``BODY_TOO_LARGE`` for its data.
+    """
+    task = draft_task(body, function, now_ms, caller)
+    if len(task.data) > limits.SCHEDULE_DATA_MAX_BYTES:
+        message = f"data has {len(task.data)} bytes as JSON, a schedule's limit is {limits.SCHEDULE_DATA_MAX_BYTES}."
+        raise ContractError(errors.BODY_TOO_LARGE, message)
+    return ScheduleDraft(
+        function_name=task.function_name,
+        data=task.data,
+        interval_ms=_interval_ms(body.interval),
+        start_ms=task.start_ms,
+        priority=task.priority,
+        created_by_user_id=task.created_by_user_id,
+        created_by_application_id=task.created_by_application_id,
+    )
+
+
+def _interval_ms(interval_s: float) -> int:
+    """Kept to the millisecond, like every time."""
+    if not 0.001 <= interval_s <= limits.SCHEDULE_INTERVAL_MAX_S:  # also refuses NaN
+        most_s = limits.SCHEDULE_INTERVAL_MAX_S
+        raise rules.field_error("interval", f"be a number of seconds, from 0.001 to {most_s} (ten years)")
+    return round(interval_s * 1000)
 
 
 def _function_reference(name: str) -> str:

@@ -12,3 +12,4 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Host and port; port 0 takes a free one, which the ready line names."""
     body_max_bytes: int = limits.BODY_MAX_BYTES
     code_body_max_bytes: int = limits.CODE_BODY_MAX_BYTES
+    bulk_body_max_bytes: int = limits.BULK_BODY_MAX_BYTES

@@ -6,7 +6,9 @@ from aiohttp import web
 
 from taskd.api.answers import AffectedRecords, json_answer, json_response
 from taskd.api.bodies import decode_task
+from taskd.api.callers import caller_of
 from taskd.api.drafting import draft_task
+from taskd.api.idempotency import idempotency_key
 from taskd.api.listings import page_answer
 from taskd.api.payload import read_body
 from taskd.api.requests import object_id, query_of
@@ -33,9 +35,11 @@ class TaskHandlers:
 
     async def create(self, request: web.Request) -> web.Response:
         """A new task; it is durable when the answer leaves."""
-        body = decode_task(await read_body(request, self._body_max_bytes))
-        draft = draft_task(body, self._store.function(body.function_name), self._clock())
-        [task] = await self._store.add((draft,))
+        text = await read_body(request, self._body_max_bytes)
+        body = decode_task(text)
+        function = self._store.function(body.function_name)
+        draft = draft_task(body, function, self._clock(), caller_of(request))
+        [task] = await self._store.add((draft,), idempotency_key(request, text))
         return json_response(encode_task(task))
 
     async def listing(self, request: web.Request) -> web.Response:

@@ -7,6 +7,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from taskd.model.function import Function
 from taskd.model.logline import LogLine
+from taskd.model.schedule import Schedule
 from taskd.model.task import Task, TaskError
 from taskd.model.timestamps import format_ms
 
@@ -75,6 +76,41 @@ _encoder = msgspec.json.Encoder()
 def encode_task(task: Task) -> bytes:
     """The JSON text of ``task`` in the contract's shape."""
     return _encoder.encode(task_view(task))
+
+
+class ScheduleView(Struct, rename="camel", gc=False):
+    """A schedule as clients see it."""
+
+    id: str
+    interval: int | float
+    """Seconds."""
+    function_name: str
+    data: Raw
+    priority: int
+    start_timestamp: str
+    next_timestamp: str
+    creation_timestamp: str
+    update_timestamp: str
+    created_by_application_id: str | UnsetType = UNSET
+    created_by_user_id: str | UnsetType = UNSET
+
+
+def schedule_view(schedule: Schedule) -> ScheduleView:
+    """``schedule`` in the contract's shape; fields that are not set are left out."""
+    seconds, ms = divmod(schedule.interval_ms, 1000)
+    return ScheduleView(
+        id=schedule.id,
+        interval=schedule.interval_ms / 1000 if ms else seconds,
+        function_name=schedule.function_name,
+        data=Raw(schedule.data),
+        priority=schedule.priority,
+        start_timestamp=format_ms(schedule.start_ms),
+        next_timestamp=format_ms(schedule.next_ms),
+        creation_timestamp=format_ms(schedule.creation_ms),
+        update_timestamp=format_ms(schedule.update_ms),
+        created_by_application_id=schedule.created_by_application_id or UNSET,
+        created_by_user_id=schedule.created_by_user_id or UNSET,
+    )
 
 
 def function_row(function: Function) -> dict[str, Any]:
