@@ -13,7 +13,13 @@ from taskd.model.task import IllegalTransitionError, Task
 from taskd.store.catalogue.writer import CatalogueWriter
 from taskd.store.errors import JournalDamagedError, StoreError
 from taskd.store.events import Added, Event, decode_events
-from taskd.store.journal.directory import remove_segments, remove_temporary_files, segments
+from taskd.store.journal.directory import (
+    make_directory,
+    remove_segments,
+    remove_temporary_files,
+    segments,
+    sync_leftovers,
+)
 from taskd.store.journal.format import SEGMENT_HEADER_BYTES, Kind
 from taskd.store.journal.replay import Replay
 from taskd.store.journal.writer import Position, create_segment
@@ -45,9 +51,10 @@ def recover(directory: Path, catalogue: CatalogueWriter, clock: Clock) -> Recove
 
     :raises JournalDamagedError: when that would lose or invent something.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     remove_temporary_files(directory)
     live, stale = segments(directory)
+    sync_leftovers(directory, live)
     if stale:
         remove_segments(directory, stale)
     replay = Replay(live)

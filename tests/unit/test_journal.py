@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.journals import Collector, open_writer, read_journal, write_journal
 
-from taskd.store.errors import DirectoryInUseError, JournalDamagedError
+from taskd.store.errors import DirectoryInUseError, JournalDamagedError, SyncFailedError
 from taskd.store.journal.compaction import replace_with_snapshot
 from taskd.store.journal.directory import DirectoryLock, segments
 from taskd.store.journal.format import SEGMENT_HEADER_BYTES, Kind
@@ -233,3 +234,53 @@ def test_any_bytes_as_a_tail_give_the_frames_before_them(tmp_path_factory: pytes
     with segments(journal)[0][0].path.open("ab") as file:
         file.write(tail)
     assert read_journal(journal) == PAYLOADS[:2]
+
+
+def test_a_rotation_that_fails_half_way_leaves_no_segment_that_contradicts_the_one_in_use(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """File descriptors run out between the new segment's first byte and its first frame: the old one goes on."""
+    listener = Collector()
+    writer = open_writer(journal, listener, segment_bytes=100)
+    real_open = os.open
+
+    def none_left(path: Path, flags: int, *args: int) -> int:
+        if flags & os.O_DIRECTORY:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real_open(path, flags, *args)
+
+    monkeypatch.setattr(os, "open", none_left)
+    writer._commit([Entry(payload=b"a" * 100, essential=False)])
+    assert writer.full is not None
+    monkeypatch.undo()
+    writer._commit([Entry(payload=b"b" * 100, essential=False)])
+    writer.close()
+    assert read_journal(journal) == [b"a" * 100, b"b" * 100]
+    assert not list(journal.glob("*.tmp"))
+
+
+def test_the_segment_being_written_is_not_taken_for_sealed_after_a_restart(journal: Path) -> None:
+    write_journal(journal, PAYLOADS)
+    writer = open_writer(journal, Collector())
+    assert writer.sealed_below == 0
+    writer.close()
+
+
+def test_a_directory_that_cannot_be_synced_stops_the_writer_for_good(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = Collector()
+    writer = open_writer(journal, listener, segment_bytes=100)
+    real_fsync = os.fsync
+
+    def broken(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+        real_fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", broken)
+    writer.append(Entry(payload=b"x" * 100, essential=False))
+    listener.wait_for(lambda: listener.fatal_error)
+    assert isinstance(listener.fatal_error, SyncFailedError)
+    monkeypatch.undo()
+    writer.close()

@@ -21,7 +21,10 @@ from taskd.store.journal.writer import write_all
 def replace_with_snapshot(sealed: list[Segment], last_sequence: int, payloads: Iterable[bytes], created_ms: int) -> int:
     """Writes ``payloads`` as the snapshot of ``sealed``, which end with ``last_sequence``, and deletes those.
 
-    Gives the size of the snapshot in bytes. Raises ``OSError`` and leaves everything as it was if it cannot be written.
+    Gives the size of the snapshot in bytes.
+
+    :raises OSError: the snapshot is not there and everything is as it was, or only stale segments were left over.
+    :raises SyncFailedError: nobody knows which of the two a power cut would leave.
     """
     first = sealed[0]
     header = SegmentHeader(Kind.SNAPSHOT, first.header.first_sequence, last_sequence, created_ms)
@@ -30,12 +33,12 @@ def replace_with_snapshot(sealed: list[Segment], last_sequence: int, payloads: I
     try:
         size_bytes = _write_snapshot(fd, header, payloads)
         os.fsync(fd)
+        publish(temporary, first.path)
     except BaseException:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
         raise
     finally:
         os.close(fd)
-    publish(temporary, first.path)
     remove_segments(first.path.parent, sealed[1:])
     return size_bytes
 

@@ -2,11 +2,13 @@
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
 
-from taskd.store.errors import DirectoryInUseError, JournalDamagedError
+from taskd.store.errors import DirectoryInUseError, JournalDamagedError, SyncFailedError
 from taskd.store.journal.format import (
     SEGMENT_HEADER_BYTES,
     SUFFIX,
@@ -32,7 +34,7 @@ class DirectoryLock:
     """An advisory lock on a directory, held as long as the process lives or until :meth:`release`."""
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         self._fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,8 +42,9 @@ class DirectoryLock:
             owner = os.pread(self._fd, 64, 0).decode(errors="replace").strip() or "unknown process"
             os.close(self._fd)
             raise DirectoryInUseError(directory, owner) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"process {os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # a courtesy to whoever finds it locked; a full disk has no room for it
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"process {os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Lets another process have the directory. Idempotent."""
@@ -50,19 +53,66 @@ class DirectoryLock:
             self._fd = -1
 
 
+def make_directory(directory: Path) -> None:
+    """Makes sure that ``directory`` is there, and that its name would survive a power cut.
+
+    Also when it is there already: a process that was killed may have made it and never synced it.
+    """
+    if not directory.parent.exists():
+        make_directory(directory.parent)
+    directory.mkdir(exist_ok=True)
+    with suppress(PermissionError):  # a directory we may not read was not made by us
+        sync_directory(directory.parent)
+
+
 def sync_directory(directory: Path) -> None:
-    """Makes the names in ``directory`` durable."""
+    """Makes the names in ``directory`` durable.
+
+    :raises OSError: when it cannot be opened.
+    :raises SyncFailedError: when it cannot be synced.
+    """
+    with _opened(directory) as fd:
+        _sync_names(directory, fd)
+
+
+def publish(temporary: Path, final: Path) -> None:
+    """Gives a finished, synced file its name, durably and in one step.
+
+    :raises OSError: and nothing has changed.
+    :raises SyncFailedError: and either name may be there after a power cut.
+    """
+    with _opened(final.parent) as fd:  # before the renaming: from there on there is no way back
+        temporary.rename(final)
+        _sync_names(final.parent, fd)
+
+
+@contextmanager
+def _opened(directory: Path) -> Iterator[int]:
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        yield fd
     finally:
         os.close(fd)
 
 
-def publish(temporary: Path, final: Path) -> None:
-    """Gives a finished, synced file its name, durably and in one step."""
-    temporary.rename(final)
-    sync_directory(final.parent)
+def _sync_names(directory: Path, fd: int) -> None:
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise SyncFailedError(directory, error) from error
+
+
+def sync_leftovers(directory: Path, live: list[Segment]) -> None:
+    """Makes durable what a killed process wrote and never synced, before anything is built on it."""
+    sync_directory(directory)
+    for segment in live[-1:]:
+        fd = os.open(segment.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            raise SyncFailedError(segment.path, error) from error
+        finally:
+            os.close(fd)
 
 
 def segments(directory: Path) -> tuple[list[Segment], list[Segment]]:

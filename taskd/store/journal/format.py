@@ -74,6 +74,11 @@ def segment_name(first_sequence: int) -> str:
     return f"{first_sequence:020d}{SUFFIX}"
 
 
+def first_sequence_of(name: str) -> int:
+    """The sequence that the segment of this file name begins with."""
+    return int(name.removesuffix(SUFFIX))
+
+
 def encode_segment_header(header: SegmentHeader) -> bytes:
     """The bytes a segment begins with."""
     fixed = _SEGMENT.pack(

@@ -24,6 +24,7 @@ from taskd.store.journal.format import (
     SegmentHeader,
     encode_frame_header,
     encode_segment_header,
+    first_sequence_of,
     segment_name,
 )
 from taskd.store.journal.reserve import SpaceReserve
@@ -70,16 +71,25 @@ class Listener(Protocol[E_contra]):
 
 def create_segment(directory: Path, first_sequence: int, created_ms: int) -> Path:
     """A new, durable log segment with nothing in it."""
+    path, fd = _begin_segment(directory, first_sequence, created_ms)
+    os.close(fd)
+    return path
+
+
+def _begin_segment(directory: Path, first_sequence: int, created_ms: int) -> tuple[Path, int]:
+    """A new, durable log segment, open for writing. It is there whole, or an ``OSError`` says why it is not at all."""
     path = directory / segment_name(first_sequence)
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         write_all(fd, encode_segment_header(SegmentHeader(Kind.LOG, first_sequence, 0, created_ms)), 0)
         os.fsync(fd)
-    finally:
+        publish(temporary, path)
+    except BaseException:
         os.close(fd)
-    publish(temporary, path)
-    return path
+        temporary.unlink(missing_ok=True)
+        raise
+    return path, fd
 
 
 def write_all(fd: int, data: bytes, offset: int) -> None:
@@ -95,7 +105,6 @@ class JournalWriter(Generic[E]):
     def __init__(self, position: Position, listener: Listener[E], *, segment_bytes: int, clock: Clock) -> None:
         self._directory = position.path.parent
         self._fd = os.open(position.path, os.O_WRONLY | os.O_CLOEXEC)
-        self._path = position.path
         self._offset = position.offset
         self._sequence = position.sequence
         self._listener = listener
@@ -107,7 +116,7 @@ class JournalWriter(Generic[E]):
         self._thread = Thread(target=self._run, name="taskd-journal", daemon=True)
         self.full: OSError | None = None
         """Why only essential entries are taken now; ``None`` when all is well."""
-        self.sealed_below = position.sequence
+        self.sealed_below = first_sequence_of(position.path.name) - 1
         """Segments that hold nothing after this sequence are never written to again."""
 
     def start(self) -> None:
@@ -233,8 +242,8 @@ class JournalWriter(Generic[E]):
             self.full = None
 
     def _rotate(self) -> None:
-        path = create_segment(self._directory, self._sequence + 1, self._clock())
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        os.close(self._fd)
-        self._fd, self._path, self._offset = fd, path, SEGMENT_HEADER_BYTES
+        sealed = self._fd
+        _, self._fd = _begin_segment(self._directory, self._sequence + 1, self._clock())
+        self._offset = SEGMENT_HEADER_BYTES
         self.sealed_below = self._sequence
+        os.close(sealed)
