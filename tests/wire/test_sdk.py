@@ -1,0 +1,18 @@
+"""The published JavaScript SDK, unmodified, as the judge: every method of ``exh.tasks``, on a live daemon."""
+
+from pathlib import Path
+
+import pytest
+from support.daemons import running_daemon
+from support.node_project import NodeProject, installed_project
+
+
+@pytest.fixture(scope="session")
+def sdk_project() -> NodeProject:
+    return installed_project()
+
+
+@pytest.mark.parametrize("area", ["tasks", "functions", "rql"])
+async def test_the_sdk_finds_what_it_expects(area: str, sdk_project: NodeProject, tmp_path: Path):
+    async with running_daemon(tmp_path) as daemon:
+        await sdk_project.run(area, daemon.url, tmp_path)
