@@ -19,6 +19,7 @@ from taskd.api.app import build_app
 from taskd.api.server import serve
 from taskd.config import Config
 from taskd.dispatch.dispatcher import Dispatcher
+from taskd.dispatch.scheduler import Scheduler
 from taskd.dispatch.telemetry import Telemetry
 from taskd.logs import set_up_logging
 from taskd.model.clock import Clock, system_clock_ms
@@ -26,6 +27,7 @@ from taskd.model.errors import TaskdError
 from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.base import Runtime
 from taskd.runtime.local.runtime import LocalRuntime
+from taskd.store.base import TaskStore
 from taskd.store.embedded import EmbeddedStore
 
 log = logging.getLogger(__name__)
@@ -58,14 +60,16 @@ class Daemon:
         self._registry = CollectorRegistry()
         self._stopping = False
         self._store = EmbeddedStore(config.store, clock)
-        self._runtime = _build_runtime(config, clock)
+        self._runtime = _build_runtime(config, self._store, clock)
+        telemetry = Telemetry(self._registry)
+        self._scheduler = Scheduler(self._store, clock=clock, on_fatal=_end_process, telemetry=telemetry)
         self._dispatcher = Dispatcher(
             self._store,
             self._runtime,
             config.dispatch,
             clock=clock,
             on_fatal=_end_process,
-            telemetry=Telemetry(self._registry),
+            telemetry=telemetry,
         )
 
     async def run(self) -> None:
@@ -89,6 +93,7 @@ class Daemon:
         await self._runtime.start(self._store.functions())
         stack.push_async_callback(self._stop_running)
         await self._dispatcher.start()
+        await self._scheduler.start()
         url = await stack.enter_async_context(self._server())
         # The line that scripts and tests wait for.
         print(f"taskd listening on {url}", flush=True)  # noqa: T201
@@ -98,7 +103,9 @@ class Daemon:
     @contextlib.asynccontextmanager
     async def _server(self) -> AsyncIterator[str]:
         address = self._config.listen
-        app = build_app(self._store, self._runtime, self._config.server, self._clock, self._health)
+        app = build_app(
+            self._store, self._runtime, self._config.server, self._clock, self._health, registry=self._registry
+        )
         runner: web.AppRunner
         runner, url = await serve(app, address.host, address.port)
         try:
@@ -110,6 +117,7 @@ class Daemon:
         """Lets running functions end, as long as the grace lasts and nobody hurries; the API goes on answering."""
         self._stopping = True
         sdnotify.stopping()
+        await self._scheduler.stop()
         grace_s = self._config.dispatch.grace_s
         log.info("Stopping: %d running functions have %g s to end.", self._dispatcher.in_flight, grace_s)
         draining = asyncio.create_task(self._dispatcher.drain(grace_s))
@@ -122,6 +130,7 @@ class Daemon:
             log.warning("%d functions still run; their outcome is not known.", self._dispatcher.in_flight)
 
     async def _stop_running(self) -> None:
+        await self._scheduler.stop()
         await self._dispatcher.drain(0)
         await self._runtime.stop()
         await self._dispatcher.join()
@@ -178,9 +187,9 @@ class Daemon:
         }
 
 
-def _build_runtime(config: Config, clock: Clock) -> Runtime:
+def _build_runtime(config: Config, store: TaskStore, clock: Clock) -> Runtime:
     if config.runtime == "aws":
-        return AwsRuntime(config.aws, clock)
+        return AwsRuntime(config.aws, clock, keep_log=store.replace_logs)
     return LocalRuntime(Path(config.store.data) / "functions", config.local, clock)
 
 

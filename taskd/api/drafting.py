@@ -56,9 +56,9 @@ def draft_schedule(body: ScheduleBody, function: Function | None, now_ms: int, c
 
 def _interval_ms(interval_s: float) -> int:
     """Kept to the millisecond, like every time."""
-    if not 0.001 <= interval_s <= limits.SCHEDULE_INTERVAL_MAX_S:  # also refuses NaN
-        most_s = limits.SCHEDULE_INTERVAL_MAX_S
-        raise rules.field_error("interval", f"be a number of seconds, from 0.001 to {most_s} (ten years)")
+    least_s, most_s = limits.SCHEDULE_INTERVAL_MIN_S, limits.SCHEDULE_INTERVAL_MAX_S
+    if not least_s <= interval_s <= most_s:  # also refuses NaN
+        raise rules.field_error("interval", f"be a number of seconds from {least_s} to {most_s} (ten years)")
     return round(interval_s * 1000)
 
 

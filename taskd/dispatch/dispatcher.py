@@ -11,13 +11,13 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from taskd.dispatch.background import LOOK_AGAIN_S, WakeUp, watch
 from taskd.dispatch.limits import FunctionPauses, InFlightLimit
-from taskd.dispatch.outcome import Ended, outcome_of
+from taskd.dispatch.outcome import Ended, answer_within_s, outcome_of
 from taskd.dispatch.settings import DispatchSettings
 from taskd.dispatch.telemetry import Telemetry
 from taskd.model import limits
 from taskd.model.clock import Clock, system_clock_ms
-from taskd.model.function import Function
 from taskd.model.task import FUNCTION_DISABLED_ERROR_NAME, Task
 from taskd.model.wire import encode_task
 from taskd.runtime.base import (
@@ -34,8 +34,6 @@ from taskd.store.base import Outcome, Requeued, StoreUnavailableError, TaskStore
 
 log = logging.getLogger(__name__)
 
-_LOOK_AGAIN_S = 1.0
-"""The longest sleep: wall clocks jump, and a store that was unavailable comes back."""
 _ORPHANS_PER_STEP = 1_000
 
 
@@ -62,7 +60,7 @@ class Dispatcher:
         self._limit = InFlightLimit(settings.max_in_flight)
         self._pauses = FunctionPauses(rng or random.Random())  # noqa: S311 - jitter, not secrets
         self._refused_since_ms: dict[str, int] = {}
-        self._wake = asyncio.Event()
+        self._wake = WakeUp(clock)
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
@@ -128,18 +126,12 @@ class Dispatcher:
             return await self._store.claim(free)
         except StoreUnavailableError as error:
             log.warning("Nothing is claimed for now: %s", error)
-            await asyncio.sleep(_LOOK_AGAIN_S)
+            await asyncio.sleep(LOOK_AGAIN_S)
             return []
 
     async def _sleep(self, *, until_due: bool) -> None:
         """Until something was added or a slot became free, the next task is due, or a second has passed."""
-        delay_s = _LOOK_AGAIN_S
-        next_due_ms = self._store.next_due_ms() if until_due else None
-        if next_due_ms is not None:
-            delay_s = min(delay_s, max(0, next_due_ms - self._clock()) / 1000)
-        alarm = asyncio.get_running_loop().call_later(delay_s, self._wake.set)
-        await self._wake.wait()
-        alarm.cancel()
+        await self._wake.sleep(self._store.next_due_ms() if until_due else None)
 
     def _begin(self, task: Task) -> None:
         now_ms = self._clock()
@@ -154,7 +146,7 @@ class Dispatcher:
         elif held_until_ms is not None:
             self._note(task, Requeued(task.id, held_until_ms))
         else:
-            call = Invocation(task.id, task.function_name, encode_task(task), _answer_within_s(function))
+            call = Invocation(task.id, task.function_name, encode_task(task), answer_within_s(function))
             self._runtime.invoke(call).add_done_callback(partial(self._answered, task))
 
     def _answered(self, task: Task, answer: "asyncio.Future[InvocationResult]") -> None:
@@ -215,15 +207,4 @@ class Dispatcher:
         return outcome_of(task, self._store.function(task.function_name), result, self._clock())
 
     def _watch(self, background: "asyncio.Task[None]") -> None:
-        """A background task that dies must take the daemon with it: work would silently stop."""
-        if background.cancelled() or (error := background.exception()) is None:
-            return
-        log.critical("Dispatching has failed.", exc_info=error)
-        if self._on_fatal is not None:
-            self._on_fatal(error)
-
-
-def _answer_within_s(function: Function | None) -> float:
-    """How long an answer is waited for: the function's own limit, or the largest there is, and a margin."""
-    limit_s = limits.TIME_LIMIT_MAX_S if function is None else function.time_limit_s
-    return limit_s + limits.ZOMBIE_MARGIN_S
+        watch(background, "Dispatching", self._on_fatal)

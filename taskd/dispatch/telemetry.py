@@ -13,7 +13,7 @@ _LATENESS_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 
 
 
 class Telemetry:
-    """The dispatcher's measures, in a registry of their own so that two daemons in one process do not mix."""
+    """The measures of this room, in a registry of their own so that two daemons in one process do not mix."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         registry = registry or CollectorRegistry()
@@ -21,6 +21,12 @@ class Telemetry:
         self._ended = {status: ended.labels(status.value) for status in FINAL}
         self._started = Counter("taskd_tasks_started", "Invocations begun.", registry=registry)
         self._throttled = Counter("taskd_tasks_throttled", "Invocations refused for now.", registry=registry)
+        self._fired = Counter("taskd_schedules_fired", "Tasks made by schedules.", registry=registry)
+        self._skipped = Counter(
+            "taskd_schedule_occurrences_skipped",
+            "Occurrences that had passed when their schedule made its next task, and were left out.",
+            registry=registry,
+        )
         self._lateness_s = Histogram(
             "taskd_task_lateness_seconds",
             "From when a task was due to when it was handed to the runtime.",
@@ -36,6 +42,11 @@ class Telemetry:
     def throttled(self) -> None:
         """An invocation was refused for now."""
         self._throttled.inc()
+
+    def fired(self, skipped: int) -> None:
+        """A schedule made a task, and left out ``skipped`` later occurrences."""
+        self._fired.inc()
+        self._skipped.inc(skipped)
 
     def settled(self, task: Task) -> None:
         """A task was settled; publishes ``task_failed`` if it failed."""
