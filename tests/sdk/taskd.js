@@ -39,4 +39,4 @@ async function collected(iterator) {
   return records;
 }
 
-module.exports = { exh, rqlBuilder, definition, waiting, finished, collected, FAR_FUTURE };
+module.exports = { exh, rqlBuilder, definition, waiting, finished, collected, delay, FAR_FUTURE };
