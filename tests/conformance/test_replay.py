@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from support.clocks import FakeClock
 
 from taskd.model.function import Function
+from taskd.model.idempotency import IdempotencyKey
+from taskd.model.limits import IDEMPOTENCY_KEY_TTL_MS
+from taskd.model.schedule import ScheduleDraft
 from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
 from taskd.rql.parser import parse
@@ -31,13 +34,17 @@ cancelling = st.tuples(st.just("cancel"), st.integers(0, 9))
 passing = st.tuples(st.just("pass"), st.integers(0, 10))
 putting = st.tuples(st.just("put"), st.sampled_from("fgh"))
 removing = st.tuples(st.just("remove"), st.sampled_from("fgh"))
+scheduling = st.tuples(st.just("schedule"), st.tuples(st.integers(-5, 20), st.integers(1, 10)))
+unscheduling = st.tuples(st.just("unschedule"), st.integers(0, 9))
+firing = st.tuples(st.just("fire"), st.integers(1, 4))
+keyed = st.tuples(st.just("keyed"), st.tuples(st.sampled_from("klm"), st.integers(1, 3)))
 compacting = st.tuples(st.just("compact"), st.none())
-operations = st.lists(
-    st.one_of(adding, claiming, settling, cancelling, passing, putting, removing), min_size=1, max_size=25
+anything = st.one_of(
+    *(adding, claiming, settling, cancelling, passing, putting, removing),
+    *(scheduling, unscheduling, firing, keyed),
 )
-operations_with_compaction = st.lists(
-    st.one_of(adding, claiming, settling, cancelling, passing, putting, compacting), min_size=1, max_size=25
-)
+operations = st.lists(anything, min_size=1, max_size=25)
+operations_with_compaction = st.lists(anything | compacting, min_size=1, max_size=25)
 
 
 class Driver:
@@ -89,6 +96,25 @@ class Driver:
         if self.store.function(name):
             await self.store.remove_function(name)
 
+    async def schedule(self, spec: tuple[int, int]) -> None:
+        delay_ms, interval_ms = spec
+        await self.store.add_schedule(ScheduleDraft("f", b"{}", interval_ms, self.clock() + delay_ms))
+
+    async def unschedule(self, index: int) -> None:
+        schedules = list(self.state.schedules)
+        if schedules:
+            await self.store.remove_schedule(schedules[index % len(schedules)])
+
+    async def fire(self, limit: int) -> None:
+        await self.store.fire(limit)
+
+    async def keyed(self, spec: tuple[str, int]) -> None:
+        """With one of a few keys, which come again; sometimes a day later, sometimes with the clock set back."""
+        name, count = spec
+        self.clock.advance({1: 0, 2: IDEMPOTENCY_KEY_TTL_MS // 2, 3: -IDEMPOTENCY_KEY_TTL_MS // 3}[count])
+        drafts = [TaskDraft("f", b"{}", self.clock()) for _ in range(count)]
+        await self.store.add(drafts, IdempotencyKey(name.encode(), b"the same request"))
+
     async def compact(self, _: None) -> None:
         await self.store.compact()
 
@@ -110,7 +136,8 @@ def replayed(journal: Path) -> LiveState:
 
 
 def contents(state: LiveState) -> tuple[object, ...]:
-    return dict(state.tasks), dict(state.functions), dict(state.schedules), state.last_seq, state.last_id, state.ended
+    alive = (dict(state.tasks), dict(state.functions), list(state.schedules.items()), list(state.used_keys.items()))
+    return *alive, state.last_seq, state.last_id, state.ended
 
 
 @settings(max_examples=200, deadline=None)
