@@ -86,22 +86,21 @@ class EmbeddedStore:
 
     async def add(self, drafts: Sequence[TaskDraft], key: IdempotencyKey | None = None) -> list[Task]:
         """See ``TaskStore``."""
-        self._require_room()
+        await self._room()
         if key is not None:
             return await self._keyed.add(drafts, key)
         return await self._commits.submit([self._creation(drafts)])
 
     async def add_started(self, draft: TaskDraft) -> Task:
         """See ``TaskStore``."""
-        self._require_room()
+        await self._room()
         added = self._creation([draft])
         [task] = added.tasks
         return (await self._commits.submit([added, events.Started((task.id,), task.creation_ms)]))[-1]
 
     async def claim(self, limit: int) -> list[Task]:
         """See ``TaskStore``. Not to be cancelled: the tasks would be in progress with nobody to run them."""
-        if self._catalogue.congested:
-            await self._catalogue_room()
+        await self._catalogue.room()
         now_ms = self._clock()
         tasks = self._queue.pop_due(now_ms, limit)
         if not tasks:
@@ -163,7 +162,7 @@ class EmbeddedStore:
 
     async def put_function(self, function: Function) -> None:
         """See ``TaskStore``."""
-        self._require_room()
+        await self._room()
         await self._commits.submit([events.FunctionPut(function)])
 
     async def remove_function(self, name: str) -> None:
@@ -183,7 +182,7 @@ class EmbeddedStore:
 
     async def add_schedule(self, draft: ScheduleDraft) -> Schedule:
         """See ``TaskStore``."""
-        self._require_room()
+        await self._room()
         schedule = await self._schedules.add(draft)
         for callback in self._schedule_callbacks:
             callback()
@@ -199,7 +198,7 @@ class EmbeddedStore:
 
     async def fire(self, limit: int) -> list[Occurrence]:
         """See ``TaskStore``."""
-        self._require_room()
+        await self._room()
         return await self._schedules.fire(limit)
 
     def next_fire_ms(self) -> int | None:
@@ -213,6 +212,10 @@ class EmbeddedStore:
     async def append_logs(self, logs: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
         """See ``TaskStore``."""
         self._catalogue.put_logs(logs)
+
+    async def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
+        """See ``TaskStore``."""
+        self._catalogue.replace_logs(task_id, lines)
 
     async def find_logs(self, task_id: str, since_ms: int, offset: int, limit: int) -> list[LogLine]:
         """See ``TaskStore``."""
@@ -284,7 +287,8 @@ class EmbeddedStore:
         self._journal = JournalWriter(recovered.position, self._commits, segment_bytes=segment_bytes, clock=self._clock)
         self._commits.attach(self._journal)
         self._journal.start()
-        self._compactor = Compactor(recovered.position.path.parent, self._journal, self._catalogue, self._clock)
+        journal_path = recovered.position.path.parent
+        self._compactor = Compactor(journal_path, self._journal, self._catalogue, self._clock, self._on_fatal)
         self._new_id = ObjectIdFactory(self._clock, state.last_id)
         self._creation = Creation(self._clock, self._new_id, state.last_seq)
         self._schedules = Schedules(self._commits, self._catalogue, self._clock, self._new_id, self._creation)
@@ -309,16 +313,15 @@ class EmbeddedStore:
         added = self._creation([outcome.successor])
         return [events.Retried(outcome.task_id, now_ms, outcome.error, added.tasks[0].id), added]
 
-    async def _catalogue_room(self) -> None:
-        """History must not fall behind without bound: waits for it, unless nothing can be written at all."""
-        if self._catalogue.failing is not None:
-            raise StoreUnavailableError(f"The catalogue cannot be written: {self._catalogue.failing}.")
-        await self._catalogue.caught_up()
+    async def _room(self) -> None:
+        """Returns when more may be accepted: history must not fall behind what happens without bound."""
+        self._commits.require_writable()
+        await self._catalogue.room()
 
     def _require_room(self) -> None:
         self._commits.require_writable()
         if self._catalogue.congested:
-            raise StoreUnavailableError("More was created than can be written to the catalogue. Try again soon.")
+            raise StoreUnavailableError("More happened than can be written to the catalogue now. Try again soon.")
 
     def _require_running(self, outcomes: Sequence[Outcome]) -> None:
         seen: set[str] = set()

@@ -63,6 +63,8 @@ class LiveState:
 
 
 def _added(state: LiveState, event: events.Added) -> list[Task]:
+    for task in event.tasks:
+        transitions.share(task)
     if event.tasks and event.tasks[-1].seq > state.last_seq:
         state.last_seq, state.last_id = event.tasks[-1].seq, event.tasks[-1].id
     return state.replace(list(event.tasks))

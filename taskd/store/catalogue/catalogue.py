@@ -11,6 +11,7 @@ from taskd.model import limits
 from taskd.model.api_request import ApiRequest
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
+from taskd.store.base import StoreUnavailableError
 from taskd.store.catalogue.reader import CatalogueReader
 from taskd.store.catalogue.schema import open_catalogue
 from taskd.store.catalogue.writer import BACKLOG_MAX, CatalogueWriter
@@ -32,7 +33,9 @@ class Catalogue:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_fatal = on_fatal
+        self._time_limit_s = time_limit_s
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._room_waiters: list[asyncio.Future[None]] = []
         self._done_ticket = 0
         self.writer = CatalogueWriter(open_catalogue(path, now_ms), self._progressed, self._failed, api_requests_kept)
         self._reader = CatalogueReader(path, time_limit_s)
@@ -56,14 +59,40 @@ class Catalogue:
         """Takes in log lines, by task id."""
         self.writer.put_logs(logs)
 
+    def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
+        """Takes in log lines in place of all that were put for this id before."""
+        self.writer.replace_logs(task_id, lines)
+
     def put_api_request(self, request: ApiRequest, lines: Sequence[LogLine]) -> None:
         """Takes in an API request with its log lines."""
         self.writer.put_api_request(request, lines)
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What ``work`` gives on a connection that sees everything put before this call."""
-        await self.caught_up()
+        """What ``work`` gives on a connection that sees everything put before this call.
+
+        :raises StoreUnavailableError: what was put cannot be written, or not within the time that a listing may take.
+        """
+        if self.writer.ticket > self._done_ticket:
+            await self._caught_up_in_time()
         return await self._reader.read(work)
+
+    async def _caught_up_in_time(self) -> None:
+        try:
+            async with asyncio.timeout(0 if self.failing is not None else self._time_limit_s):
+                await self.caught_up()
+        except TimeoutError:
+            reason = self.failing or "it is far behind"
+            message = f"The catalogue is not up to date and cannot be written now ({reason}); try again later."
+            raise StoreUnavailableError(message) from None
+
+    async def room(self) -> None:
+        """Returns when no more waits to be written than may; raises ``StoreUnavailableError`` if nothing can be."""
+        while self.congested:
+            if self.failing is not None:
+                raise StoreUnavailableError(f"The catalogue cannot be written now ({self.failing}); try again later.")
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._room_waiters.append(waiter)
+            await waiter
 
     async def caught_up(self) -> None:
         """Returns when everything put before this call can be read."""
@@ -97,6 +126,10 @@ class Catalogue:
 
     def _wake_waiters(self, ticket: int) -> None:
         self._done_ticket = ticket
+        room_waiters, self._room_waiters = self._room_waiters, []
+        for waiter in room_waiters:
+            if not waiter.done():
+                waiter.set_result(None)
         while self._waiters and self._waiters[0][0] <= ticket:
             waiter = self._waiters.popleft()[1]
             if not waiter.done():

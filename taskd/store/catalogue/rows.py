@@ -28,6 +28,10 @@ COLUMNS = (
 )
 CHANGING = ("status", "status_changed_ms", "error", "retried_by_task_id")
 """The columns that a transition can change."""
+LEAN_COLUMNS = (*COLUMNS[:8], "data")
+"""The columns that no task leaves empty."""
+LEAN_CHANGING = CHANGING[:2]
+"""The columns that every transition changes."""
 
 
 class _ErrorObject(msgspec.Struct):
@@ -45,6 +49,22 @@ _decode_error = msgspec.json.Decoder(_ErrorObject).decode
 
 def row(task: Task) -> tuple[Any, ...]:
     """All columns, in the order of ``COLUMNS``."""
+    *always, data = lean_row(task)
+    return (
+        *always,
+        _strings(task.tags),
+        task.created_by_user_id,
+        task.created_by_application_id,
+        task.retried_by_task_id,
+        task.schedule_id,
+        _strings(task.retry_for_task_ids),
+        _error(task.error),
+        data,
+    )
+
+
+def lean_row(task: Task) -> tuple[Any, ...]:
+    """The columns of ``LEAN_COLUMNS``."""
     return (
         task.seq,
         task.id,
@@ -54,15 +74,13 @@ def row(task: Task) -> tuple[Any, ...]:
         task.priority,
         task.creation_ms,
         task.status_changed_ms,
-        _strings(task.tags),
-        task.created_by_user_id,
-        task.created_by_application_id,
-        task.retried_by_task_id,
-        task.schedule_id,
-        _strings(task.retry_for_task_ids),
-        _error(task.error),
         task.data.decode(),
     )
+
+
+def lean_change(task: Task) -> tuple[Any, ...]:
+    """``seq``, then the columns of ``LEAN_CHANGING``."""
+    return task.seq, task.status.value, task.status_changed_ms
 
 
 def change(task: Task) -> tuple[Any, ...]:
@@ -71,7 +89,7 @@ def change(task: Task) -> tuple[Any, ...]:
 
 
 def task_of(columns: sqlite3.Row | tuple[Any, ...]) -> Task:
-    """The task of a row with all columns. What only the queue needs (``not_before_ms``) is not kept here."""
+    """The task of a row with all columns. What matters only before its end is not kept here."""
     (seq, task_id, status, function_name, start_ms, priority, creation_ms, status_changed_ms, tags) = columns[:9]
     (user_id, application_id, retried_by, schedule_id, retry_for, error, data) = columns[9:]
     return Task(

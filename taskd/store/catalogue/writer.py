@@ -16,6 +16,7 @@ from taskd.model.api_request import ApiRequest
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.store.catalogue import api_requests
+from taskd.store.catalogue.statements import updates, upserts
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ LINGER_S = 0.05
 """How long changes gather before they are written, unless a reader waits: most tasks start and end within it."""
 RETRY_S = 1.0
 BACKLOG_MAX = 100_000
+"""Rows that may wait. Past it, whoever makes more work is held up: memory must not pay for a slow disk."""
 BATCH_ROWS_MAX = 4096
 """Rows of one statement: bounds the memory and the time that a reader waits."""
 
@@ -31,6 +33,7 @@ _INSERT_LOGS = (
     "INSERT INTO logs (task_id, timestamp_ms, message) "
     "SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) ORDER BY key"
 )
+_DELETE_LOGS = "DELETE FROM logs WHERE task_id IN (SELECT value FROM json_each(?))"
 _SET_POSITION = "UPDATE meta SET value = ? WHERE name = 'position'"
 
 
@@ -43,6 +46,8 @@ class _Batch:
         self.added: dict[int, Task] = {}
         self.changed: dict[int, Task] = {}
         self.logs: list[tuple[str, int, str]] = []
+        self.logs_replaced: list[str] = []
+        """Whose lines of earlier batches go before :attr:`logs` come."""
         self.api_requests: list[ApiRequest] = []
 
     def __len__(self) -> int:
@@ -74,7 +79,8 @@ class CatalogueWriter:
     ) -> None:
         """``connection`` is the writer's own from now on. No more than the newest ``api_requests_kept`` are kept.
 
-        ``on_progress`` is called from the writer's thread with the newest ticket whose change can be read;
+        ``on_progress`` is called from the writer's thread with the newest ticket whose change can be read, also
+        when that has not changed but ``backlog`` has shrunk or ``failing`` was set;
         ``on_fatal`` when it stops for a reason that trying again cannot mend.
         """
         self._connection = connection
@@ -86,6 +92,8 @@ class CatalogueWriter:
         self._hurry = Event()
         self._closing = False
         self._durable_wanted = False
+        self._being_written = 0
+        self._done_ticket = 0
         self.ticket = 0
         """Numbers the changes that were handed over; a reader of all of them waits for this one."""
         self.position: int = self._connection.execute("SELECT value FROM meta WHERE name = 'position'").fetchone()[0]
@@ -102,8 +110,8 @@ class CatalogueWriter:
 
     @property
     def backlog(self) -> int:
-        """Rows that wait to be written."""
-        return len(self._batch)
+        """Rows that are not written yet."""
+        return self._being_written + len(self._batch)
 
     def put(self, position: int, added: Sequence[Task], changed: Sequence[Task]) -> None:
         """Takes in the frame at ``position``."""
@@ -124,6 +132,13 @@ class CatalogueWriter:
             for task_id, of_task in lines:
                 self._batch.logs += [(task_id, line.timestamp_ms, _storable(line.message)) for line in of_task]
             self._stamp()
+
+    def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
+        """Takes in log lines in place of all that were put for this id before."""
+        with self._changed:
+            self._batch.logs = [row for row in self._batch.logs if row[0] != task_id]
+            self._batch.logs_replaced.append(task_id)
+            self.put_logs([(task_id, lines)])
 
     def hurry(self) -> None:
         """Says that somebody waits for what was put."""
@@ -173,6 +188,7 @@ class CatalogueWriter:
         self._hurry.clear()
         with self._changed:
             batch, self._batch = self._batch, _Batch()
+            self._being_written = len(batch)
             self._changed.notify_all()
         return batch
 
@@ -212,20 +228,26 @@ class CatalogueWriter:
         self.position = position
         if durable:
             self.durable_position = position
+        self._done_ticket = batch.ticket
+        self._being_written = 0
         self._on_progress(batch.ticket)
 
     def _write_rows(self, batch: _Batch) -> None:
         for statement, rows in chain(upserts(batch.added.values()), updates(batch.changed.values())):
             self._execute_in_chunks(statement, rows)
+        self._execute_in_chunks(_DELETE_LOGS, batch.logs_replaced)
         self._execute_in_chunks(_INSERT_LOGS, batch.logs)
         if batch.api_requests:
             self._execute_in_chunks(api_requests.INSERT, [api_requests.row(request) for request in batch.api_requests])
             api_requests.forget_oldest(self._connection, self._api_requests_kept)
 
-    def _execute_in_chunks(self, statement: str, parameters: Sequence[tuple[object, ...]]) -> None:
+    def _execute_in_chunks(self, statement: str, parameters: Sequence[object]) -> None:
         for begin in range(0, len(parameters), BATCH_ROWS_MAX):
             chunk = msgspec.json.encode(parameters[begin : begin + BATCH_ROWS_MAX])
             self._connection.execute(statement, (chunk.decode(),))
+            if len(parameters) > BATCH_ROWS_MAX:
+                self._being_written -= BATCH_ROWS_MAX
+                self._on_progress(self._done_ticket)
 
     def _note_failure(self, error: sqlite3.Error) -> None:
         if self.failing is None:
@@ -234,3 +256,4 @@ class CatalogueWriter:
                 error,
             )
         self.failing = error
+        self._on_progress(self._done_ticket)
