@@ -1,10 +1,12 @@
 """Answers in the contract's shapes: pages, affected records, plain JSON."""
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
+
+T = TypeVar("T")
 
 _encoder = msgspec.json.Encoder()
 
@@ -17,19 +19,19 @@ class PageInfo(Struct):
     total: int | UnsetType = UNSET
 
 
-class Page(Struct):
+class Page(Struct, Generic[T]):
     """One page of a listing; ``query`` is the filter in force, as JSON text."""
 
     query: str
     page: PageInfo
-    data: list[Any]
+    data: list[T]
 
 
-class LogPage(Struct):
+class LogPage(Struct, Generic[T]):
     """One page of log lines: these are never counted."""
 
     page: PageInfo
-    data: list[Any]
+    data: list[T]
 
 
 class AffectedRecords(Struct, rename="camel"):

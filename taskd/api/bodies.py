@@ -13,6 +13,7 @@ from msgspec import Meta, Raw, Struct
 from taskd.model import errors, limits
 from taskd.model.errors import ContractError
 from taskd.model.function import PermissionMode
+from taskd.model.wire import EnvironmentValue
 
 S = TypeVar("S", bound=Struct)
 
@@ -45,12 +46,6 @@ class ScheduleBody(TaskBody, rename="camel", kw_only=True, gc=False):
     """``POST /schedules``: a task to create again and again."""
 
     interval: Annotated[Number, Meta(description="a number of seconds")]
-
-
-class EnvironmentValue(Struct):
-    """The value of one environment variable."""
-
-    value: str
 
 
 class ExecutionOptionsBody(Struct, rename="camel"):

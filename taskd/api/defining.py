@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from taskd.api import rules
 from taskd.api.bodies import (
-    EnvironmentValue,
     ExecutionOptionsBody,
     FunctionBody,
     FunctionSettings,
@@ -24,6 +23,7 @@ from taskd.model.function import (
     Function,
     RetryPolicy,
 )
+from taskd.model.wire import EnvironmentValue
 
 _ENTRY_POINT = re.compile(rf"[^\s\0]{{1,{limits.ENTRY_POINT_MAX_CHARS}}}")
 

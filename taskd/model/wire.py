@@ -1,11 +1,9 @@
 """The JSON shapes of the contract, made from the model: what clients and functions read."""
 
-from typing import Any
-
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from taskd.model.function import Function
+from taskd.model.function import Function, PermissionMode
 from taskd.model.logline import LogLine
 from taskd.model.schedule import Schedule
 from taskd.model.task import Task, TaskError
@@ -113,43 +111,93 @@ def schedule_view(schedule: Schedule) -> ScheduleView:
     )
 
 
-def function_row(function: Function) -> dict[str, Any]:
+class FunctionRow(Struct, rename="camel"):
     """A function as a listing shows it."""
-    return {
-        "name": function.name,
-        "description": function.description,
-        "updateTimestamp": format_ms(function.update_ms),
-    }
+
+    name: str
+    description: str
+    update_timestamp: str
 
 
-def function_details(function: Function) -> dict[str, Any]:
+def function_row(function: Function) -> FunctionRow:
+    """``function`` as a listing shows it."""
+    return FunctionRow(function.name, function.description, format_ms(function.update_ms))
+
+
+class EnvironmentValue(Struct):
+    """The value of one environment variable."""
+
+    value: str
+
+
+class ExecutionOptionsView(Struct, rename="camel"):
+    """Who may execute a function, and how urgent its tasks are."""
+
+    permission_mode: PermissionMode
+    default_priority: int
+
+
+class RetryPolicyView(Struct, rename="camel"):
+    """Which failures are tried again; no names at all mean every one."""
+
+    enabled: bool
+    errors_to_retry: tuple[str, ...]
+
+
+class FunctionView(Struct, rename="camel"):
     """Everything about a function but its code."""
-    return {
-        "name": function.name,
-        "description": function.description,
-        "enabled": function.enabled,
-        "entryPoint": function.entry_point,
-        "runtime": function.runtime,
-        "timeLimit": function.time_limit_s,
-        "memoryLimit": function.memory_limit_mb,
-        "environmentVariables": {name: {"value": value} for name, value in function.environment.items()},
-        "executionOptions": {
-            "permissionMode": function.permission_mode.value,
-            "defaultPriority": function.default_priority,
-        },
-        "retryPolicy": {
-            "enabled": function.retry_policy.enabled,
-            "errorsToRetry": list(function.retry_policy.errors_to_retry),
-        },
-        "updateTimestamp": format_ms(function.update_ms),
-    }
+
+    name: str
+    description: str
+    enabled: bool
+    entry_point: str
+    runtime: str
+    time_limit: int
+    """Seconds."""
+    memory_limit: int
+    """Megabytes."""
+    environment_variables: dict[str, EnvironmentValue]
+    execution_options: ExecutionOptionsView
+    retry_policy: RetryPolicyView
+    update_timestamp: str
 
 
-def function_log_line(line: LogLine) -> dict[str, Any]:
+def function_details(function: Function) -> FunctionView:
+    """``function`` in the contract's shape."""
+    return FunctionView(
+        name=function.name,
+        description=function.description,
+        enabled=function.enabled,
+        entry_point=function.entry_point,
+        runtime=function.runtime,
+        time_limit=function.time_limit_s,
+        memory_limit=function.memory_limit_mb,
+        environment_variables={name: EnvironmentValue(value) for name, value in function.environment.items()},
+        execution_options=ExecutionOptionsView(function.permission_mode, function.default_priority),
+        retry_policy=RetryPolicyView(function.retry_policy.enabled, function.retry_policy.errors_to_retry),
+        update_timestamp=format_ms(function.update_ms),
+    )
+
+
+class FunctionLogLineView(Struct, rename="camel"):
     """A line of a function's log."""
-    return {"message": line.message, "eventTimestamp": format_ms(line.timestamp_ms)}
+
+    message: str
+    event_timestamp: str
 
 
-def log_line(line: LogLine) -> dict[str, Any]:
-    """A line of a task's log."""
-    return {"message": line.message, "timestamp": format_ms(line.timestamp_ms)}
+def function_log_line(line: LogLine) -> FunctionLogLineView:
+    """``line`` in the log of its function."""
+    return FunctionLogLineView(line.message, format_ms(line.timestamp_ms))
+
+
+class LogLineView(Struct):
+    """A line of a log."""
+
+    message: str
+    timestamp: str
+
+
+def log_line(line: LogLine) -> LogLineView:
+    """``line`` in the log of what printed it."""
+    return LogLineView(line.message, format_ms(line.timestamp_ms))
