@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from taskd.api.settings import ServerSettings
+from taskd.auth.settings import AuthSettings, Mode
 from taskd.dispatch.settings import DispatchSettings
 from taskd.model.errors import TaskdError
 from taskd.runtime.aws.settings import AwsSettings
@@ -27,6 +28,12 @@ from taskd.store.settings import StoreSettings
 RuntimeName = Literal["local", "aws"]
 
 _DIGITS = re.compile(r"[0-9]{1,5}")
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}")
+_NAME_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_TAG_NAME = re.compile(r"[\w .:/=+@-]{1,128}")
+_TAG_VALUE = re.compile(r"[\w .:/=+@-]{0,256}")
+_TAGS_MAX = 49
+"""AWS takes 50 on a function, and one of them says that it is taskd's."""
 
 
 class ConfigError(TaskdError):
@@ -70,6 +77,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     runtime: RuntimeName = "local"
     server: ServerSettings = ServerSettings()
+    auth: AuthSettings = AuthSettings()
     store: StoreSettings = StoreSettings()
     dispatch: DispatchSettings = DispatchSettings()
     aws: AwsSettings = AwsSettings()
@@ -81,6 +89,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         """Where the server listens."""
         return parse_listen(self.server.listen)
 
+    @property
+    def authentication(self) -> Mode:
+        """Whether callers must show who they are."""
+        return self.auth.mode or ("disabled" if self.listen.is_loopback else "required")
+
 
 class Overrides(Struct, frozen=True):
     """What the command line says over the file; ``None`` leaves the file's value."""
@@ -89,7 +102,7 @@ class Overrides(Struct, frozen=True):
     listen: str | None = None
     runtime: RuntimeName | None = None
     insecure: bool = False
-    """Listening beyond this machine is wanted, although nobody is asked who they are."""
+    """Where the file does not say otherwise nobody is asked who they are, also beyond this machine."""
 
 
 class Range(NamedTuple):
@@ -100,6 +113,8 @@ class Range(NamedTuple):
 
 
 RANGES: dict[str, Range] = {
+    "auth.access_token_s": Range(1, 86_400),
+    "auth.refresh_token_s": Range(1, 366 * 86_400),
     "server.body_max_bytes": Range(1024, 64 * 1024**2),
     "server.code_body_max_bytes": Range(1024, 512 * 1024**2),
     "server.bulk_body_max_bytes": Range(1024, 512 * 1024**2),
@@ -107,9 +122,12 @@ RANGES: dict[str, Range] = {
     "store.listing_time_limit_s": Range(0.1, 3600),
     "store.api_requests_kept": Range(1, 100_000_000),
     "dispatch.max_in_flight": Range(1, 65_536),
+    "dispatch.max_direct": Range(1, 65_536),
+    "dispatch.max_api_calls": Range(1, 65_536),
     "dispatch.grace_s": Range(0, 86_400),
     "aws.connect_timeout_s": Range(0.1, 300),
     "aws.idle_connection_s": Range(0.1, 300),
+    "aws.deploy_timeout_s": Range(1, 900),
     "local.max_sandboxes": Range(1, 4096),
     "local.idle_expiry_s": Range(0.1, 86_400),
     "local.queue_wait_s": Range(0.1, 3600),
@@ -208,6 +226,7 @@ def _apply(config: Config, overrides: Overrides) -> Config:
         runtime=overrides.runtime or config.runtime,
         store=replace(config.store, data=overrides.data or config.store.data),
         server=replace(config.server, listen=overrides.listen or config.server.listen),
+        auth=replace(config.auth, mode=config.auth.mode or ("disabled" if overrides.insecure else None)),
     )
 
 
@@ -217,11 +236,16 @@ def _value_problems(config: Config, *, insecure: bool) -> Iterator[str]:
             yield f"{key} is {value}: it must be from {RANGES[key].low} to {RANGES[key].high}"
         if value == "" or (isinstance(value, str) and "\0" in value):
             yield f"{key}: must not be empty or hold a zero byte"
-    yield from _endpoint_problems(config.aws.endpoint_url)
-    yield from _listen_problems(config.server.listen, insecure=insecure)
+    yield from _endpoint_problems("aws.endpoint_url", config.aws.endpoint_url)
+    yield from _endpoint_problems("aws.logs_endpoint_url", config.aws.logs_endpoint_url)
+    yield from _endpoint_problems("auth.oidc_issuer", config.auth.oidc_issuer)
+    yield from _endpoint_problems("auth.oidc_jwks_url", config.auth.oidc_jwks_url)
+    yield from _deployment_problems(config.aws)
+    yield from _issuer_problems(config.auth)
+    yield from _listen_problems(config, insecure=insecure)
 
 
-def _endpoint_problems(url: str | None) -> Iterator[str]:
+def _endpoint_problems(key: str, url: str | None) -> Iterator[str]:
     if url is None:
         return
     try:
@@ -229,18 +253,41 @@ def _endpoint_problems(url: str | None) -> Iterator[str]:
     except ValueError:
         usable = False
     if not usable:
-        yield f"aws.endpoint_url is {url!r}: it must be a URL such as https://lambda.example.com"
+        yield f"{key} is {url!r}: it must be a URL such as https://service.example.com"
 
 
-def _listen_problems(listen: str, *, insecure: bool) -> Iterator[str]:
+def _issuer_problems(auth: AuthSettings) -> Iterator[str]:
+    if auth.oidc_issuer is not None and auth.oidc_audience is None:
+        yield "auth.oidc_audience: must be set, or tokens that the issuer made for other services would do here"
+    if auth.oidc_issuer is None and (auth.oidc_audience or auth.oidc_jwks_url):
+        yield "auth.oidc_issuer: must be set for the other settings of the issuer to mean anything"
+
+
+def _deployment_problems(aws: AwsSettings) -> Iterator[str]:
+    if aws.role is not None and not _ROLE.fullmatch(aws.role):
+        yield f"aws.role is {aws.role!r}: it must be an ARN such as arn:aws:iam::123456789012:role/functions"
+    if aws.name_prefix is not None and not _NAME_PREFIX.fullmatch(aws.name_prefix):
+        yield f"aws.name_prefix is {aws.name_prefix!r}: it must be at most 40 letters, digits, '-' and '_'"
+    for name, value in aws.tags.items():
+        if not _TAG_NAME.fullmatch(name) or name.lower().startswith("aws:") or not _TAG_VALUE.fullmatch(value):
+            yield (
+                f"aws.tags has {name!r} = {value!r}: names have 1 to 128 characters and do not start with 'aws:', "
+                "values have at most 256, and both are of letters, digits, spaces and _ . : / = + - @"
+            )
+    if len(aws.tags) > _TAGS_MAX:
+        yield f"aws.tags has {len(aws.tags)} tags: there may be {_TAGS_MAX} at most"
+
+
+def _listen_problems(config: Config, *, insecure: bool) -> Iterator[str]:
     try:
-        address = parse_listen(listen)
+        address = config.listen
     except ValueError as error:
         yield f"server.listen: {error}"
         return
-    if not address.is_loopback and not insecure:
+    if config.auth.mode == "disabled" and not address.is_loopback and not insecure:
         yield (
-            f"server.listen is {listen}: other machines could reach that address, and taskd does not yet ask "
-            "who is calling, so anyone who can connect could run code here. Listen on 127.0.0.1 and put a "
-            "proxy that authenticates in front, or pass --insecure if the network itself is trusted"
+            f"server.listen is {config.server.listen} and auth.mode is disabled: other machines could reach that "
+            "address, and anyone who can connect could run code here. Set auth.mode to required or leave it out, "
+            "listen on 127.0.0.1 and put a proxy that authenticates in front, or pass --insecure if the network "
+            "itself is trusted"
         )

@@ -16,7 +16,10 @@ from prometheus_client import CollectorRegistry
 
 from taskd import sdnotify
 from taskd.api.app import build_app
+from taskd.api.authentication import Authentication
+from taskd.api.callers import trust_everybody
 from taskd.api.server import serve
+from taskd.auth.service import AuthService
 from taskd.config import Config
 from taskd.dispatch.dispatcher import Dispatcher
 from taskd.dispatch.scheduler import Scheduler
@@ -59,6 +62,7 @@ class Daemon:
         self._told_to_hurry = asyncio.Event()
         self._registry = CollectorRegistry()
         self._stopping = False
+        self._auth = AuthService(config.auth, Path(config.store.data), clock)
         self._store = EmbeddedStore(config.store, clock)
         self._runtime = _build_runtime(config, self._store, clock)
         telemetry = Telemetry(self._registry)
@@ -90,6 +94,8 @@ class Daemon:
         sdnotify.status("Recovering")
         await self._store.start()
         stack.push_async_callback(self._store.stop)
+        self._start_auth()
+        stack.push_async_callback(self._auth.stop)
         await self._runtime.start(self._store.functions())
         stack.push_async_callback(self._stop_running)
         await self._dispatcher.start()
@@ -100,11 +106,29 @@ class Daemon:
         log.info("Listening on %s, functions run on the %s runtime.", url, self._config.runtime)
         sdnotify.ready()
 
+    def _start_auth(self) -> None:
+        self._auth.start()
+        if self._config.authentication == "disabled":
+            log.warning(
+                "AUTHENTICATION IS DISABLED: whoever reaches %s may do everything, running code included. "
+                'Set mode = "required" under [auth] to ask callers who they are.',
+                self._config.listen.url,
+            )
+        elif self._auth.is_closed_to_all:
+            log.warning("There are no accounts yet, so nobody may call; `taskd auth user add` makes the first.")
+
     @contextlib.asynccontextmanager
     async def _server(self) -> AsyncIterator[str]:
         address = self._config.listen
         app = build_app(
-            self._store, self._runtime, self._config.server, self._clock, self._health, registry=self._registry
+            self._store,
+            self._runtime,
+            self._config.server,
+            self._clock,
+            self._health,
+            authenticate=trust_everybody if self._config.authentication == "disabled" else Authentication(self._auth),
+            auth=self._auth,
+            registry=self._registry,
         )
         runner: web.AppRunner
         runner, url = await serve(app, address.host, address.port)
@@ -159,6 +183,7 @@ class Daemon:
     def _reload(self) -> None:
         sdnotify.reloading()
         self._runtime.reload()
+        self._auth.reload()
         log.info("Credentials are read anew.")
         sdnotify.ready()
 

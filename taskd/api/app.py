@@ -1,12 +1,13 @@
 """The application: every resource under its path, every error in the contract's shape."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from taskd.api.answers import json_answer
+from taskd.api.authentication import Authentication
 from taskd.api.bulk import BulkHandlers
 from taskd.api.callers import Authenticate, trust_everybody
 from taskd.api.deployment import Deployments
@@ -15,10 +16,14 @@ from taskd.api.function_logs import FunctionLogHandlers
 from taskd.api.functions import FunctionHandlers
 from taskd.api.logs import LogHandlers
 from taskd.api.metrics import metrics_handler
+from taskd.api.oauth1 import OAuth1Handlers
+from taskd.api.oauth2 import OAuth2Handlers
 from taskd.api.routing import Route, mounted
 from taskd.api.schedules import ScheduleHandlers
 from taskd.api.settings import ServerSettings
 from taskd.api.tasks import TaskHandlers
+from taskd.api.users import UserHandlers
+from taskd.auth.service import AuthService
 from taskd.model.clock import Clock
 from taskd.runtime.base import Runtime
 from taskd.store.base import TaskStore
@@ -37,11 +42,12 @@ def build_app(
     health: Health,
     *,
     authenticate: Authenticate = trust_everybody,
+    auth: AuthService | None = None,
     registry: CollectorRegistry | None = None,
 ) -> web.Application:
     """The HTTP face of ``store`` and ``runtime``; both must be started before it is served.
 
-    ``registry`` holds the metrics to serve.
+    ``auth`` lets callers log in and ask who they are; ``registry`` holds the metrics to serve.
     """
     tasks = TaskHandlers(store, clock, settings.body_max_bytes)
     logs = LogHandlers(store)
@@ -54,7 +60,15 @@ def build_app(
     routes += [*schedules.routes(), *bulk.routes()]
     app.add_routes(mounted(BASE_PATH, routes, authenticate))
     app.add_routes(mounted("", _open_routes(health, registry), trust_everybody))
+    if auth is not None:
+        app.add_routes(_account_routes(auth))
     return app
+
+
+def _account_routes(auth: AuthService) -> Iterator[web.RouteDef]:
+    """Logging in, where credentials are the handlers' own business; and who one is, which is always asked for real."""
+    yield from mounted("/auth/v2", [*OAuth1Handlers(auth).routes(), *OAuth2Handlers(auth).routes()], trust_everybody)
+    yield from mounted("/users/v1", list(UserHandlers(auth).routes()), Authentication(auth))
 
 
 def _open_routes(health: Health, registry: CollectorRegistry | None) -> list[Route]:

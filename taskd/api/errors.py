@@ -24,7 +24,8 @@ _TRY_AGAIN = frozenset({errors.UNAVAILABLE, errors.TOO_MANY_REQUESTS})
 
 def error_response(error: ContractError) -> web.Response:
     """The answer for ``error``: its status, and ``{code, name, message, ...}``."""
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if error.kind in _TRY_AGAIN else None
+    wait_s = error.extra.get("retryAfter", RETRY_AFTER_S)
+    headers = {"Retry-After": str(wait_s)} if error.kind in _TRY_AGAIN else None
     body = error.body()
     # a path may hold bytes that are no UTF-8, and the message quote it
     body["message"] = error.message.encode("utf-8", "backslashreplace").decode()

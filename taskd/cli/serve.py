@@ -15,7 +15,7 @@ from taskd.daemon import run
 @click.option("--data", help="The data directory; made if it is not there.  [default: ./taskd-data]")
 @click.option("--listen", metavar="HOST:PORT", help="Port 0 takes a free one.  [default: 127.0.0.1:8080]")
 @click.option("--runtime", type=click.Choice(get_args(RuntimeName)), help="Where functions run.  [default: local]")
-@click.option("--insecure", is_flag=True, help="Listen beyond this machine although nobody is asked who they are.")
+@click.option("--insecure", is_flag=True, help="Ask nobody who they are, also beyond this machine.")
 def serve(
     *, path: Path | None, data: str | None, listen: str | None, runtime: RuntimeName | None, insecure: bool
 ) -> int:

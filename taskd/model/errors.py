@@ -26,8 +26,25 @@ LONG_QUERY = ErrorKind(21, 401, "LONG_QUERY_EXCEPTION", "A listing ran past its 
 BODY_FORMAT = ErrorKind(22, 400, "BODY_FORMAT_EXCEPTION", "The body is not a JSON object.")
 ILLEGAL_ARGUMENT = ErrorKind(26, 400, "ILLEGAL_ARGUMENT_EXCEPTION", "The request contradicts itself.")
 ILLEGAL_STATE = ErrorKind(27, 400, "ILLEGAL_STATE_EXCEPTION", "The resource's state does not allow this.")
+APPLICATION_NOT_AUTHENTICATED = ErrorKind(
+    101, 401, "APPLICATION_NOT_AUTHENTICATED_EXCEPTION", "The request shows no application, and needs one."
+)
 NOT_AUTHENTICATED = ErrorKind(
     104, 401, "USER_NOT_AUTHENTICATED_EXCEPTION", "The request shows no credentials, and needs some."
+)
+WRONG_PASSWORD = ErrorKind(106, 401, "AUTHENTICATION_EXCEPTION", "The email or the password is wrong.")
+OAUTH1_KEY = ErrorKind(107, 401, "OAUTH_KEY_EXCEPTION", "There is no OAuth 1 consumer key like this.")
+OAUTH1_TOKEN = ErrorKind(108, 401, "OAUTH_TOKEN_EXCEPTION", "The OAuth 1 token is not, or no longer, good.")
+OAUTH1_SIGNATURE = ErrorKind(109, 401, "OAUTH_SIGNATURE_EXCEPTION", "The OAuth 1 signature does not fit the request.")
+REPLAYED = ErrorKind(110, 401, "DUPLICATE_REQUEST_EXCEPTION", "A signed request came before, or is too old.")
+ACCESS_TOKEN_UNKNOWN = ErrorKind(117, 401, "ACCESS_TOKEN_UNKNOWN_EXCEPTION", "The access token is not good.")
+ACCESS_TOKEN_EXPIRED = ErrorKind(118, 401, "ACCESS_TOKEN_EXPIRED_EXCEPTION", "The access token has expired.")
+REFRESH_TOKEN_UNKNOWN = ErrorKind(119, 400, "REFRESH_TOKEN_UNKNOWN_EXCEPTION", "The refresh token is not good.")
+REFRESH_TOKEN_EXPIRED = ErrorKind(120, 400, "REFRESH_TOKEN_EXPIRED_EXCEPTION", "The refresh token has expired.")
+OAUTH2_CLIENT_ID = ErrorKind(123, 401, "OAUTH2_CLIENT_ID_EXCEPTION", "There is no OAuth 2 client like this.")
+OAUTH2_CLIENT_SECRET = ErrorKind(124, 401, "OAUTH2_CLIENT_SECRET_EXCEPTION", "The OAuth 2 client secret is wrong.")
+OAUTH2_MISSING_CLIENT = ErrorKind(
+    126, 400, "OAUTH2_MISSING_CLIENT_CREDENTIALS_EXCEPTION", "The OAuth 2 client credentials are missing."
 )
 INVALID_CODE = ErrorKind(1401, 400, "INVALID_FUNCTION_CODE_EXCEPTION", "The code is not a usable zip.")
 INVALID_CONFIGURATION = ErrorKind(

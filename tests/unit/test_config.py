@@ -139,27 +139,60 @@ def test_bytes_that_are_no_text_are_refused(config_file: Path) -> None:
     assert problems_of(config_file)[0].startswith("is not TOML:")
 
 
-@pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.8.8.8:80", "[::1]:8080", "localhost:1"])
-def test_loopback_needs_no_consent(listen: str) -> None:
-    assert load_config(None, Overrides(listen=listen)).listen.is_loopback
+LOOPBACK = ["127.0.0.1:0", "127.8.8.8:80", "[::1]:8080", "localhost:1"]
+PUBLIC = ["0.0.0.0:8080", "[::]:80", "10.0.0.1:80", "example.com:80", "8.8.8.8:1"]
 
 
-@pytest.mark.parametrize("listen", ["0.0.0.0:8080", "[::]:80", "10.0.0.1:80", "example.com:80", "8.8.8.8:1"])
-def test_listening_beyond_loopback_is_refused_with_what_to_do(listen: str) -> None:
-    (problem,) = problems_of(None, Overrides(listen=listen))
+@pytest.mark.parametrize("listen", LOOPBACK)
+def test_on_loopback_nobody_is_asked_who_they_are_unless_the_file_says_so(config_file: Path, listen: str) -> None:
+    config = load_config(None, Overrides(listen=listen))
+    assert config.listen.is_loopback
+    assert config.authentication == "disabled"
+    config_file.write_text('[auth]\nmode = "required"\n')
+    assert load_config(config_file, Overrides(listen=listen, insecure=True)).authentication == "required"
+
+
+@pytest.mark.parametrize("listen", PUBLIC)
+def test_beyond_loopback_callers_must_show_who_they_are(listen: str) -> None:
+    config = load_config(None, Overrides(listen=listen))
+    assert not config.listen.is_loopback
+    assert config.authentication == "required"
+
+
+@pytest.mark.parametrize("listen", PUBLIC)
+def test_authentication_disabled_beyond_loopback_is_refused_with_what_to_do(config_file: Path, listen: str) -> None:
+    config_file.write_text('[auth]\nmode = "disabled"\n')
+    (problem,) = problems_of(config_file, Overrides(listen=listen))
     assert listen in problem
     assert "proxy that authenticates" in problem
     assert "--insecure" in problem
 
 
-def test_listening_beyond_loopback_is_possible_when_asked_for() -> None:
-    config = load_config(None, Overrides(listen="0.0.0.0:8080", insecure=True))
-    assert config.listen == ListenAddress("0.0.0.0", 8080)
+def test_asking_nobody_beyond_loopback_is_possible_when_asked_for(config_file: Path) -> None:
+    config_file.write_text('[auth]\nmode = "disabled"\n')
+    for path in (None, config_file):
+        config = load_config(path, Overrides(listen="0.0.0.0:8080", insecure=True))
+        assert config.listen == ListenAddress("0.0.0.0", 8080)
+        assert config.authentication == "disabled"
 
 
 def test_a_listen_address_in_the_file_is_held_to_the_same_rule(config_file: Path) -> None:
-    config_file.write_text('[server]\nlisten = "0.0.0.0:8080"\n')
+    config_file.write_text('[server]\nlisten = "0.0.0.0:8080"\n[auth]\nmode = "disabled"\n')
     assert "--insecure" in problems_of(config_file)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('oidc_issuer = "https://login.example.com"', "auth.oidc_audience: must be set"),
+        ('oidc_audience = "taskd"', "auth.oidc_issuer: must be set"),
+        ('oidc_issuer = "login"\noidc_audience = "taskd"', "auth.oidc_issuer is 'login': it must be a URL"),
+        ('mode = "maybe"', "auth.mode"),
+    ],
+)
+def test_settings_of_authentication_that_make_no_sense_are_refused(config_file: Path, text: str, problem: str) -> None:
+    config_file.write_text(f"[auth]\n{text}\n")
+    assert problems_of(config_file)[0].startswith(problem)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_a_bad_configuration_is_listed_whole(config_file: Path, capsys: pytest.C
 
 
 def test_a_public_address_is_checked_as_it_will_be_served(config_file: Path) -> None:
-    config_file.write_text('[server]\nlisten = "0.0.0.0:8080"\n')
+    config_file.write_text('[server]\nlisten = "0.0.0.0:8080"\n[auth]\nmode = "disabled"\n')
     assert main(["config", "check", str(config_file)]) == ExitCode.FAILED
     assert main(["config", "check", str(config_file), "--insecure"]) == ExitCode.OK
 

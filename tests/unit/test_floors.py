@@ -15,6 +15,7 @@ FLOORS = {
     "taskd.store": 1,
     "taskd.runtime": 1,
     "taskd.dispatch": 2,
+    "taskd.auth": 2,
     "taskd.api": 3,
     "taskd.sdnotify": 3,
     "taskd.config": 4,

@@ -14,8 +14,10 @@ from taskd.daemon import EXIT_INTERNAL_FAULT
 TIMEOUT_S = 60
 
 
-def test_listening_beyond_loopback_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "--listen", "0.0.0.0:0"]) == ExitCode.USAGE
+def test_asking_nobody_beyond_loopback_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "taskd.toml"
+    path.write_text('[auth]\nmode = "disabled"\n')
+    assert main(["serve", "--config", str(path), "--listen", "0.0.0.0:0"]) == ExitCode.USAGE
     assert "--insecure" in capsys.readouterr().err
 
 

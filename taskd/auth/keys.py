@@ -1,0 +1,38 @@
+"""The key that our own tokens are signed with: made once, kept in the data directory, rotated by hand."""
+
+import secrets
+from pathlib import Path
+
+from taskd.auth.storage import SecretFileError, locked, read_secret, write_secret
+
+FILE_NAME = "auth.key"
+_KEY_BYTES = 32
+
+
+def load_key(directory: Path) -> bytes:
+    """The signing key of the data directory; made if it has none."""
+    path = directory / FILE_NAME
+    with locked(path):
+        text = read_secret(path)
+        if text is None:
+            text = _write_new(path)
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise SecretFileError(f"{path} is damaged. Delete it to have a new one made: every login then ends.")
+    return key
+
+
+def rotate_key(directory: Path) -> None:
+    """Takes a new signing key: what the old one has signed is void."""
+    path = directory / FILE_NAME
+    with locked(path):
+        _write_new(path)
+
+
+def _write_new(path: Path) -> str:
+    text = secrets.token_hex(_KEY_BYTES)
+    write_secret(path, text + "\n")
+    return text

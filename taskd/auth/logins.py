@@ -1,0 +1,137 @@
+"""Logging in: from a password, a client secret or a refresh token to tokens of ours."""
+
+import hmac
+
+from msgspec import Struct
+
+from taskd.auth import tokens
+from taskd.auth.accounts import EMAIL_MAX_CHARS, Application, User, normal_email
+from taskd.auth.directory import Directory
+from taskd.auth.passwords import PASSWORD_MAX_CHARS, PasswordChecker
+from taskd.auth.settings import AuthSettings
+from taskd.auth.throttle import LoginThrottle
+from taskd.auth.tokens import Claims, TokenKind
+from taskd.model import errors
+from taskd.model.clock import Clock
+from taskd.model.errors import ContractError
+from taskd.model.objectid import ObjectIdFactory
+
+
+class Grant(Struct, frozen=True):
+    """What an OAuth 2 login gives; without ``refresh_token`` where an application logs in for itself."""
+
+    access_token: str
+    refresh_token: str | None
+    expires_in_s: int
+    user_id: str | None
+    application_id: str
+
+
+class OAuth1Token(Struct, frozen=True):
+    """What an OAuth 1 login gives."""
+
+    id: str
+    token: str
+    secret: str
+    user_id: str
+    application_id: str
+
+
+class Logins:
+    """Checks who logs in, and issues what they call with from then on."""
+
+    def __init__(self, settings: AuthSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._new_id = ObjectIdFactory(clock)
+        self._passwords = PasswordChecker()
+        self._throttle = LoginThrottle(clock)
+        self._directory: Directory
+        self._key: bytes
+
+    def use(self, directory: Directory, key: bytes) -> None:
+        """From now on these accounts and this key count."""
+        self._directory, self._key = directory, key
+
+    def close(self) -> None:
+        """Ends the threads that check passwords."""
+        self._passwords.close()
+
+    async def user(self, email: str, password: str, address: str) -> User:
+        """The user with this email and password, who calls from ``address``.
+
+        :raises ContractError: ``WRONG_PASSWORD``, which does not tell whether there is such a user;
+            ``TOO_MANY_REQUESTS`` after too many wrong ones.
+        """
+        account = normal_email(email)[:EMAIL_MAX_CHARS]
+        self._throttle.enter(account, address)
+        user = self._directory.user_by_email(email)
+        right = await self._passwords.check(password[:PASSWORD_MAX_CHARS], user.password if user else None)
+        if user is None or not right or len(password) > PASSWORD_MAX_CHARS:
+            raise ContractError(errors.WRONG_PASSWORD, "The email or the password is wrong.")
+        self._throttle.succeeded(account, address)
+        return user
+
+    def client(self, client_id: str, secret: str | None) -> Application:
+        """The OAuth 2 application with this id, which has shown its secret if it has one.
+
+        :raises ContractError: ``OAUTH2_CLIENT_ID``, ``OAUTH2_CLIENT_SECRET`` or ``OAUTH2_MISSING_CLIENT``.
+        """
+        application = self._directory.application_by_key("oauth2", client_id)
+        if application is None:
+            raise ContractError(errors.OAUTH2_CLIENT_ID, "There is no client with this client_id.")
+        if application.secret and not secret:
+            raise ContractError(errors.OAUTH2_MISSING_CLIENT, "This client must send its client_secret.")
+        if application.secret and not hmac.compare_digest(tokens.fingerprint(secret or ""), application.secret):
+            raise ContractError(errors.OAUTH2_CLIENT_SECRET, "The client_secret is wrong.")
+        return application
+
+    def grant(self, user: User | None, application: Application) -> Grant:
+        """Tokens for ``user`` through ``application``, or for the application itself."""
+        access = self._issue(TokenKind.ACCESS, user, application, self._settings.access_token_s)
+        refresh = self._issue(TokenKind.REFRESH, user, application, self._settings.refresh_token_s) if user else None
+        return Grant(
+            access_token=access,
+            refresh_token=refresh,
+            expires_in_s=self._settings.access_token_s,
+            user_id=user.id if user else None,
+            application_id=application.id,
+        )
+
+    def refresh(self, refresh_token: str, application: Application) -> Grant:
+        """New tokens for an earlier login through the same application.
+
+        :raises ContractError: ``REFRESH_TOKEN_UNKNOWN`` or ``REFRESH_TOKEN_EXPIRED``.
+        """
+        claims = tokens.read(self._key, TokenKind.REFRESH, refresh_token)
+        user = self._directory.user(claims.user_id) if claims else None
+        if claims is None or user is None or not _is_current(claims, user) or claims.application_id != application.id:
+            raise ContractError(errors.REFRESH_TOKEN_UNKNOWN, "The refresh token is not good, so log in again.")
+        if claims.is_expired(self._clock()):
+            raise ContractError(errors.REFRESH_TOKEN_EXPIRED, "The refresh token has expired, so log in again.")
+        return self.grant(user, application)
+
+    def oauth1(self, user: User, application: Application) -> OAuth1Token:
+        """An OAuth 1 token for ``user`` through ``application``. It has no end of its own."""
+        return oauth1_token(self._key, self._new_id(), user, application)
+
+    def _issue(self, kind: TokenKind, user: User | None, application: Application, lifetime_s: int) -> str:
+        claims = Claims(
+            id=self._new_id(),
+            user_id=user.id if user else "",
+            application_id=application.id,
+            generation=user.generation if user else 0,
+            expiry_ms=self._clock() + lifetime_s * 1000,
+        )
+        return tokens.issue(self._key, kind, claims)
+
+
+def oauth1_token(key: bytes, token_id: str, user: User, application: Application) -> OAuth1Token:
+    """An OAuth 1 token and the secret that belongs to it, both made of ``key``."""
+    claims = Claims(token_id, user.id, application.id, user.generation, expiry_ms=0)
+    token = tokens.issue(key, TokenKind.OAUTH1, claims)
+    return OAuth1Token(token_id, token, tokens.oauth1_secret(key, token), user.id, application.id)
+
+
+def _is_current(claims: Claims, user: User) -> bool:
+    return claims.generation == user.generation

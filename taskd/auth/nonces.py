@@ -1,0 +1,61 @@
+"""Remembers signed requests for as long as their timestamps are good, so that none is taken twice."""
+
+import hashlib
+import os
+
+from taskd.model import errors
+from taskd.model.clock import Clock
+from taskd.model.errors import ContractError
+
+WINDOW_S = 300
+"""How far a request's timestamp may be from our clock."""
+_REMEMBERED_MAX = 1_000_000
+"""Past this (some 60 MiB) signed requests are refused until older ones fall out of the window."""
+
+
+class Nonces:
+    """The requests seen. One signed before this memory began is refused: an earlier memory may have seen it."""
+
+    def __init__(self, clock: Clock, remembered_max: int = _REMEMBERED_MAX) -> None:
+        self._clock = clock
+        self._began_s = clock() // 1000
+        self._remembered_max = remembered_max
+        self._salt = os.urandom(16)
+        self._seen: dict[int, set[int]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def check_timestamp(self, timestamp_s: int) -> None:
+        """Raises ``ContractError`` (``REPLAYED``) unless a request of ``timestamp_s`` may still be new."""
+        now_s = self._clock() // 1000
+        if abs(now_s - timestamp_s) > WINDOW_S:
+            message = f"oauth_timestamp is more than {WINDOW_S} s from this service's clock, which says {now_s}."
+            raise ContractError(errors.REPLAYED, message)
+        if timestamp_s < self._began_s:
+            raise ContractError(errors.REPLAYED, "The request was signed before this service started; sign it anew.")
+
+    def remember(self, timestamp_s: int, *parts: str) -> None:
+        """Takes note of a genuine request, told apart by ``parts``.
+
+        :raises ContractError: ``REPLAYED`` if it was seen; ``TOO_MANY_REQUESTS`` if no more can be remembered.
+        """
+        self._forget()
+        mark = self._mark(parts)
+        seen = self._seen.setdefault(timestamp_s, set())
+        if mark in seen:
+            raise ContractError(errors.REPLAYED, "This very request came before; sign each one with a new oauth_nonce.")
+        if self._count >= self._remembered_max:
+            raise ContractError(errors.TOO_MANY_REQUESTS, "Too many signed requests; try again in a moment.")
+        seen.add(mark)
+        self._count += 1
+
+    def _mark(self, parts: tuple[str, ...]) -> int:
+        text = "\0".join(parts).encode("utf-8", "surrogateescape")
+        return int.from_bytes(hashlib.blake2b(text, digest_size=8, key=self._salt).digest())
+
+    def _forget(self) -> None:
+        oldest_s = self._clock() // 1000 - WINDOW_S
+        for timestamp_s in [old for old in self._seen if old < oldest_s]:
+            self._count -= len(self._seen.pop(timestamp_s))

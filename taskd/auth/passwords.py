@@ -1,0 +1,108 @@
+"""Passwords: scrypt hashes, and checking them without holding up anything else."""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+from msgspec import Struct
+
+from taskd.model import errors
+from taskd.model.errors import ContractError
+
+PASSWORD_MAX_CHARS = 1024
+_SALT_BYTES = 16
+_HASH_BYTES = 32
+_THREADS = 2
+_WAITING_MAX = 32
+"""Checks under way and waiting; each takes tens of MiB and a good part of a second of a core."""
+_FORMAT = re.compile(r"scrypt\$(\d{1,2})\$(\d{1,2})\$(\d{1,2})\$([A-Za-z0-9+/=]{4,88})\$([A-Za-z0-9+/=]{4,88})")
+
+
+class Cost(Struct, frozen=True):
+    """What a guess costs: memory is ``2**log_n * block * 128`` bytes, time grows with that and ``passes``."""
+
+    log_n: int = 15
+    block: int = 8
+    passes: int = 3
+
+
+DEFAULT_COST = Cost()
+_MOST = Cost(log_n=20, block=16, passes=16)
+
+
+class _Hash(Struct, frozen=True):
+    cost: Cost
+    salt: bytes
+    digest: bytes
+
+
+def hash_password(password: str, cost: Cost = DEFAULT_COST) -> str:
+    """``password`` as it may be kept: ``scrypt$log_n$block$passes$salt$hash``."""
+    salt = os.urandom(_SALT_BYTES)
+    digest = _scrypt(password, salt, cost)
+    encoded = (base64.b64encode(part).decode() for part in (salt, digest))
+    return "$".join(("scrypt", str(cost.log_n), str(cost.block), str(cost.passes), *encoded))
+
+
+def is_hash(text: str) -> bool:
+    """Whether :func:`matches` can check passwords against ``text``."""
+    return _parse(text) is not None
+
+
+def matches(password: str, stored: str) -> bool:
+    """Whether ``stored`` was made of ``password``. Takes its time; use a :class:`PasswordChecker` in a service."""
+    parsed = _parse(stored)
+    return parsed is not None and hmac.compare_digest(_scrypt(password, parsed.salt, parsed.cost), parsed.digest)
+
+
+def _parse(text: str) -> _Hash | None:
+    match = _FORMAT.fullmatch(text)
+    if match is None:
+        return None
+    cost = Cost(*(int(match[group]) for group in (1, 2, 3)))
+    within = 1 <= cost.log_n <= _MOST.log_n and 1 <= cost.block <= _MOST.block and 1 <= cost.passes <= _MOST.passes
+    try:
+        salt, digest = (base64.b64decode(match[group], validate=True) for group in (4, 5))
+    except binascii.Error:
+        return None
+    return _Hash(cost, salt, digest) if within and len(digest) == _HASH_BYTES else None
+
+
+def _scrypt(password: str, salt: bytes, cost: Cost) -> bytes:
+    n, r, p = 2**cost.log_n, cost.block, cost.passes
+    memory_max_bytes = 128 * r * (n + p + 2)
+    secret = password.encode("utf-8", "surrogatepass")
+    return hashlib.scrypt(secret, salt=salt, n=n, r=r, p=p, maxmem=memory_max_bytes, dklen=_HASH_BYTES)
+
+
+class PasswordChecker:
+    """Checks passwords in a few threads, so that a flood of logins takes neither the loop nor all the memory."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="password")
+        self._waiting = 0
+        self._decoy = hash_password("")
+
+    async def check(self, password: str, stored: str | None) -> bool:
+        """Whether ``password`` is the one of ``stored``; without ``stored`` it takes as long, and is not.
+
+        :raises ContractError: ``TOO_MANY_REQUESTS`` while too many checks wait.
+        """
+        if self._waiting >= _WAITING_MAX:
+            raise ContractError(errors.TOO_MANY_REQUESTS, "Too many logins at once; try again in a moment.")
+        self._waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            right = await loop.run_in_executor(self._threads, matches, password, stored or self._decoy)
+        finally:
+            self._waiting -= 1
+        return right and stored is not None
+
+    def close(self) -> None:
+        """Lets go of the threads. What still waits is called off."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

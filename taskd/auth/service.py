@@ -1,0 +1,75 @@
+"""Everything that asks who is calling, behind one door; it opens the files, and opens them anew when told to."""
+
+import logging
+from pathlib import Path
+
+from taskd.auth import file, keys
+from taskd.auth.accounts import Accounts
+from taskd.auth.bearers import Bearers
+from taskd.auth.directory import Directory
+from taskd.auth.jwks import IssuerKeys
+from taskd.auth.logins import Logins
+from taskd.auth.oidc import OidcVerifier
+from taskd.auth.settings import AuthSettings
+from taskd.auth.signatures import Signatures
+from taskd.model.clock import Clock
+from taskd.model.errors import TaskdError
+
+log = logging.getLogger(__name__)
+
+
+class AuthService:
+    """The accounts in force, and the ways to show who one is."""
+
+    def __init__(self, settings: AuthSettings, data: Path, clock: Clock) -> None:
+        self._data = data
+        self._file = accounts_path(settings, data)
+        self._oidc = _oidc_verifier(settings, clock)
+        self.bearers = Bearers(self._oidc, clock)
+        self.signatures = Signatures(clock)
+        self.logins = Logins(settings, clock)
+        self.directory = Directory(Accounts())
+
+    @property
+    def is_closed_to_all(self) -> bool:
+        """Whether there is nobody who could show who they are."""
+        return self.directory.is_empty and self._oidc is None
+
+    def start(self) -> None:
+        """Reads the accounts and the key.
+
+        :raises TaskdError: one of the files cannot be used.
+        """
+        directory, key = Directory(file.read_accounts(self._file)), keys.load_key(self._data)
+        self.directory = directory
+        for user in (self.bearers, self.signatures, self.logins):
+            user.use(directory, key)
+
+    def reload(self) -> None:
+        """Reads the files anew. If they cannot be used, those read before stay in force, and the log says why."""
+        try:
+            self.start()
+        except TaskdError as error:
+            log.error("The accounts stay as they were: %s", error)
+        else:
+            log.info("The accounts are read anew.")
+
+    async def stop(self) -> None:
+        """Ends connections and threads."""
+        self.logins.close()
+        if self._oidc is not None:
+            await self._oidc.close()
+
+
+def accounts_path(settings: AuthSettings, data: Path) -> Path:
+    """Where the accounts are."""
+    return Path(settings.file) if settings.file else data / file.FILE_NAME
+
+
+def _oidc_verifier(settings: AuthSettings, clock: Clock) -> OidcVerifier | None:
+    if settings.oidc_issuer is None or settings.oidc_audience is None:
+        return None
+    issuer_keys = IssuerKeys(settings.oidc_issuer, settings.oidc_jwks_url, clock)
+    return OidcVerifier(
+        settings.oidc_issuer, settings.oidc_audience, settings.oidc_permissions_claim, issuer_keys, clock
+    )

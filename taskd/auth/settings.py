@@ -1,0 +1,24 @@
+"""What can be set about who may call."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+Mode = Literal["required", "disabled"]
+
+
+class AuthSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The ``[auth]`` table of the configuration."""
+
+    mode: Mode | None = None
+    """``None`` asks callers who they are exactly where other machines can reach the server."""
+    file: str | None = None
+    """The accounts; ``None`` is ``auth.toml`` in the data directory."""
+    access_token_s: int = 3600
+    refresh_token_s: int = 30 * 24 * 3600
+    oidc_issuer: str | None = None
+    oidc_audience: str | None = None
+    oidc_jwks_url: str | None = None
+    """``None`` asks the issuer's discovery document where its keys are."""
+    oidc_permissions_claim: str = "permissions"
+    """The claim that lists permissions and roles; dots lead into objects."""

@@ -1,0 +1,71 @@
+"""Requests signed with OAuth 1, and the callers they stand for."""
+
+from msgspec import Struct
+
+from taskd.auth import oauth1, tokens
+from taskd.auth.accounts import Application, User
+from taskd.auth.directory import Directory
+from taskd.auth.nonces import Nonces
+from taskd.auth.oauth1 import Authorization, SignedRequest
+from taskd.auth.tokens import TokenKind
+from taskd.model import errors
+from taskd.model.clock import Clock
+from taskd.model.errors import ContractError
+
+
+class Signer(Struct, frozen=True):
+    """Whose secrets a request was signed with; without ``user`` the application calls for itself."""
+
+    application: Application
+    user: User | None
+
+
+class Signatures:
+    """Tells who has signed a request, and takes each request once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._nonces = Nonces(clock)
+        self._directory: Directory
+        self._key: bytes
+
+    def use(self, directory: Directory, key: bytes) -> None:
+        """From now on these accounts and this key count."""
+        self._directory, self._key = directory, key
+
+    def signer(self, request: SignedRequest, header: str) -> Signer:
+        """Who has signed ``request``, whose ``Authorization`` is ``header``.
+
+        :raises ContractError: ``OAUTH1_KEY``, ``OAUTH1_TOKEN``, ``OAUTH1_SIGNATURE`` or ``REPLAYED``.
+        """
+        authorization = _parse(header)
+        self._nonces.check_timestamp(authorization.timestamp_s)
+        application = self._directory.application_by_key("oauth1", authorization.consumer_key)
+        if application is None:
+            raise ContractError(errors.OAUTH1_KEY, "There is no application with this oauth_consumer_key.")
+        user = self._user(authorization.token, application)
+        token_secret = tokens.oauth1_secret(self._key, authorization.token) if user else ""
+        if not oauth1.is_genuine(request, authorization, application.secret, token_secret):
+            message = "oauth_signature does not fit the request; are the secrets right, and does a proxy pass Host on?"
+            raise ContractError(errors.OAUTH1_SIGNATURE, message)
+        self._nonces.remember(
+            authorization.timestamp_s, authorization.consumer_key, authorization.token, authorization.nonce
+        )
+        return Signer(application, user)
+
+    def _user(self, token: str, application: Application) -> User | None:
+        """Whom ``token`` was given to when they logged in through ``application``."""
+        if not token:
+            return None
+        claims = tokens.read(self._key, TokenKind.OAUTH1, token)
+        user = self._directory.user(claims.user_id) if claims else None
+        good = claims is not None and user is not None and claims.generation == user.generation
+        if claims is None or not good or claims.application_id != application.id:
+            raise ContractError(errors.OAUTH1_TOKEN, "The oauth_token is unknown or was revoked; log in again.")
+        return user
+
+
+def _parse(header: str) -> Authorization:
+    try:
+        return oauth1.parse_authorization(header)
+    except oauth1.SignatureError as error:
+        raise ContractError(errors.OAUTH1_SIGNATURE, str(error)) from None

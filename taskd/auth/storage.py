@@ -1,0 +1,96 @@
+"""Secrets in files: written whole and durably or not at all, readable by their owner alone, edited by one at a time."""
+
+import contextlib
+import fcntl
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from taskd.model.errors import TaskdError
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+class SecretFileError(TaskdError):
+    """A file with secrets cannot be used; the message names it and says what to do."""
+
+
+def read_secret(path: Path) -> str | None:
+    """The text of ``path``; ``None`` if it is not there.
+
+    :raises SecretFileError: it cannot be read, is no text, or others than its owner may read or change it.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SecretFileError(f"{path} cannot be read: {error.strerror}.") from error
+    if mode & _OTHERS:
+        raise SecretFileError(f"{path} holds secrets and is open to others; run: chmod 600 {path}")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise SecretFileError(f"{path} is not UTF-8: {error}.") from error
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Puts ``text`` in the place of ``path``, in one step and durably, with mode 0600.
+
+    What root writes belongs to the owner of the folder, who is the one that reads it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            _fill(fd, text, path.parent)
+            Path(name).rename(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise SecretFileError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keeps others that edit ``path`` waiting meanwhile."""
+    lock = path.with_name(path.name + ".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise SecretFileError(f"{lock} cannot be opened: {error.strerror}.") from error
+    try:
+        _give_to_owner(fd, path.parent)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _fill(fd: int, text: str, folder: Path) -> None:
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        _give_to_owner(fd, folder)
+        file.write(text)
+        file.flush()
+        os.fsync(fd)
+
+
+def _give_to_owner(fd: int, folder: Path) -> None:
+    owner = folder.stat()
+    if os.geteuid() == 0 and os.fstat(fd).st_uid != owner.st_uid:
+        os.fchown(fd, owner.st_uid, owner.st_gid)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
