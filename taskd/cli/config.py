@@ -57,6 +57,8 @@ def render_toml(config: Config) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _literal(value: str | float) -> str:
+def _literal(value: str | float | dict[str, str]) -> str:
     """A TOML value. JSON's strings, numbers and booleans are TOML's, but for the DEL character."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_literal(name)} = {_literal(item)}" for name, item in value.items()) + "}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -161,6 +161,9 @@ class TaskStore(Protocol):
     async def append_logs(self, logs: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
         """Keeps log lines, by task id. Seen by the next ``find_logs``; not promised to survive a power cut."""
 
+    async def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
+        """Keeps these log lines in place of those that were kept for this id, as :meth:`append_logs` does."""
+
     async def find_logs(self, task_id: str, since_ms: int, offset: int, limit: int) -> list[LogLine]:
         """Log lines of a task or an API request from ``since_ms`` on, in the order they were printed."""
 

@@ -1,4 +1,4 @@
-"""An Invoke client for tests, and calls that can be told apart."""
+"""An AWS environment and an Invoke client for tests, and calls that can be told apart."""
 
 import itertools
 import ssl
@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import pytest
 from support.clocks import FakeClock
 
 from taskd.runtime.aws.connector import tls_context
@@ -17,6 +18,15 @@ from taskd.runtime.base import Invocation
 
 CREDENTIALS = Credentials("AKIDEXAMPLE", "not a secret", "a-session-token")
 _numbers = itertools.count()
+
+
+def use_key(monkeypatch: pytest.MonkeyPatch, key: str = "AKID1") -> None:
+    """An AWS environment that has these credentials and nothing else."""
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent/config")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not a secret")
 
 
 def a_call(function_name: str, payload: bytes | None = None, timeout_s: float = 30.0) -> Invocation:

@@ -104,7 +104,7 @@ def test_a_time_limit_that_is_no_positive_number_is_refused(config_file: Path, v
 
 
 def test_every_number_that_can_be_set_has_a_range_which_its_default_is_in() -> None:
-    numbers = {key: value for key, value in settings(Config()) if isinstance(value, int | float)}
+    numbers = {key: value for key, value in settings(Config()) if type(value) in (int, float)}
     assert numbers.keys() == RANGES.keys()
     assert all(RANGES[key].low <= value <= RANGES[key].high for key, value in numbers.items())
 

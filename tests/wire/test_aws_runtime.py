@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from support.aws import a_call
+from support.aws import a_call, use_key
 from support.clocks import FakeClock
 from support.lambda_server import LambdaServer, running_lambda
 
-from taskd.model.errors import INVALID_CONFIGURATION, ContractError, TaskdError
+from taskd.model.errors import TaskdError
 from taskd.model.function import Function
 from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.aws.settings import AwsSettings
@@ -19,15 +19,7 @@ FUNCTION = Function("echo", "index.handler", "python3.12", update_ms=0, code_ver
 
 @pytest.fixture(autouse=True)
 def aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent/config")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     use_key(monkeypatch, "AKID1")
-
-
-def use_key(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not a secret")
 
 
 @pytest.fixture
@@ -52,19 +44,6 @@ async def test_a_function_is_invoked_by_its_name_whether_known_or_not(server: La
     assert isinstance(await runtime.invoke(a_call("echo")), Success)
     assert isinstance(await runtime.invoke(a_call("never-heard-of")), Success)
     assert signed_with(server, "AKID1")
-
-
-async def test_functions_cannot_be_deployed_and_the_error_says_what_to_do(runtime: Runtime) -> None:
-    with pytest.raises(ContractError, match="AWS's own tools") as raised:
-        await runtime.prepare(FUNCTION, b"a zip")
-    assert raised.value.kind == INVALID_CONFIGURATION
-
-
-async def test_deploying_and_removing_change_nothing_on_lambda(server: LambdaServer, runtime: Runtime) -> None:
-    await runtime.deploy(FUNCTION)
-    await runtime.remove("echo")
-    assert isinstance(await runtime.invoke(a_call("echo")), Success)
-    assert len(server.requests) == 1
 
 
 async def test_stopping_ends_what_runs_and_refuses_what_comes(server: LambdaServer, runtime: Runtime) -> None:

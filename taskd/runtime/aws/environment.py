@@ -3,11 +3,13 @@
 All of it comes from aiobotocore, so that every setting and every provider of the AWS SDKs works here too.
 """
 
+import logging
 import os
 import re
 
 from aiobotocore.session import AioSession
 from botocore.exceptions import BotoCoreError
+from botocore.utils import get_environ_proxies
 from msgspec import Struct
 
 from taskd.model.errors import TaskdError
@@ -18,6 +20,8 @@ from taskd.runtime.aws.sigv4 import Credentials
 
 _REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _SENDABLE = re.compile(r"[!-~]+")
+
+_log = logging.getLogger(__name__)
 
 _NO_REGION = "No AWS region is set. Set region in [aws] of the configuration, or AWS_DEFAULT_REGION."
 _NO_CREDENTIALS = (
@@ -50,6 +54,19 @@ async def find_environment(settings: AwsSettings) -> AwsEnvironment:
         )
     except BotoCoreError as error:
         raise TaskdError(f"The AWS configuration cannot be used: {error}") from error
+
+
+def warn_of_proxy(endpoint: Endpoint) -> None:
+    """Says so if the environment (``HTTPS_PROXY`` and its like) wants a proxy used where none is."""
+    scheme = "https" if endpoint.tls else "http"
+    if get_environ_proxies(f"{scheme}://{endpoint.authority}").get(scheme):
+        _log.warning(
+            "%s_PROXY is set, but invocations do not go through a proxy: they connect to %s directly. Deployments and "
+            "logs do use it. If there is no direct way, use a VPC endpoint; else add %s to NO_PROXY.",
+            scheme.upper(),
+            endpoint,
+            endpoint.host,
+        )
 
 
 def _region(settings: AwsSettings, session: AioSession) -> str:

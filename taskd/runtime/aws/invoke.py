@@ -16,7 +16,7 @@ from taskd.runtime.aws.connection import Answer, Connection
 from taskd.runtime.aws.connector import Connector
 from taskd.runtime.aws.deadlines import Deadlines
 from taskd.runtime.aws.endpoint import Endpoint
-from taskd.runtime.aws.outcome import EXPIRED_CREDENTIALS, HEADERS_READ, classify, classify_oversized
+from taskd.runtime.aws.outcome import EXPIRED_CREDENTIALS, HEADERS_READ, classify, classify_oversized, cut_log_of
 from taskd.runtime.aws.pool import Pool
 from taskd.runtime.aws.request import InvokeRequests, UnusableNameError
 from taskd.runtime.aws.settings import AwsSettings
@@ -44,7 +44,8 @@ class InvokeClient:
     """Invokes functions at one endpoint. To be made, used and closed on one event loop.
 
     ``clock`` dates signatures and log lines; ``now_s`` is a monotonic clock in seconds.
-    ``credentials_expired`` is called whenever the service says so.
+    ``credentials_expired`` is called whenever the service says so, ``log_is_cut`` with a call and its request id
+    whenever an answer holds but the end of the call's log.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class InvokeClient:
         clock: Clock,
         now_s: Callable[[], float] = time.monotonic,
         credentials_expired: Callable[[], None] = lambda: None,
+        log_is_cut: Callable[[Invocation, str], None] = lambda call, request_id: None,
     ) -> None:
         self._endpoint = endpoint
         self._region = region
         self._clock = clock
         self._credentials_expired = credentials_expired
+        self._log_is_cut = log_is_cut
         self._connect_timeout_s = settings.connect_timeout_s
         self._loop = asyncio.get_running_loop()
         self._requests = InvokeRequests(endpoint, region, credentials)
@@ -120,6 +123,8 @@ class InvokeClient:
             else:
                 result = classify(answer.status, answer.headers, answer.body, self._clock())
             self._settle(exchange, result)
+            if request_id := cut_log_of(answer.headers):
+                self._log_is_cut(exchange.call, request_id)
             if isinstance(result, Throttled) and result.reason in EXPIRED_CREDENTIALS:
                 self._credentials_expired()
         self._pool.release(connection)

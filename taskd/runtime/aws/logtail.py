@@ -6,22 +6,30 @@ Where the log was longer than 4 KB the first line may lack its beginning.
 """
 
 import binascii
-import re
 
 from taskd.model.logline import LogLine
+from taskd.runtime.aws.platformlines import begins_a_call, is_platform_line
 
-_PLATFORM_LINE = re.compile(
-    r"(START|END|REPORT) RequestId: [0-9a-f-]{36}\b"
-    r"|(XRAY TraceId|INIT_START Runtime Version|INIT_REPORT Init Duration|RESTORE_START Runtime Version): "
-    r'|\{"time":"[^"]*","type":"platform\.'
-)
+_LONG_BASE64_CHARS = 3840 * 4 // 3
+"""A shorter tail is a whole log. Less than that of 4 KB, should a tail ever be cut at the end of a line."""
 
 
 def read_log_tail(encoded: bytes, now_ms: int) -> tuple[LogLine, ...]:
     """The lines that the function printed, stamped ``now_ms``; none if ``encoded`` is not base64."""
+    return tuple(LogLine(now_ms, line) for line in _lines(encoded) if line and not is_platform_line(line))
+
+
+def is_cut(encoded: bytes) -> bool:
+    """Whether the beginning of the log is missing: the tail is as long as tails get, and shows no beginning."""
+    if len(encoded) < _LONG_BASE64_CHARS:
+        return False
+    lines = _lines(encoded)
+    return bool(lines) and not any(begins_a_call(line) for line in lines)
+
+
+def _lines(encoded: bytes) -> list[str]:
     try:
         text = binascii.a2b_base64(encoded).decode("utf-8", "replace")
     except ValueError:
-        return ()
-    lines = (line.rstrip("\r") for line in text.split("\n"))
-    return tuple(LogLine(now_ms, line) for line in lines if line and not _PLATFORM_LINE.match(line))
+        return []
+    return [line.rstrip("\r") for line in text.split("\n")]

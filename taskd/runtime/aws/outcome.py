@@ -9,12 +9,13 @@ balancer, a proxy) that cannot know what became of the call, so its outcome is u
 """
 
 import math
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from taskd.model.limits import LAMBDA_PAYLOAD_MAX_BYTES
 from taskd.runtime.aws.errorbody import error_field, error_text, read_object
-from taskd.runtime.aws.logtail import read_log_tail
+from taskd.runtime.aws.logtail import is_cut, read_log_tail
 from taskd.runtime.base import (
     FunctionError,
     InvocationError,
@@ -28,8 +29,11 @@ FUNCTION_ERROR = b"x-amz-function-error"
 LOG_RESULT = b"x-amz-log-result"
 ERROR_TYPE = b"x-amzn-errortype"
 RETRY_AFTER = b"retry-after"
-HEADERS_READ = frozenset((FUNCTION_ERROR, LOG_RESULT, ERROR_TYPE, RETRY_AFTER))
+REQUEST_ID = b"x-amzn-requestid"
+HEADERS_READ = frozenset((FUNCTION_ERROR, LOG_RESULT, ERROR_TYPE, RETRY_AFTER, REQUEST_ID))
 """The names, in lower case, of the only headers that matter here."""
+
+_REQUEST_ID_FORMAT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 EXPIRED_CREDENTIALS = ("ExpiredTokenException", "ExpiredToken")
 """The names of the errors that new credentials cure."""
@@ -92,6 +96,15 @@ def classify_oversized(status: int, headers: Mapping[bytes, bytes]) -> Invocatio
         message = f"Response payload size exceeded maximum allowed payload size {limit}."
         return FunctionError("Function.ResponseSizeTooLarge", message)
     return classify(status, headers, b"", 0)
+
+
+def cut_log_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """The request id by which the whole log of a call can be found, if its answer holds but the end of it."""
+    tail = headers.get(LOG_RESULT)
+    if tail is None or not is_cut(tail):
+        return None
+    request_id = headers.get(REQUEST_ID, b"").decode("ascii", "replace")
+    return request_id if _REQUEST_ID_FORMAT.fullmatch(request_id) else None
 
 
 def _ran(headers: Mapping[bytes, bytes], body: bytes, now_ms: int) -> InvocationResult:

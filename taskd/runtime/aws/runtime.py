@@ -1,30 +1,42 @@
 """The AWS runtime: functions run on Lambda, or behind anything else that speaks its Invoke API.
 
-Functions are deployed with AWS's own tools and invoked by name or ARN; a name that is not known here is
-simply tried.
+Puts the parts of this package together. Functions deployed through this service carry its prefix at AWS; any
+other name, and every ARN, is tried as it is.
 """
 
 import asyncio
 import time
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from msgspec.structs import replace
 
 from taskd.model.clock import Clock, system_clock_ms
-from taskd.model.errors import INVALID_CONFIGURATION, ContractError
 from taskd.model.function import Function
+from taskd.model.logline import LogLine
+from taskd.runtime.aws.clients import AwsClients
+from taskd.runtime.aws.cloudwatch import WantedLog
 from taskd.runtime.aws.connector import tls_context
-from taskd.runtime.aws.environment import find_environment
+from taskd.runtime.aws.control import ControlPlane
+from taskd.runtime.aws.environment import AwsEnvironment, find_environment, warn_of_proxy
 from taskd.runtime.aws.invoke import InvokeClient
+from taskd.runtime.aws.logs import FullLogs, KeepLog, Pace
+from taskd.runtime.aws.names import RemoteNames, log_group
 from taskd.runtime.aws.renewal import CredentialRenewal
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.aws.sigv4 import Credentials
 from taskd.runtime.base import Invocation, InvocationResult, Throttled
 
 
+async def _keep_nothing(call_id: str, lines: Sequence[LogLine]) -> None:
+    """For whoever is content with the ends of long logs."""
+
+
 class AwsRuntime:
     """Implements :class:`taskd.runtime.base.Runtime`.
 
     ``clock`` dates signatures and log lines; ``now_s`` is a monotonic clock in seconds, for idle connections.
+    ``keep_log`` gets the whole log of a call whose result held but the end of it; ``pace`` says how it is sought.
     """
 
     def __init__(
@@ -32,21 +44,34 @@ class AwsRuntime:
         settings: AwsSettings,
         clock: Clock = system_clock_ms,
         now_s: Callable[[], float] = time.monotonic,
+        *,
+        keep_log: KeepLog = _keep_nothing,
+        pace: Pace | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._now_s = now_s
+        self._keep_log = keep_log
+        self._pace = pace
+        self._names = RemoteNames(settings.name_prefix)
         self._client: InvokeClient | None = None
         self._renewal: CredentialRenewal | None = None
 
     async def start(self, functions: list[Function]) -> None:
-        """Finds region, endpoint and credentials. Raises :class:`TaskdError`, saying what to set."""
+        """Finds region, endpoint and credentials; asks nothing of AWS. Raises :class:`TaskdError`, saying what to set.
+
+        ``functions`` are taken to be at AWS as they were deployed.
+        """
         settings = self._settings
         environment = await find_environment(settings)
+        warn_of_proxy(environment.endpoint)
         tls = tls_context(environment.ca_bundle)
         renewal = CredentialRenewal(settings.profile, self._renewed)
         credentials = await renewal.start()
         self._renewal = renewal
+        self._names.know(function.name for function in functions)
+        self._open_clients(environment)
+        self._control.deployed_earlier(functions)
         self._client = InvokeClient(
             environment.endpoint,
             environment.region,
@@ -56,7 +81,13 @@ class AwsRuntime:
             clock=self._clock,
             now_s=self._now_s,
             credentials_expired=renewal.reread,
+            log_is_cut=self._want_log,
         )
+
+    def _open_clients(self, environment: AwsEnvironment) -> None:
+        self._clients = AwsClients(self._settings, environment.region)
+        self._control = ControlPlane(self._clients, self._names, self._settings)
+        self._logs = FullLogs(self._clients, self._keep_log, self._pace, self._now_s)
 
     async def stop(self) -> None:
         """Ends calls that still run; their outcome is unknown. Idempotent."""
@@ -64,37 +95,49 @@ class AwsRuntime:
             await self._renewal.stop()
         if self._client is not None:
             await self._client.close()
+            await self._logs.stop()
 
     def invoke(self, call: Invocation) -> "Future[InvocationResult]":
         """Sends the call, at once where a connection is free."""
         if self._client is not None:
-            return self._client.invoke(call)
+            name = self._names.of(call.function_name)
+            return self._client.invoke(call if name == call.function_name else replace(call, function_name=name))
         future: Future[InvocationResult] = asyncio.get_running_loop().create_future()
         future.set_result(Throttled("The runtime has not been started.", everything=True, overload=False))
         return future
 
     async def prepare(self, function: Function, code: bytes | None) -> Function:
-        """Always refused: what is deployed on Lambda is not for this service to change."""
-        raise ContractError(
-            INVALID_CONFIGURATION,
-            "Functions cannot be deployed through this service while it runs them on AWS Lambda. Deploy "
-            f"{function.name!r} with AWS's own tools (AWS CLI, SAM, CDK or the console), then create tasks "
-            "with its name or ARN as functionName.",
-        )
+        """Checks the zip and what is known of Lambda's limits. The code is kept until it is deployed or discarded."""
+        return await self._control.prepare(function, code)
 
     async def deploy(self, function: Function) -> None:
-        """Nothing to do: Lambda already has the function."""
+        """Makes, or changes, the function at AWS and waits until it is ready there.
+
+        :raises ContractError: with AWS's reason; deploying the former version brings that back.
+        """
+        await self._control.deploy(function)
+        self._names.know([function.name])
 
     async def discard(self, function: Function) -> None:
-        """Nothing to do: nothing was readied."""
+        """Forgets the code that was prepared; nothing changes at AWS."""
+        self._control.discard(function)
 
     async def remove(self, function_name: str) -> None:
-        """Nothing to do: the function stays on Lambda."""
+        """Deletes the function at AWS, unless it was not deployed from here."""
+        self._names.forget(function_name)
+        await self._control.remove(function_name)
 
     def reload(self) -> None:
         """Reads the credentials anew; region and endpoint are those of the start."""
         if self._renewal is not None:
             self._renewal.reread()
+            self._clients.reread()
+
+    def _want_log(self, call: Invocation, request_id: str) -> None:
+        if self._settings.fetches_logs:
+            lasted_max_ms = int(call.timeout_s * 1000)
+            group = log_group(call.function_name)
+            self._logs.want(WantedLog(call.task_id, request_id, group, self._clock(), lasted_max_ms))
 
     def _renewed(self, credentials: Credentials) -> None:
         if self._client is not None:

@@ -1,0 +1,40 @@
+"""Clients of AWS's own APIs, for everything but invoking: deployments and logs."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Literal
+
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+
+from taskd.runtime.aws.settings import AwsSettings
+
+_ATTEMPTS_MAX = 4
+_READ_TIMEOUT_S = 20.0
+
+ServiceName = Literal["lambda", "logs"]
+
+
+class AwsClients:
+    """Opens a client whenever one is wanted: that takes 2 ms, and always has the credentials of now."""
+
+    def __init__(self, settings: AwsSettings, region: str) -> None:
+        self._profile = settings.profile
+        self._region = region
+        self._endpoint_urls = {"lambda": settings.endpoint_url, "logs": settings.logs_endpoint_url}
+        self._config = AioConfig(
+            connect_timeout=settings.connect_timeout_s,
+            read_timeout=_READ_TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS_MAX},
+        )
+        self.reread()
+
+    def reread(self) -> None:
+        """Clients opened from now on read the AWS environment and files anew."""
+        self._session = AioSession(profile=self._profile)
+
+    def open(self, service: ServiceName) -> AbstractAsyncContextManager[Any]:
+        """A client of ``service``; it raises ``botocore``'s own errors."""
+        client: AbstractAsyncContextManager[Any] = self._session.create_client(
+            service, region_name=self._region, endpoint_url=self._endpoint_urls[service], config=self._config
+        )
+        return client
