@@ -8,10 +8,12 @@ the journal would give; and a decision that could not be written has never happe
 import asyncio
 from collections.abc import Callable, Sequence
 
+from taskd.model.errors import BODY_TOO_LARGE, ContractError
 from taskd.model.task import Task
 from taskd.store.base import StoreUnavailableError
 from taskd.store.catalogue.catalogue import Catalogue
 from taskd.store.events import Event, encode_events
+from taskd.store.journal.format import MAX_PAYLOAD_BYTES
 from taskd.store.journal.writer import Entry, JournalWriter
 from taskd.store.recovery import apply_frame
 from taskd.store.state import LiveState
@@ -45,6 +47,7 @@ class CommitLog:
         self._on_applied = on_applied
         self._on_fatal = on_fatal
         self._reserved: set[str] = set()
+        self._gathered: list[Pending] = []
         self._loop = asyncio.get_running_loop()
         self._journal: JournalWriter[Pending]
 
@@ -75,19 +78,26 @@ class CommitLog:
         ``undo`` runs at once when the frame is refused, before the future raises ``StoreUnavailableError``.
         ``essential`` frames may use the space reserved for a full disk.
         """
+        payload = encode_events(events)
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise ContractError(BODY_TOO_LARGE, f"These are {len(payload)} bytes for one step; send them in parts.")
         done: asyncio.Future[list[Task]] = self._loop.create_future()
         self._reserved.update(reserve)
-        self._journal.append(
-            Pending(
-                payload=encode_events(events),
-                essential=essential,
-                events=events,
-                reserved=reserve,
-                undo=undo,
-                done=done,
-            )
+        if not self._gathered:
+            self._loop.call_soon(self.flush)
+        self._gathered.append(
+            Pending(payload=payload, essential=essential, events=events, reserved=reserve, undo=undo, done=done)
         )
         return done
+
+    def flush(self) -> None:
+        """Hands the journal all frames of this turn of the event loop at once.
+
+        Waking its thread for each of them would cost more than the frame: the two would fight for the interpreter.
+        """
+        if self._gathered:
+            self._journal.append(self._gathered)
+            self._gathered = []
 
     def committed(self, group: Sequence[Pending]) -> None:
         """From the journal's thread: these frames are safe."""

@@ -26,8 +26,10 @@ from taskd.store.catalogue.catalogue import Catalogue
 from taskd.store.commit import CommitLog
 from taskd.store.compactor import Compactor
 from taskd.store.creation import Creation
+from taskd.store.errors import StoreError
 from taskd.store.events import Event
 from taskd.store.journal.directory import DirectoryLock
+from taskd.store.journal.reserve import release_reserve
 from taskd.store.journal.writer import JournalWriter
 from taskd.store.keyed import KeyedCreation
 from taskd.store.queue import WorkQueue
@@ -66,12 +68,16 @@ class EmbeddedStore:
         :raises StoreError: when it is in use, damaged, or of a newer version; the message says what to do.
         """
         directory = Path(self._settings.data)
-        self._lock = DirectoryLock(directory)
         try:
+            self._lock = DirectoryLock(directory)
             await self._open(directory)
-        except BaseException:
-            self._lock.release()
-            self._lock = None
+        except BaseException as error:
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+            if isinstance(error, OSError):
+                advice = "Look at its free space and its permissions."
+                raise StoreError(f"{directory} cannot be used: {error}. {advice}") from error
             raise
 
     async def stop(self) -> None:
@@ -80,6 +86,7 @@ class EmbeddedStore:
             return
         lock, self._lock = self._lock, None
         await self._compactor.stop()
+        self._commits.flush()
         await asyncio.to_thread(self._journal.close)
         await self._catalogue.close()
         lock.release()
@@ -262,6 +269,7 @@ class EmbeddedStore:
         await self._compactor.compact()
 
     async def _open(self, directory: Path) -> None:
+        release_reserve(directory / "journal")
         time_limit_s = self._settings.listing_time_limit_s
         self._catalogue = Catalogue(
             directory / "catalogue.db",
@@ -273,10 +281,10 @@ class EmbeddedStore:
         began_s = time.monotonic()
         try:
             recovered = await asyncio.to_thread(recover, directory / "journal", self._catalogue.writer, self._clock)
+            self._take_over(recovered)
         except BaseException:
             await self._catalogue.close()
             raise
-        self._take_over(recovered)
         took_s = time.monotonic() - began_s
         log.info("Recovered %d live tasks in %.2f s from %s.", len(recovered.state.tasks), took_s, directory)
 

@@ -62,7 +62,7 @@ def write_journal(directory: Path, payloads: Sequence[bytes], segment_bytes: int
     listener = Collector()
     writer = open_writer(directory, listener, segment_bytes)
     for count, payload in enumerate(payloads, 1):
-        writer.append(Entry(payload=payload, essential=False))
+        writer.append([Entry(payload=payload, essential=False)])
         listener.wait_for(lambda count=count: len(listener.committed_groups) == count)
     writer.close()
     assert listener.fatal_error is None

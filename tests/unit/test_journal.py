@@ -51,7 +51,7 @@ def test_frames_queued_while_a_sync_runs_share_the_next_one(journal: Path) -> No
     listener = Collector()
     writer = open_writer(journal, listener)
     for number in range(500):
-        writer.append(Entry(payload=b"%d" % number, essential=False))
+        writer.append([Entry(payload=b"%d" % number, essential=False)])
     writer.close()
     assert sum(len(group) for group in listener.committed_groups) == 500
     assert len(listener.committed_groups) < 500
@@ -201,11 +201,11 @@ def test_a_failed_write_is_cut_back_and_refused(journal: Path, monkeypatch: pyte
         return real_pwrite(fd, data[:40], offset)
 
     monkeypatch.setattr(os, "pwrite", short_of_space)
-    writer.append(Entry(payload=b"x" * 200, essential=False))
+    writer.append([Entry(payload=b"x" * 200, essential=False)])
     listener.wait_for(lambda: listener.refusals)
     assert listener.refusals[0][1].errno == errno.ENOSPC
     monkeypatch.undo()
-    writer.append(Entry(payload=b"again", essential=False))
+    writer.append([Entry(payload=b"again", essential=False)])
     writer.close()
     assert listener.fatal_error is None
     assert read_journal(journal) == [*PAYLOADS[:2], b"again"]
@@ -219,7 +219,7 @@ def test_a_failed_sync_stops_the_writer_for_good(journal: Path, monkeypatch: pyt
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "fdatasync", broken)
-    writer.append(Entry(payload=b"lost", essential=False))
+    writer.append([Entry(payload=b"lost", essential=False)])
     listener.wait_for(lambda: listener.fatal_error)
     assert not listener.committed_groups
     monkeypatch.undo()
@@ -279,7 +279,7 @@ def test_a_directory_that_cannot_be_synced_stops_the_writer_for_good(
         real_fsync(fd)
 
     monkeypatch.setattr(os, "fsync", broken)
-    writer.append(Entry(payload=b"x" * 100, essential=False))
+    writer.append([Entry(payload=b"x" * 100, essential=False)])
     listener.wait_for(lambda: listener.fatal_error)
     assert isinstance(listener.fatal_error, SyncFailedError)
     monkeypatch.undo()

@@ -18,7 +18,6 @@ from msgspec import Struct
 from taskd.model.clock import Clock
 from taskd.store.journal.directory import TEMPORARY_SUFFIX, publish
 from taskd.store.journal.format import (
-    MAX_PAYLOAD_BYTES,
     SEGMENT_HEADER_BYTES,
     Kind,
     SegmentHeader,
@@ -110,9 +109,9 @@ class JournalWriter(Generic[E]):
         self._listener = listener
         self._segment_bytes = segment_bytes
         self._clock = clock
-        self._reserve = SpaceReserve(self._directory / "reserve")
+        self._reserve = SpaceReserve(self._directory)
         self._reserve_bytes = RESERVE_MIN_BYTES
-        self._queue: SimpleQueue[E | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[E] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="taskd-journal", daemon=True)
         self.full: OSError | None = None
         """Why only essential entries are taken now; ``None`` when all is well."""
@@ -130,11 +129,9 @@ class JournalWriter(Generic[E]):
         self._probe()
         self._thread.start()
 
-    def append(self, entry: E) -> None:
-        """Queues one frame; the listener will hear of it."""
-        if len(entry.payload) > MAX_PAYLOAD_BYTES:
-            raise ValueError(f"a frame of {len(entry.payload)} bytes is over the limit of {MAX_PAYLOAD_BYTES}")
-        self._queue.put(entry)
+    def append(self, entries: list[E]) -> None:
+        """Queues frames, each of at most ``MAX_PAYLOAD_BYTES``; the listener will hear of every one."""
+        self._queue.put(entries)
 
     def reserve_for(self, live_tasks: int) -> None:
         """Says how many tasks' ends must still fit when the disk is full."""
@@ -159,19 +156,16 @@ class JournalWriter(Generic[E]):
 
     def _next_group(self) -> list[E] | None:
         """All that is queued, after waiting for something; ``None`` when the writer is to end."""
-        entry = self._wait_for_entry()
-        if entry is None:
-            return None
-        group = [entry]
-        while not self._queue.empty():
-            entry = self._queue.get()
-            if entry is None:
+        group = self._wait_for_entries()
+        while group is not None and not self._queue.empty():
+            more = self._queue.get()
+            if more is None:
                 self._queue.put(None)
                 break
-            group.append(entry)
+            group += more
         return group
 
-    def _wait_for_entry(self) -> E | None:
+    def _wait_for_entries(self) -> list[E] | None:
         while True:
             try:
                 return self._queue.get(timeout=PROBE_INTERVAL_S if self.full else None)
