@@ -21,6 +21,9 @@ from taskd.api.callers import trust_everybody
 from taskd.api.server import serve
 from taskd.auth.service import AuthService
 from taskd.config import Config
+from taskd.dispatch.api_functions import ApiFunctions
+from taskd.dispatch.attended import AttendedCalls
+from taskd.dispatch.direct import DirectExecutions
 from taskd.dispatch.dispatcher import Dispatcher
 from taskd.dispatch.scheduler import Scheduler
 from taskd.dispatch.telemetry import Telemetry
@@ -67,6 +70,11 @@ class Daemon:
         self._runtime = _build_runtime(config, self._store, clock)
         telemetry = Telemetry(self._registry)
         self._scheduler = Scheduler(self._store, clock=clock, on_fatal=_end_process, telemetry=telemetry)
+        self._attended = AttendedCalls()
+        self._executions = DirectExecutions(
+            self._store, self._runtime, config.dispatch, self._attended, clock=clock, telemetry=telemetry
+        )
+        self._api_functions = ApiFunctions(self._store, self._runtime, config.dispatch, self._attended, clock=clock)
         self._dispatcher = Dispatcher(
             self._store,
             self._runtime,
@@ -126,6 +134,8 @@ class Daemon:
             self._config.server,
             self._clock,
             self._health,
+            executions=self._executions,
+            api_functions=self._api_functions,
             authenticate=trust_everybody if self._config.authentication == "disabled" else Authentication(self._auth),
             auth=self._auth,
             registry=self._registry,
@@ -143,21 +153,30 @@ class Daemon:
         sdnotify.stopping()
         await self._scheduler.stop()
         grace_s = self._config.dispatch.grace_s
-        log.info("Stopping: %d running functions have %g s to end.", self._dispatcher.in_flight, grace_s)
-        draining = asyncio.create_task(self._dispatcher.drain(grace_s))
+        log.info("Stopping: %d running functions have %g s to end.", self._running, grace_s)
+        draining = asyncio.create_task(self._let_end(grace_s))
         hurrying = asyncio.create_task(self._told_to_hurry.wait())
         await asyncio.wait([draining, hurrying], return_when=asyncio.FIRST_COMPLETED)
         hurrying.cancel()
         if not draining.done():
             draining.cancel()
-        if self._dispatcher.in_flight:
-            log.warning("%d functions still run; their outcome is not known.", self._dispatcher.in_flight)
+        if self._running:
+            log.warning("%d functions still run; their outcome is not known.", self._running)
 
     async def _stop_running(self) -> None:
         await self._scheduler.stop()
-        await self._dispatcher.drain(0)
+        await self._let_end(0)
         await self._runtime.stop()
         await self._dispatcher.join()
+        await self._attended.join()
+
+    async def _let_end(self, grace_s: float) -> None:
+        await asyncio.gather(self._dispatcher.drain(grace_s), self._attended.drain(grace_s))
+
+    @property
+    def _running(self) -> int:
+        """Functions that run now, for a task of the queue or for somebody who waits."""
+        return self._dispatcher.in_flight + self._attended.in_flight
 
     @contextlib.contextmanager
     def _signals(self) -> Any:
@@ -198,7 +217,7 @@ class Daemon:
     def _summary(self) -> str:
         trouble = self._store.trouble()
         doing = "Stopping" if self._stopping else "Running"
-        counts = f"{self._dispatcher.in_flight} in flight, {self._store.due_count()} due"
+        counts = f"{self._running} in flight, {self._store.due_count()} due"
         return f"{doing}: {counts}" + (f"; {trouble}" if trouble else "")
 
     def _health(self) -> dict[str, Any]:
@@ -207,6 +226,7 @@ class Daemon:
             "status": trouble or ("stopping" if self._stopping else "ok"),
             "runtime": self._config.runtime,
             "inFlight": self._dispatcher.in_flight,
+            "attended": self._attended.in_flight,
             "inFlightLimit": self._dispatcher.allowed,
             "due": self._store.due_count(),
         }

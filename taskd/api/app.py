@@ -7,11 +7,14 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from taskd.api.answers import json_answer
+from taskd.api.api_functions import ApiFunctionHandlers
+from taskd.api.api_requests import ApiRequestHandlers
 from taskd.api.authentication import Authentication
 from taskd.api.bulk import BulkHandlers
 from taskd.api.callers import Authenticate, trust_everybody
 from taskd.api.deployment import Deployments
 from taskd.api.errors import errors_as_answers
+from taskd.api.execute import ExecuteHandlers
 from taskd.api.function_logs import FunctionLogHandlers
 from taskd.api.functions import FunctionHandlers
 from taskd.api.logs import LogHandlers
@@ -24,6 +27,8 @@ from taskd.api.settings import ServerSettings
 from taskd.api.tasks import TaskHandlers
 from taskd.api.users import UserHandlers
 from taskd.auth.service import AuthService
+from taskd.dispatch.api_functions import ApiFunctions
+from taskd.dispatch.direct import DirectExecutions
 from taskd.model.clock import Clock
 from taskd.runtime.base import Runtime
 from taskd.store.base import TaskStore
@@ -41,6 +46,8 @@ def build_app(
     clock: Clock,
     health: Health,
     *,
+    executions: DirectExecutions,
+    api_functions: ApiFunctions,
     authenticate: Authenticate = trust_everybody,
     auth: AuthService | None = None,
     registry: CollectorRegistry | None = None,
@@ -55,8 +62,11 @@ def build_app(
     function_logs = FunctionLogHandlers(store, clock)
     schedules = ScheduleHandlers(store, clock, settings.body_max_bytes)
     bulk = BulkHandlers(store, clock, settings.bulk_body_max_bytes)
+    execute = ExecuteHandlers(store, executions, clock, settings.body_max_bytes)
+    api = ApiFunctionHandlers(store, api_functions, settings.body_max_bytes)
     app = web.Application(middlewares=[errors_as_answers])
     routes = [*functions.routes(), *function_logs.routes(), *tasks.routes(), *logs.routes()]
+    routes += [*execute.routes(), *api.routes(), *ApiRequestHandlers(store).routes()]
     routes += [*schedules.routes(), *bulk.routes()]
     app.add_routes(mounted(BASE_PATH, routes, authenticate))
     app.add_routes(mounted("", _open_routes(health, registry), trust_everybody))

@@ -24,11 +24,15 @@ Tag = Annotated[str, Meta(max_length=limits.TASK_TAG_MAX_CHARS)]
 ErrorName = Annotated[str, Meta(max_length=limits.RETRY_ERROR_MAX_CHARS)]
 
 
+def _empty_object() -> Raw:
+    return Raw(b"{}")
+
+
 class TaskBody(Struct, rename="camel", gc=False):
     """``POST /``: a task to create."""
 
     function_name: Annotated[str, Meta(description="a string")]
-    data: Raw = Raw(b"{}")
+    data: Raw = msgspec.field(default_factory=_empty_object)
     start_timestamp: Annotated[
         str | Number | None, Meta(description="an RFC 3339 timestamp or a number of milliseconds")
     ] = None
@@ -87,6 +91,12 @@ class FunctionSettings(Struct, rename="camel", kw_only=True):
         ),
     ] = None
     enabled: Annotated[bool | None, Meta(description="true or false")] = None
+
+
+class ExecutionBody(Struct, gc=False):
+    """``POST /functions/{name}/execute``: what to execute the function with."""
+
+    data: Raw = msgspec.field(default_factory=_empty_object)
 
 
 class FunctionBody(FunctionSettings, kw_only=True):
@@ -164,6 +174,7 @@ class BodyDecoder(Generic[S]):
 
 
 decode_task = BodyDecoder(TaskBody)
+decode_execution = BodyDecoder(ExecutionBody)
 decode_schedule = BodyDecoder(ScheduleBody)
 decode_function = BodyDecoder(FunctionBody)
 decode_function_update = BodyDecoder(FunctionUpdateBody)

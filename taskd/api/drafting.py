@@ -6,7 +6,7 @@ import orjson
 from msgspec import Raw
 
 from taskd.api import rules
-from taskd.api.bodies import ScheduleBody, TaskBody
+from taskd.api.bodies import ExecutionBody, ScheduleBody, TaskBody
 from taskd.model import errors, limits
 from taskd.model.caller import EVERYTHING, Caller
 from taskd.model.errors import ContractError
@@ -31,6 +31,19 @@ def draft_task(body: TaskBody, function: Function | None, now_ms: int, caller: C
         tags=body.tags or (),
         created_by_user_id=caller.user_id,
         created_by_application_id=caller.application_id,
+    )
+
+
+def draft_execution(body: ExecutionBody, function: Function, now_ms: int, caller: Caller) -> TaskDraft:
+    """A direct execution of ``function`` in the name of ``caller``. Raises ``ContractError`` as for a task."""
+    return TaskDraft(
+        function_name=function.name,
+        data=_data(body.data),
+        start_ms=now_ms,
+        priority=function.default_priority,
+        created_by_user_id=caller.user_id,
+        created_by_application_id=caller.application_id,
+        direct=True,
     )
 
 

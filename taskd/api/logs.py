@@ -1,6 +1,6 @@
-"""The logs of tasks: what their functions printed."""
+"""The logs of tasks, and of whatever else runs functions: what these printed."""
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from aiohttp import web
 
@@ -12,7 +12,6 @@ from taskd.model.errors import ContractError
 from taskd.model.logline import LogLine
 from taskd.model.permissions import Permission
 from taskd.model.status import Status
-from taskd.model.task import Task
 from taskd.model.timestamps import MIN_MS
 from taskd.model.wire import log_line
 from taskd.rql.restrict import single_lower_bound
@@ -33,24 +32,32 @@ class LogHandlers:
 
     async def listing(self, request: web.Request) -> web.Response:
         """A page of a task's log lines, in the order they were printed."""
-        task_id, query = object_id(request), query_of(request)
-        bound_ms = single_lower_bound(query, "timestamp")
-        since_ms = MIN_MS if bound_ms is None else bound_ms
-        _require_run(await self._store.get(task_id))
-        lines = await self._store.find_logs(task_id, since_ms, query.offset, query.limit)
-        if not lines:
-            await self._require_any(task_id)
-        page = PageInfo(offset=query.offset, limit=query.limit)
-        return json_answer(LogPage(page=page, data=[log_line(line) for line in lines]))
+        return await log_answer(request, self._store, self._require_run)
 
-    async def _require_any(self, task_id: str) -> None:
-        """An empty page of a log is a page; a task without any lines is an error."""
-        first: list[LogLine] = await self._store.find_logs(task_id, MIN_MS, 0, 1)
-        if not first:
-            raise ContractError(errors.NO_LOGS, f"Task {task_id} has no log lines.")
+    async def _require_run(self, task_id: str) -> None:
+        task = await self._store.get(task_id)
+        if task.status in _NEVER_RAN:
+            message = f"Task {task.id} is {task.status}, it has not run, so there is no log of it."
+            raise ContractError(errors.ILLEGAL_STATE, message)
 
 
-def _require_run(task: Task) -> None:
-    if task.status in _NEVER_RAN:
-        message = f"Task {task.id} is {task.status}, it has not run, so there is no log of it."
-        raise ContractError(errors.ILLEGAL_STATE, message)
+async def log_answer(
+    request: web.Request, store: TaskStore, require: Callable[[str], Awaitable[object]]
+) -> web.Response:
+    """A page of the log lines of the record that the path names; ``require`` raises if it can have none."""
+    record_id, query = object_id(request), query_of(request)
+    bound_ms = single_lower_bound(query, "timestamp")
+    since_ms = MIN_MS if bound_ms is None else bound_ms
+    await require(record_id)
+    lines = await store.find_logs(record_id, since_ms, query.offset, query.limit)
+    if not lines:
+        await _require_any(store, record_id)
+    page = PageInfo(offset=query.offset, limit=query.limit)
+    return json_answer(LogPage(page=page, data=[log_line(line) for line in lines]))
+
+
+async def _require_any(store: TaskStore, record_id: str) -> None:
+    """An empty page of a log is a page; a record without any lines is an error."""
+    first: list[LogLine] = await store.find_logs(record_id, MIN_MS, 0, 1)
+    if not first:
+        raise ContractError(errors.NO_LOGS, f"{record_id} left no log lines.")

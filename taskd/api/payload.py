@@ -21,19 +21,37 @@ _GZIP_WBITS = 31
 async def read_body(request: web.Request, limit_bytes: int) -> bytes:
     """The unpacked body of ``request``.
 
-    :raises ContractError: ``EMPTY_BODY``; ``BODY_TOO_LARGE`` past ``limit_bytes``, packed or unpacked;
-        ``BODY_FORMAT`` if it cannot be unpacked or did not arrive whole.
+    :raises ContractError: ``EMPTY_BODY``, or as :func:`read_optional_body` does.
+    """
+    body = await read_optional_body(request, limit_bytes)
+    if not body:
+        raise ContractError(errors.EMPTY_BODY, "The request has no body; send a JSON object.")
+    return body
+
+
+async def read_optional_body(request: web.Request, limit_bytes: int) -> bytes:
+    """The unpacked body of ``request``; nothing if there is none, or only white space.
+
+    :raises ContractError: ``BODY_TOO_LARGE`` past ``limit_bytes``, packed or unpacked; ``BODY_FORMAT`` if it cannot
+        be unpacked or did not arrive whole.
+    """
+    body = await receive_body(request, limit_bytes)
+    encoding = request.headers.get("Content-Encoding")
+    if encoding is not None:
+        body = _unpack(body, encoding.strip().lower(), limit_bytes)
+    return b"" if body.isspace() else body
+
+
+async def receive_body(request: web.Request, limit_bytes: int) -> bytes:
+    """The body of ``request`` as it was sent, packed or not.
+
+    :raises ContractError: ``BODY_TOO_LARGE`` past ``limit_bytes``; ``BODY_FORMAT`` if it did not arrive whole.
     """
     if (request.content_length or 0) > limit_bytes:
         raise _too_large(limit_bytes)
     body = await _receive(request.content, limit_bytes)
     if len(body) > limit_bytes:
         raise _too_large(limit_bytes)
-    encoding = request.headers.get("Content-Encoding")
-    if encoding is not None:
-        body = _unpack(body, encoding.strip().lower(), limit_bytes)
-    if not body or body.isspace():
-        raise ContractError(errors.EMPTY_BODY, "The request has no body; send a JSON object.")
     return body
 
 

@@ -1,1 +1,1 @@
-"""Running tasks: claim what is due, invoke it, settle what became of it. Knows no storage and no HTTP."""
+"""Running tasks: claim what is due, invoke it, settle what became of it. Knows no storage and no HTTP server."""

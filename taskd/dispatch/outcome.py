@@ -26,6 +26,12 @@ def outcome_of(task: Task, function: Function | None, result: Ended, now_ms: int
     return Retried(task.id, error, _successor(task, now_ms + limits.RETRY_DELAYS_MS[retry_number]))
 
 
+def answer_within_s(function: Function | None) -> float:
+    """How long an answer is waited for: the function's own limit, or the largest there is, and a margin."""
+    limit_s = limits.TIME_LIMIT_MAX_S if function is None else function.time_limit_s
+    return limit_s + limits.ZOMBIE_MARGIN_S
+
+
 def error_of(result: FunctionError | InvocationError | OutcomeUnknown) -> TaskError:
     """The error that a task carries for this result."""
     if isinstance(result, OutcomeUnknown):

@@ -3,6 +3,7 @@
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from taskd.model.api_request import ApiRequest, ApiRequestError
 from taskd.model.function import Function, PermissionMode
 from taskd.model.logline import LogLine
 from taskd.model.schedule import Schedule
@@ -10,8 +11,8 @@ from taskd.model.task import Task, TaskError
 from taskd.model.timestamps import format_ms
 
 
-class TaskErrorView(Struct, gc=False):
-    """Why a task failed."""
+class ErrorView(Struct, gc=False):
+    """Why a task or an API request failed."""
 
     type: str
     name: str
@@ -35,7 +36,7 @@ class TaskView(Struct, rename="camel", gc=False):
     created_by_user_id: str | UnsetType = UNSET
     retried_by_task_id: str | UnsetType = UNSET
     retry_for_task_ids: tuple[str, ...] | UnsetType = UNSET
-    error: TaskErrorView | UnsetType = UNSET
+    error: ErrorView | UnsetType = UNSET
     schedule_id: str | UnsetType = UNSET
 
 
@@ -62,10 +63,41 @@ def task_view(task: Task) -> TaskView:
     )
 
 
-def _error_view(error: TaskError | None) -> TaskErrorView | UnsetType:
+class ApiRequestView(Struct, rename="camel", gc=False):
+    """An API request as clients see it; ``duration`` is in seconds."""
+
+    id: str
+    function_name: str
+    method: str
+    path: str
+    timestamp: str
+    status_code: int
+    duration: float
+    user_id: str | UnsetType = UNSET
+    application_id: str | UnsetType = UNSET
+    error: ErrorView | UnsetType = UNSET
+
+
+def api_request_view(request: ApiRequest) -> ApiRequestView:
+    """``request`` in the contract's shape; fields that are not set are left out."""
+    return ApiRequestView(
+        id=request.id,
+        function_name=request.function_name,
+        method=request.method,
+        path=request.path,
+        timestamp=format_ms(request.timestamp_ms),
+        status_code=request.status_code,
+        duration=request.duration_ms / 1000,
+        user_id=request.user_id or UNSET,
+        application_id=request.application_id or UNSET,
+        error=_error_view(request.error),
+    )
+
+
+def _error_view(error: TaskError | ApiRequestError | None) -> ErrorView | UnsetType:
     if error is None:
         return UNSET
-    return TaskErrorView(type=error.type.value, name=error.name, message=error.message)
+    return ErrorView(type=error.type.value, name=error.name, message=error.message)
 
 
 _encoder = msgspec.json.Encoder()
@@ -117,6 +149,15 @@ class FunctionRow(Struct, rename="camel"):
     name: str
     description: str
     update_timestamp: str
+
+
+def encode_executed(task: Task, result: bytes) -> bytes:
+    """The JSON text of ``task`` with the ``result`` of its function; one that is not JSON becomes a string."""
+    try:
+        msgspec.json.decode(result, type=Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        result = _encoder.encode(result.decode(errors="replace"))
+    return encode_task(task)[:-1] + b',"result":' + result + b"}"
 
 
 def function_row(function: Function) -> FunctionRow:

@@ -12,8 +12,13 @@ from aiohttp import ClientSession
 from msgspec import Struct
 
 from taskd.api.app import build_app
+from taskd.api.callers import Authenticate, trust_everybody
 from taskd.api.server import serve
 from taskd.api.settings import ServerSettings
+from taskd.dispatch.api_functions import ApiFunctions
+from taskd.dispatch.attended import AttendedCalls
+from taskd.dispatch.direct import DirectExecutions
+from taskd.dispatch.settings import DispatchSettings
 from taskd.model.clock import system_clock_ms
 from taskd.model.logline import LogLine
 from taskd.runtime.local.runtime import LocalRuntime
@@ -62,15 +67,28 @@ async def http_service(
     server: ServerSettings | None = None,
     store_settings: StoreSettings | None = None,
     health: Callable[[], dict[str, Any]] = lambda: {"status": "ok"},
+    dispatch: DispatchSettings | None = None,
+    authenticate: Authenticate = trust_everybody,
 ) -> AsyncIterator[Service]:
     """A face on a free port, over a fresh store and runtime in ``directory``."""
     store = EmbeddedStore(store_settings or StoreSettings(data=str(directory / "data")))
     runtime = LocalRuntime(directory / "functions", LocalSettings())
-    app = build_app(store, runtime, server or ServerSettings(), system_clock_ms, health)
+    attended = AttendedCalls()
+    app = build_app(
+        store,
+        runtime,
+        server or ServerSettings(),
+        system_clock_ms,
+        health,
+        executions=DirectExecutions(store, runtime, dispatch or DispatchSettings(), attended),
+        api_functions=ApiFunctions(store, runtime, dispatch or DispatchSettings(), attended),
+        authenticate=authenticate,
+    )
     async with AsyncExitStack() as stack:
         await store.start()
         stack.push_async_callback(store.stop)
         await runtime.start(store.functions())
+        stack.push_async_callback(attended.join)
         stack.push_async_callback(runtime.stop)
         runner, url = await serve(app, "127.0.0.1", 0)
         stack.push_async_callback(runner.cleanup)
