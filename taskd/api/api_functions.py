@@ -14,7 +14,8 @@ from taskd.dispatch.api_result import ApiAnswer
 from taskd.model.permissions import Permission
 from taskd.store.base import TaskStore
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""What is routed to functions, together with HEAD: the server has every route for GET answer that as well."""
 
 
 class ApiFunctionHandlers:
