@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from taskd.model.clock import Clock
 from taskd.store.catalogue.catalogue import Catalogue
-from taskd.store.errors import StoreError
+from taskd.store.errors import StoreError, SyncFailedError
 from taskd.store.journal.compaction import replace_with_snapshot
 from taskd.store.journal.directory import Segment, segments
 from taskd.store.journal.format import Kind
@@ -26,11 +27,14 @@ class Compactor:
         journal: JournalWriter[Any],
         catalogue: Catalogue,
         clock: Clock,
+        on_fatal: Callable[[BaseException], None],
     ) -> None:
+        """``on_fatal`` hears when nobody knows any more what is on the disk."""
         self._directory = directory
         self._journal = journal
         self._catalogue = catalogue
         self._clock = clock
+        self._on_fatal = on_fatal
         self._sealed_below = journal.sealed_below
         self._one_at_a_time = asyncio.Lock()
         self._running: asyncio.Task[None] | None = None
@@ -74,6 +78,8 @@ class Compactor:
             if sizes[Kind.LOG] >= sizes[Kind.SNAPSHOT]:
                 await self.compact()
             self.failure = None
+        except SyncFailedError as error:
+            self._on_fatal(error)
         except (OSError, StoreError) as error:
             self.failure = error
             log.error("The journal could not be compacted, so it goes on growing: %s", error)

@@ -85,19 +85,19 @@ class Work:
 
 
 def test_any_call_may_fail_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    memory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    counting = FailingCalls(tmp_path)
-    undisturbed = Work(tmp_path / "data", counting, monkeypatch)
+    counting = FailingCalls(memory)
+    undisturbed = Work(memory / "data", counting, monkeypatch)
     undisturbed.first_life()
     assert undisturbed.ended_by is None
     assert undisturbed.refusals == 0
     for code in CODES:
         for fail_at in range(counting.count):
-            shutil.rmtree(tmp_path / "data")
-            calls = FailingCalls(tmp_path, fail_at, code)
-            work = Work(tmp_path / "data", calls, monkeypatch)
+            shutil.rmtree(memory / "data")
+            calls = FailingCalls(memory, fail_at, code)
+            work = Work(memory / "data", calls, monkeypatch)
             try:
                 work.first_life()
                 work.second_life()

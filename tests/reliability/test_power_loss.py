@@ -9,8 +9,6 @@ import logging
 import os
 import random
 import shutil
-import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,15 +21,6 @@ SEEDS = int(os.environ.get("TASKD_POWER_SEEDS", "6"))
 CUTS_PER_MOMENT = 3
 GROUPS_PER_LIFE = 12
 LIVES = 3
-
-
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """A directory on a file system in memory, where there is one: thousands of states are laid out."""
-    shared = Path("/dev/shm")
-    root = Path(tempfile.mkdtemp(prefix="taskd-power-", dir=shared if os.access(shared, os.W_OK) else None))
-    yield root
-    shutil.rmtree(root)
 
 
 class Recording:

@@ -13,7 +13,7 @@ from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.store.base import StoreUnavailableError
 from taskd.store.catalogue.reader import CatalogueReader
-from taskd.store.catalogue.schema import open_catalogue
+from taskd.store.catalogue.schema import is_damage, open_catalogue, set_aside
 from taskd.store.catalogue.writer import BACKLOG_MAX, CatalogueWriter
 
 T = TypeVar("T")
@@ -33,6 +33,8 @@ class Catalogue:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_fatal = on_fatal
+        self._path = path
+        self._label = str(now_ms)
         self._time_limit_s = time_limit_s
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._room_waiters: list[asyncio.Future[None]] = []
@@ -74,7 +76,12 @@ class Catalogue:
         """
         if self.writer.ticket > self._done_ticket:
             await self._caught_up_in_time()
-        return await self._reader.read(work)
+        try:
+            return await self._reader.read(work)
+        except sqlite3.Error as error:
+            if is_damage(error):
+                self._fail(error)
+            raise
 
     async def _caught_up_in_time(self) -> None:
         try:
@@ -122,7 +129,13 @@ class Catalogue:
         self._loop.call_soon_threadsafe(self._wake_waiters, ticket)
 
     def _failed(self, error: BaseException) -> None:
-        self._loop.call_soon_threadsafe(self._on_fatal, error)
+        self._loop.call_soon_threadsafe(self._fail, error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Gives up. A damaged file is moved away first, so that the next start builds a new one."""
+        if isinstance(error, sqlite3.Error) and is_damage(error) and self._path.exists():
+            set_aside(self._path, self._label, error)
+        self._on_fatal(error)
 
     def _wake_waiters(self, ticket: int) -> None:
         self._done_ticket = ticket

@@ -70,9 +70,9 @@ def open_catalogue(path: Path, now_ms: int) -> sqlite3.Connection:
         return _open_writer(path)
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):  # the disk or its permissions, not the file
-            raise StoreError(f"{path} cannot be opened: {error}.") from error
-        moved = set_aside(path, str(now_ms))
-        log.error("%s is damaged (%s). It was moved to %s; a new one is built from the journal.", path, error, moved)
+            advice = f"Look at the free space and the permissions of {path.parent}."
+            raise StoreError(f"{path} cannot be opened: {error}. {advice}") from error
+        set_aside(path, str(now_ms), error)
         return _open_writer(path)
 
 
@@ -110,11 +110,17 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         connection.executescript(f"BEGIN; {_MIGRATIONS[step]} PRAGMA user_version = {step + 1}; COMMIT;")
 
 
-def set_aside(path: Path, label: str) -> Path:
-    """Moves a broken catalogue out of the way, its side files too; gives its new name."""
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file is not what SQLite wrote, so that trying again cannot help."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF  # the low byte is the kind
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def set_aside(path: Path, label: str, damage: sqlite3.Error) -> None:
+    """Moves a broken catalogue out of the way, its side files too, and says so."""
     moved = path.with_name(f"{path.name}.broken-{label}")
     for suffix in ("-wal", "-shm", ""):
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(moved.with_name(moved.name + suffix))
-    return moved
+    log.error("%s is damaged (%s). It was moved to %s; a new one is built from the journal.", path, damage, moved)

@@ -16,6 +16,7 @@ from taskd.model.api_request import ApiRequest
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.store.catalogue import api_requests
+from taskd.store.catalogue.schema import is_damage
 from taskd.store.catalogue.statements import updates, upserts
 
 log = logging.getLogger(__name__)
@@ -201,6 +202,8 @@ class CatalogueWriter:
             try:
                 self._write(batch)
             except sqlite3.Error as error:
+                if is_damage(error):
+                    raise
                 self._note_failure(error)
                 with self._changed:
                     if self._changed.wait_for(lambda: self._closing, RETRY_S):
@@ -212,6 +215,7 @@ class CatalogueWriter:
     def _write(self, batch: _Batch) -> None:
         durable = self._durable_wanted
         self._durable_wanted = False
+        self._being_written = len(batch)
         position = max(batch.position, self.position)
         # FULL makes this commit sync the write-ahead log, and with it every commit before.
         self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")

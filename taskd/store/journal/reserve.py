@@ -1,16 +1,27 @@
-"""Disk space set aside, so that what was accepted can still be brought to its end on a full disk."""
+"""Disk space set aside, so that what was accepted can still be brought to its end on a full disk.
+
+It stays set aside between two processes: the second begins by letting go of it, and so can start on a full disk.
+"""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _STEP_BYTES = 1 << 20
+_NAME = "reserve"
+
+
+def release_reserve(journal: Path) -> None:
+    """Gives back what an earlier process had set aside in the directory ``journal``."""
+    with suppress(FileNotFoundError):
+        os.truncate(journal / _NAME, 0)
 
 
 class SpaceReserve:
     """A file of allocated, unused blocks beside the journal; letting go of it is what frees the space."""
 
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def __init__(self, journal: Path) -> None:
+        self._fd = os.open(journal / _NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._held_bytes = 0
         self.release()
 
@@ -32,6 +43,5 @@ class SpaceReserve:
         self._held_bytes = 0
 
     def close(self) -> None:
-        """Gives the space back and closes the file."""
-        self.release()
+        """Closes the file. The space stays set aside."""
         os.close(self._fd)

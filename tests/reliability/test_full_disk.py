@@ -1,0 +1,136 @@
+"""A disk that is really full: what was accepted goes on to its end, no more is accepted, and it heals by itself."""
+
+import asyncio
+import errno
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from taskd.model.status import Status
+from taskd.model.task import ErrorType, TaskDraft, TaskError
+from taskd.rql.parser import parse
+from taskd.store.base import Completed, Failed, Retried, StoreUnavailableError
+from taskd.store.embedded import EmbeddedStore
+from taskd.store.errors import StoreError
+from taskd.store.settings import StoreSettings
+
+ERROR = TaskError(ErrorType.RUNTIME, "E", "it went wrong")
+HEALS_WITHIN_S = 10
+ANSWERS_WITHIN_S = 3
+
+
+def a_draft(size_bytes: int = 10) -> TaskDraft:
+    return TaskDraft("f", b'"' + b"x" * size_bytes + b'"', 0)
+
+
+def fill(directory: Path) -> Path:
+    """A file that leaves not a byte of space."""
+    filler = directory / "filler"
+    fd = os.open(filler, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    chunk = 1 << 20
+    while chunk:
+        try:
+            os.write(fd, b"f" * chunk)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            chunk //= 2
+    os.close(fd)
+    return filler
+
+
+@asynccontextmanager
+async def opened(disk: Path) -> AsyncIterator[EmbeddedStore]:
+    fatal: list[BaseException] = []
+    settings = StoreSettings(data=str(disk / "data"), listing_time_limit_s=1.0)
+    store = EmbeddedStore(settings, on_fatal=fatal.append)
+    await store.start()
+    yield store
+    await store.stop()
+    assert not fatal
+
+
+async def healthy(store: EmbeddedStore) -> None:
+    async with asyncio.timeout(HEALS_WITHIN_S):
+        while store.trouble() is not None:
+            await asyncio.sleep(0.05)
+
+
+async def test_on_a_full_disk_running_tasks_end_and_nothing_new_is_accepted(small_disk: Path) -> None:
+    async with opened(small_disk) as store:
+        await store.add([a_draft() for _ in range(300)])
+        running = await store.claim(300)
+        waiting = (await store.add([a_draft()]))[0]
+        filler = fill(small_disk)
+        with pytest.raises(StoreUnavailableError, match="No space left on device"):
+            await asyncio.gather(*(store.add([a_draft(10_000)]) for _ in range(100)))
+        assert "No space left" in (store.trouble() or "")
+        with pytest.raises(StoreUnavailableError):
+            await store.cancel(waiting.id)
+        async with asyncio.timeout(ANSWERS_WITHIN_S):
+            ended = await store.settle([Completed(task.id) for task in running[:100]])
+            ended += await store.settle([Failed(task.id, ERROR) for task in running[100:200]])
+            successors = [Retried(task.id, ERROR, a_draft()) for task in running[200:]]
+            ended += await store.settle(successors)
+        assert [task.status for task in ended[::100]] == [Status.COMPLETE, Status.FAILED, Status.RETRIED]
+        filler.unlink()
+        await healthy(store)
+        await store.add([a_draft()])
+        page = await store.find(parse("in(status,complete,failed,retried)"))
+        assert page.total == 300
+        total = (await store.find(parse(""))).total
+    async with opened(small_disk) as store:
+        assert (await store.find(parse(""))).total == total
+        assert (await store.get(waiting.id)).status is Status.NEW
+        assert not store.running()
+
+
+async def test_a_listing_that_cannot_be_brought_up_to_date_says_so_instead_of_hanging(small_disk: Path) -> None:
+    long_error = TaskError(ErrorType.RUNTIME, "E", "m" * 15_000)
+    async with opened(small_disk) as store:
+        await store.add([a_draft() for _ in range(400)])
+        running = await store.claim(400)
+        await store.find(parse(""))
+        fill(small_disk)
+        await store.settle([Failed(task.id, long_error) for task in running[:60]])
+        fill(small_disk)
+        settling = asyncio.create_task(store.settle([Failed(task.id, long_error) for task in running[60:]]))
+        async with asyncio.timeout(ANSWERS_WITHIN_S):
+            with pytest.raises(StoreUnavailableError, match="catalogue"):
+                await store.find(parse(""))
+        assert store.trouble() is not None
+        fill(small_disk).unlink()
+        await settling
+        await healthy(store)
+        assert (await store.find(parse("status=failed"))).total == 400
+
+
+async def test_a_start_on_a_full_disk_lives_on_the_space_that_the_last_process_set_aside(small_disk: Path) -> None:
+    async with opened(small_disk) as store:
+        [running, waiting] = await store.add([a_draft(), a_draft()])
+        assert await store.claim(1)
+    filler = fill(small_disk)
+    async with opened(small_disk) as store:
+        assert [task.id for task in store.running()] == [running.id]
+        await store.settle([Failed(running.id, ERROR)])
+        with pytest.raises(StoreUnavailableError):
+            await store.add([a_draft()])
+        filler.unlink()
+        await healthy(store)
+        await store.add([a_draft()])
+        assert (await store.find(parse("status=failed"))).total == 1
+        assert (await store.get(waiting.id)).status is Status.NEW
+
+
+async def test_a_start_without_any_space_names_what_to_look_at(small_disk: Path) -> None:
+    (small_disk / "data").mkdir()
+    filler = fill(small_disk)
+    with pytest.raises(StoreError, match="free space"):
+        async with opened(small_disk):
+            pass
+    filler.unlink()
+    async with opened(small_disk) as store:
+        await store.add([a_draft()])
