@@ -1,116 +1,114 @@
-"""How fast due tasks are drained, beside a bare loop that does the same signed requests with no queue at all.
+"""How fast due tasks are drained, beside a bare loop of the same signed requests, and beside other task queues.
 
-``python -m benchmarks.dispatch`` starts a stub Lambda endpoint in a process of its own. Then it alternates between
-the bare loop, and the store with its journal and catalogue, the dispatcher and the AWS runtime, in this process.
-Draining counts until every task is durably settled and can be read in a listing.
+What is measured is the store with its journal and catalogue, the dispatcher and the AWS runtime, against a stub of
+Lambda in a process of its own, until every task is durably settled and can be read in a listing. The bare loop sends
+the same requests through the same client with no queue at all. The other queues run a task each that makes the same
+request with the library that their users would take.
 """
 
-import argparse
-import asyncio
-import os
-import statistics
-import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
+import click
 import uvloop
-from msgspec import Struct
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.bare_loop import bare_loop
+from benchmarks.engine import Engine, open_engine
+from benchmarks.filling import add_pending
+from benchmarks.frame import Frame, benchmark_options
 from benchmarks.lambda_stub import running_stub
-from taskd.dispatch.dispatcher import Dispatcher
-from taskd.dispatch.settings import DispatchSettings
+from benchmarks.peers.run import PEERS, Peer, drain_with
+from benchmarks.processes import in_fresh_process
+from benchmarks.study import Comparison, Figures, Study, Subject
 from taskd.model.clock import system_clock_ms
-from taskd.model.task import TaskDraft
 from taskd.rql.parser import parse
-from taskd.runtime.aws.runtime import AwsRuntime
-from taskd.runtime.aws.settings import AwsSettings
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.settings import StoreSettings
 
-_DATA = b'{"patient":{"id":"614b1f2d8f3c2a0012345678"},"pad":"' + b"x" * 60 + b'"}'
-_ADD_AT_ONCE = 1_000
+QUICK = {"tasks": 200, "peers": ()}
+BARE_LOOP = "bare loop"
+RATE = "tasks/s"
 
 
-class Run(Struct, frozen=True):
-    """One round: what the bare loop did, then what the queue did."""
-
-    bare_per_second: float
-    bare_cpu_us: float
-    drained_per_second: float
-    drained_cpu_us: float
-
-    @property
-    def ratio(self) -> float:
-        """Of the bare loop's rate, what is left with everything that a task service does."""
-        return self.drained_per_second / self.bare_per_second
+def drained(url: str, folder: Path, tasks: int, in_flight: int) -> Figures:
+    """Fills a store in ``folder``, then drains it."""
+    return uvloop.run(_drained(url, folder, tasks, in_flight))
 
 
-async def drain(url: str, folder: Path, tasks: int, in_flight: int) -> tuple[float, float]:
-    """Drains ``tasks`` due tasks; gives tasks per second, and microseconds of CPU for each in this process."""
-    store = EmbeddedStore(StoreSettings(data=str(folder)))
-    runtime = AwsRuntime(AwsSettings(region="eu-west-1", endpoint_url=url))
-    await store.start()
-    await runtime.start([])
-    dispatcher = Dispatcher(store, runtime, DispatchSettings(max_in_flight=in_flight))
-    draft = TaskDraft(function_name="noop", data=_DATA, start_ms=system_clock_ms())
-    for begin in range(0, tasks, _ADD_AT_ONCE):
-        await store.add([draft] * min(_ADD_AT_ONCE, tasks - begin))
-    await store.find(parse("limit(1)"))
-    began_s, cpu_began_s = time.perf_counter(), time.process_time()
-    await dispatcher.start()
-    complete = 0
-    while complete < tasks:
-        await asyncio.sleep(0.02)
-        if store.next_due_ms() is None and not dispatcher.in_flight:
-            complete = (await store.find(parse("status=complete&limit(1)"))).total or 0
-    took_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_began_s
-    await dispatcher.drain(10)
-    await runtime.stop()
-    await store.stop()
-    return tasks / took_s, cpu_s / tasks * 1e6
+def sent(url: str, requests: int, in_flight: int) -> Figures:
+    """The bare loop."""
+    measure = uvloop.run(bare_loop(url, requests, in_flight))
+    return {RATE: measure.per_second, "CPU µs/task": measure.cpu_ms_each * 1000}
 
 
-def one_run(url: str, tasks: int, in_flight: int) -> Run:
-    """The bare loop and the queue, one after the other."""
-    bare = uvloop.run(bare_loop(url, tasks, in_flight))
-    with tempfile.TemporaryDirectory(dir=".") as folder:
-        drained_per_second, drained_cpu_us = uvloop.run(drain(url, Path(folder), tasks, in_flight))
-    return Run(bare.per_second, bare.cpu_ms_each * 1000, drained_per_second, drained_cpu_us)
+async def _drained(url: str, folder: Path, tasks: int, in_flight: int) -> Figures:
+    async with open_engine(folder, url, in_flight, tasks) as engine:
+        await add_pending(engine.store, tasks, start_ms=system_clock_ms())
+        began_s, cpu_began_s = time.perf_counter(), time.process_time()
+        await _drain(engine, tasks)
+        took_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_began_s
+    return {RATE: tasks / took_s, "CPU µs/task": cpu_s / tasks * 1e6}
 
 
-def report(runs: list[Run], tasks: int, in_flight: int) -> Table:
-    """The rounds and their medians."""
-    table = Table(title=f"{tasks:,} due tasks, {in_flight} in flight")
-    for name in ("", "bare loop/s", "CPU µs", "taskd tasks/s", "CPU µs", "ratio"):
-        table.add_column(name, justify="right")
-    for number, run in enumerate(runs, 1):
-        table.add_row(str(number), *_cells(run))
-    columns = ([getattr(run, name) for run in runs] for name in Run.__struct_fields__)
-    table.add_row("median", *_cells(Run(*map(statistics.median, columns))), style="bold")
-    return table
+async def _drain(engine: Engine, tasks: int) -> None:
+    """Returns when as many tasks are complete, which a listing says."""
+    await engine.dispatcher.start()
+    await engine.ends.reached.wait()
+    complete = (await engine.store.find(parse("status=complete&limit(1)"))).total
+    if complete != tasks:
+        raise RuntimeError(f"{complete} of {tasks} tasks are complete: the stub did not answer as it should.")
 
 
-def _cells(run: Run) -> list[str]:
-    rates = f"{run.bare_per_second:,.0f}", f"{run.bare_cpu_us:.0f}"
-    return [*rates, f"{run.drained_per_second:,.0f}", f"{run.drained_cpu_us:.0f}", f"{run.ratio:.2f}"]
+def _subjects(frame: Frame, url: str, tasks: int, in_flight: int) -> list[Subject]:
+    def drain_in_new_folder() -> Figures:
+        with frame.scratch() as folder:
+            return in_fresh_process(drained, url, Path(folder), tasks, in_flight)
+
+    return [
+        Subject(BARE_LOOP, partial(in_fresh_process, sent, url, tasks, in_flight)),
+        Subject("taskd", drain_in_new_folder),
+    ]
 
 
-def main() -> None:
-    """Parses the command line, measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", type=int, default=20_000)
-    parser.add_argument("--in-flight", type=int, default=256)
-    parser.add_argument("--runs", type=int, default=3)
-    options = parser.parse_args()
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "not a secret")
+@click.command()
+@click.option("--tasks", default=20_000, show_default=True)
+@click.option("--in-flight", default=256, show_default=True, help="Requests at once; the other queues have their own.")
+@click.option("--peer-tasks", default=2_000, show_default=True, help="How many tasks the other queues run.")
+@click.option(
+    "--peers",
+    type=click.Choice([peer.key for peer in PEERS]),
+    multiple=True,
+    default=[peer.key for peer in PEERS],
+    help="A queue to compare with; may be repeated.  [default: all]",
+)
+@benchmark_options
+def command(frame: Frame, tasks: int, in_flight: int, peer_tasks: int, peers: tuple[str, ...]) -> None:
+    """How fast due tasks are drained, beside a bare loop and other queues."""
+    chosen = [peer for peer in PEERS if peer.key in peers]
     with running_stub() as url:
-        runs = [one_run(url, options.tasks, options.in_flight) for _ in range(options.runs)]
-    Console().print(report(runs, options.tasks, options.in_flight))
+        study = Study(
+            name="dispatch",
+            title=f"Draining {tasks:,} due tasks",
+            subjects=[
+                *_subjects(frame, url, tasks, in_flight),
+                *(_subject(frame, peer, peer_tasks) for peer in chosen),
+            ],
+            settings={"in flight": in_flight, **_peer_settings(chosen, peer_tasks)},
+            plotted=(RATE, "CPU µs/task"),
+            comparisons=[Comparison(RATE, [BARE_LOOP]), Comparison(RATE, [peer.name for peer in chosen])],
+        )
+        frame.conduct(study, sorted({name for peer in chosen for name in peer.distributions}))
 
 
-if __name__ == "__main__":
-    main()
+def _subject(frame: Frame, peer: Peer, tasks: int) -> Subject:
+    def measure() -> Figures:
+        with frame.scratch() as folder:
+            return drain_with(peer, Path(folder), tasks)
+
+    return Subject(peer.name, measure)
+
+
+def _peer_settings(chosen: list[Peer], tasks: int) -> dict[str, object]:
+    if not chosen:
+        return {}
+    brokers = {peer.broker.settings for peer in chosen}
+    return {"tasks of other queues": tasks, "brokers": "; ".join(sorted(brokers))}

@@ -3,20 +3,30 @@
 Run it as ``python -m benchmarks.lambda_stub``: it takes a free port, prints ``READY <url>`` and serves until it is
 ended. With ``--ceiling`` it then also prints how many requests per second it can answer, asked by a client that
 neither signs nor reads. Benchmarks start it in a process of its own with :func:`running_stub`.
+
+It keeps a tally of the calls that came in, which :func:`tally_of` asks for. A call whose event has
+``"due_ms":<milliseconds>`` in its data is also measured against that moment.
 """
 
 import argparse
 import asyncio
 import base64
-import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
+import msgspec
 import uvloop
+from msgspec import Struct, field
+
+from benchmarks.processes import serving
 
 _LOG_TAIL = base64.b64encode(
     b"START RequestId: 11111111-2222-4333-8444-555555555555 Version: $LATEST\n"
@@ -37,11 +47,39 @@ _CEILING_REQUEST = (
 )
 
 
+_DUE = b'"due_ms":'
+_TALLY_REQUEST = b"POST /tally "
+
+
+class Tally(Struct):
+    """The calls that came in so far."""
+
+    calls: int = 0
+    first_s: float = 0.0
+    """When the first came, on a clock that only goes forward."""
+    last_s: float = 0.0
+    late_ms: list[float] = field(default_factory=list)
+    """How long after its moment each call came that was due at one."""
+
+    def note(self, request: bytes) -> None:
+        """One call came in."""
+        self.last_s = time.perf_counter()
+        self.calls += 1
+        if self.calls == 1:
+            self.first_s = self.last_s
+        due_at = request.find(_DUE)
+        if due_at >= 0:
+            digits_at = due_at + len(_DUE)
+            due_ms = int(request[digits_at : digits_at + 13])  # epoch milliseconds have 13 digits until 2286
+            self.late_ms.append(time.time_ns() / 1e6 - due_ms)
+
+
 class _StubProtocol(asyncio.Protocol):
     """Answers each request when its last byte is in; ``latency_s`` later, if that is set."""
 
-    def __init__(self, latency_s: float) -> None:
+    def __init__(self, latency_s: float, tally: Tally) -> None:
         self._latency_s = latency_s
+        self._tally = tally
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
 
@@ -51,11 +89,20 @@ class _StubProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer = self._buffer + data if self._buffer else data
         while (end := _request_end(self._buffer)) is not None:
-            self._buffer = self._buffer[end:]
+            request, self._buffer = self._buffer[:end], self._buffer[end:]
+            if request.startswith(_TALLY_REQUEST):
+                self._tell_tally()
+                continue
+            self._tally.note(request)
             if self._latency_s:
                 asyncio.get_running_loop().call_later(self._latency_s, self._answer)
             else:
                 self._answer()
+
+    def _tell_tally(self) -> None:
+        assert self._transport is not None
+        body = msgspec.json.encode(self._tally)
+        self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
 
     def _answer(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -107,7 +154,7 @@ async def ceiling(url: str, requests: int = 40_000, in_flight: int = 64) -> floa
     started_s = time.perf_counter()
     for done in finished:
         await loop.create_connection(
-            lambda done=done: _CeilingProtocol(requests // in_flight, done),  # type: ignore[misc]
+            partial(_CeilingProtocol, requests // in_flight, done),
             parts.hostname or "127.0.0.1",
             parts.port or 80,
         )
@@ -115,24 +162,24 @@ async def ceiling(url: str, requests: int = 40_000, in_flight: int = 64) -> floa
     return requests // in_flight * in_flight / (time.perf_counter() - started_s)
 
 
+def tally_of(url: str) -> Tally:
+    """The tally of the stub at ``url``."""
+    with urlopen(f"{url}/tally", data=b"") as response:
+        return msgspec.json.decode(response.read(), type=Tally)
+
+
 @contextmanager
 def running_stub(latency_s: float = 0.0) -> Iterator[str]:
     """A stub in a process of its own, ready to answer; gives its URL."""
     command = [sys.executable, "-m", "benchmarks.lambda_stub", "--latency-s", str(latency_s)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            word, _, url = process.stdout.readline().strip().partition(" ")
-            if word != "READY":
-                raise RuntimeError("The stub did not start.")
-            yield url
-        finally:
-            process.terminate()
+    with tempfile.TemporaryDirectory() as folder, serving(command, Path(folder) / "log") as server:
+        yield server.url
 
 
 async def _serve(port: int, latency_s: float, *, with_ceiling: bool) -> None:
+    tally = Tally()
     server = await asyncio.get_running_loop().create_server(
-        lambda: _StubProtocol(latency_s), "127.0.0.1", port, backlog=4096
+        lambda: _StubProtocol(latency_s, tally), "127.0.0.1", port, backlog=4096
     )
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     print(f"READY {url}", flush=True)

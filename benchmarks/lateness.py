@@ -1,24 +1,32 @@
-"""How late a due task starts: 200 tasks, each at a moment of its own, on an idle daemon.
+"""How late a due task starts, on an idle daemon and on a busy one.
 
-What is measured is the first statement of the function, in its own process, against ``startTimestamp``; so it
-covers the queue, the journal's sync, the runtime and the way to the sandbox. Run: ``python benchmarks/lateness.py``.
+Idle: tasks due one by one on a daemon with the local runtime. What is measured is the first statement of the function,
+in its own process, against ``startTimestamp``; so it covers the queue, the journal's sync, the runtime and the way to
+the sandbox. Busy: many tasks due every second, run by the AWS runtime; what is measured is when the whole request has
+come to the stub.
 """
 
-import argparse
 import asyncio
 import base64
 import io
-import statistics
-import sys
-import tempfile
 import time
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
+import uvloop
 from aiohttp import ClientSession
-from rich.console import Console
-from rich.table import Table
+
+from benchmarks.daemons import BASE_PATH, running_daemon
+from benchmarks.engine import open_engine
+from benchmarks.frame import Frame, benchmark_options
+from benchmarks.lambda_stub import running_stub, tally_of
+from benchmarks.processes import in_fresh_process
+from benchmarks.study import Comparison, Figures, Study, Subject, percentiles
+from taskd.model.clock import system_clock_ms
+from taskd.model.task import TaskDraft
 
 HANDLER = """
 import os, time
@@ -29,8 +37,11 @@ def handler(task, context):
     os.write(ledger, f"{task['data'].get('due_ms', 0)} {now_ns}\\n".encode())
     os.close(ledger)
 """
-WARM_UP_MS = 3_000
+QUICK = {"tasks": 3, "rate_per_s": 100, "seconds": 0.2}
+WARM_UP_MS = 1_500
 SPACING_MS = 25
+AHEAD_MS = 500
+"""How long before the first task is due a busy store gets all of them, and as long again for every 10,000."""
 
 
 def code() -> str:
@@ -43,31 +54,25 @@ def code() -> str:
 
 async def call(session: ClientSession, method: str, path: str, body: object = None) -> Any:
     """The JSON of a successful answer."""
-    async with session.request(method, f"/tasks/v1{path}", json=body) as response:
+    async with session.request(method, f"{BASE_PATH}{path}", json=body) as response:
         response.raise_for_status()
         return await response.json()
 
 
-async def lateness_ms(folder: Path, tasks: int) -> list[float]:
-    """Runs a daemon in ``folder``; gives how late each task's function began, in milliseconds."""
-    ledger = folder / "ledger"
-    daemon = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "taskd", "serve", "--data", str(folder / "data"), "--listen", "127.0.0.1:0"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    assert daemon.stdout is not None
-    url = (await daemon.stdout.readline()).decode().split()[-1]
-    try:
-        async with ClientSession(url) as session:
-            await schedule(session, ledger, tasks)
-            while (await call(session, "GET", "?in(status,new,inProgress)&limit(1)"))["page"]["total"]:
-                await asyncio.sleep(0.2)
-    finally:
-        daemon.terminate()
-        await daemon.wait()
-    entries = [tuple(map(int, line.split())) for line in ledger.read_text().splitlines()]
-    return [now_ns / 1e6 - due_ms for due_ms, now_ns in entries if due_ms]
+def idle(frame: Frame, tasks: int) -> Figures:
+    """The distribution on an idle daemon."""
+    with frame.scratch() as scratch, running_daemon(Path(scratch)) as daemon:
+        ledger = Path(scratch) / "ledger"
+        asyncio.run(_run_one_by_one(daemon.url, ledger, tasks))
+        entries = [tuple(map(int, line.split())) for line in ledger.read_text().splitlines()]
+    return percentiles([now_ns / 1e6 - due_ms for due_ms, now_ns in entries if due_ms])
+
+
+async def _run_one_by_one(url: str, ledger: Path, tasks: int) -> None:
+    async with ClientSession(url) as session:
+        await schedule(session, ledger, tasks)
+        while (await call(session, "GET", "?in(status,new,inProgress)&limit(1)"))["page"]["total"]:
+            await asyncio.sleep(0.2)
 
 
 async def schedule(session: ClientSession, ledger: Path, tasks: int) -> None:
@@ -82,20 +87,51 @@ async def schedule(session: ClientSession, ledger: Path, tasks: int) -> None:
         await call(session, "POST", "", body)
 
 
-def main() -> None:
-    """Prints the distribution."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--tasks", type=int, default=200)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        late = sorted(asyncio.run(lateness_ms(Path(folder), arguments.tasks)))
-    table = Table(title=f"Lateness of {len(late)} tasks on an idle daemon, local runtime (ms)")
-    for name in ("p50", "p90", "p99", "max"):
-        table.add_column(name, justify="right")
-    cuts = statistics.quantiles(late, n=100, method="inclusive")
-    table.add_row(*(f"{value:.1f}" for value in (cuts[49], cuts[89], cuts[98], late[-1])))
-    Console().print(table)
+def busy(frame: Frame, rate_per_s: int, seconds: float, in_flight: int) -> Figures:
+    """The distribution with ``rate_per_s`` tasks due every second, for ``seconds``."""
+    with frame.scratch() as folder, running_stub() as url:
+        cpu_s = in_fresh_process(run_many, Path(folder), url, rate_per_s, seconds, in_flight)
+        late_ms = tally_of(url).late_ms
+    return {**percentiles(late_ms), "CPU µs/task": cpu_s / len(late_ms) * 1e6}
 
 
-if __name__ == "__main__":
-    main()
+def run_many(folder: Path, url: str, rate_per_s: int, seconds: float, in_flight: int) -> float:
+    """Runs tasks that are due at even distances; gives the CPU time that it took this process."""
+    return uvloop.run(_run_many(folder, url, rate_per_s, seconds, in_flight))
+
+
+async def _run_many(folder: Path, url: str, rate_per_s: int, seconds: float, in_flight: int) -> float:
+    count = int(rate_per_s * seconds)
+    async with open_engine(folder, url, in_flight, count) as engine:
+        first_ms = system_clock_ms() + AHEAD_MS * (1 + count // 10_000)
+        await engine.store.add([_due_at(first_ms + number * 1000 // rate_per_s) for number in range(count)])
+        cpu_began_s = time.process_time()
+        await engine.dispatcher.start()
+        await engine.ends.reached.wait()
+        return time.process_time() - cpu_began_s
+
+
+def _due_at(due_ms: int) -> TaskDraft:
+    return TaskDraft(function_name="clock", data=b'{"due_ms":%d}' % due_ms, start_ms=due_ms)
+
+
+@click.command()
+@click.option("--tasks", default=200, show_default=True, help="How many are run one by one.")
+@click.option("--rate-per-s", default=1_000, show_default=True, help="Tasks due every second when busy.")
+@click.option("--seconds", default=5.0, show_default=True)
+@click.option("--in-flight", default=256, show_default=True)
+@benchmark_options
+def command(frame: Frame, tasks: int, rate_per_s: int, seconds: float, in_flight: int) -> None:
+    """How late a due task starts."""
+    study = Study(
+        name="lateness",
+        title="How late tasks start",
+        subjects=[
+            Subject("idle, local runtime", partial(idle, frame, tasks)),
+            Subject(f"{rate_per_s:,}/s, AWS runtime", partial(busy, frame, rate_per_s, seconds, in_flight)),
+        ],
+        settings={"tasks when idle": tasks, "seconds when busy": seconds, "in flight": in_flight},
+        plotted=("p50 ms", "p99 ms"),
+        comparisons=[Comparison("p50 ms", ["idle, local runtime"])],
+    )
+    frame.conduct(study)

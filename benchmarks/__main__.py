@@ -1,0 +1,65 @@
+"""``python -m benchmarks``: every benchmark as a subcommand, and ``all`` of them in a row."""
+
+import importlib
+import importlib.util
+from typing import Any
+
+import click
+
+from benchmarks.frame import Frame, benchmark_options
+
+_BENCHMARKS = (
+    "dispatch",
+    "create",
+    "bulk",
+    "lateness",
+    "recovery",
+    "memory",
+    "listing",
+    "mixed",
+    "compaction",
+    "growth",
+)
+
+
+class _Benchmarks(click.Group):
+    """Imports a benchmark when it is asked for: each is a module with a click ``command``.
+
+    Its ``QUICK`` are the sizes that only show that it works.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All that there are, ``all`` last."""
+        return [*_BENCHMARKS, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The benchmark of this name."""
+        if cmd_name not in _BENCHMARKS:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = _module(cmd_name).command
+        return command
+
+
+@click.command(cls=_Benchmarks)
+def main() -> None:
+    """Measures taskd on this machine, each time beside a yardstick in the same run. Nothing is asserted."""
+
+
+@main.command("all")
+@click.option("--quick", is_flag=True, help="Tiny sizes, once: shows that all benchmarks work, and no more.")
+@benchmark_options
+def run_all(frame: Frame, *, quick: bool) -> None:
+    """All benchmarks, one after the other."""
+    ctx = click.get_current_context()
+    shared = {"runs": 1 if quick else frame.runs, "folder": frame.folder, "results": frame.results}
+    for name in _BENCHMARKS:
+        module = _module(name)
+        ctx.invoke(module.command, **shared, **(module.QUICK if quick else {}))
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"benchmarks.{name}")
+
+
+if __name__ == "__main__":
+    main()

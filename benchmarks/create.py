@@ -1,0 +1,69 @@
+"""How many tasks a second are created with a request each, durable when the answer leaves, on a real daemon.
+
+The yardstick is an aiohttp server that only decodes the same body and answers: what is missing to it is the price of
+checking, journaling, queueing and listing. Tasks start in an hour, so that none runs meanwhile.
+"""
+
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import click
+
+from benchmarks.daemons import BASE_PATH, running_daemon
+from benchmarks.filling import HOUR_MS, body
+from benchmarks.frame import Frame, benchmark_options
+from benchmarks.load import Plan, Request, Stream, send
+from benchmarks.processes import Server, cpu_s, serving
+from benchmarks.study import Comparison, Figures, Study, Subject, percentiles
+from taskd.model.clock import system_clock_ms
+
+QUICK = {"seconds": 0.1, "connections": 2}
+TRIVIAL = "aiohttp alone"
+_WARM_UP = 0.2
+"""Part of the time that is spent before what is measured."""
+
+
+def posted(server: Server, requests: Sequence[Request], connections: int, seconds: float) -> Figures:
+    """Sends ``requests`` in turn as fast as they are answered; figures are those of requests."""
+    stream = Stream(requests, connections)
+    send(Plan(server.url, seconds * _WARM_UP, [stream]))
+    cpu_began_s = cpu_s(server.pid)
+    [answers] = send(Plan(server.url, seconds, [stream]))
+    cpu_each_s = (cpu_s(server.pid) - cpu_began_s) / answers.ok
+    return {"requests/s": answers.ok / seconds, "CPU µs/request": cpu_each_s * 1e6, **percentiles(answers.latencies_ms)}
+
+
+def trivial_server(folder: Path) -> AbstractContextManager[Server]:
+    """The yardstick."""
+    return serving([sys.executable, "-m", "benchmarks.trivial_server"], folder / "trivial.log")
+
+
+@click.command()
+@click.option("--seconds", default=5.0, show_default=True)
+@click.option("--connections", default=64, show_default=True)
+@click.option("--data-bytes", default=100, show_default=True, help="Size of each task's data.")
+@benchmark_options
+def command(frame: Frame, seconds: float, connections: int, data_bytes: int) -> None:
+    """How many tasks a second are created with a request each."""
+    start_ms = system_clock_ms() + HOUR_MS
+    requests = [Request("POST", BASE_PATH, body(number, start_ms, data_bytes).decode()) for number in range(100)]
+
+    def on_daemon() -> Figures:
+        with frame.scratch() as folder, running_daemon(Path(folder)) as daemon:
+            return posted(daemon, requests, connections, seconds)
+
+    def on_trivial_server() -> Figures:
+        with frame.scratch() as folder, trivial_server(Path(folder)) as server:
+            return posted(server, requests, connections, seconds)
+
+    study = Study(
+        name="create",
+        title="Creating tasks with a request each",
+        subjects=[Subject(TRIVIAL, on_trivial_server), Subject("taskd", on_daemon)],
+        settings={"connections": connections, "seconds": seconds, "bytes of data": data_bytes, "durable": "yes"},
+        plotted=("requests/s", "CPU µs/request"),
+        comparisons=[Comparison("requests/s", [TRIVIAL])],
+    )
+    frame.conduct(study)

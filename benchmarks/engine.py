@@ -1,0 +1,80 @@
+"""The parts of a daemon that run tasks, in this process: store, AWS runtime and dispatcher, against a stub."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from taskd.dispatch.dispatcher import Dispatcher
+from taskd.dispatch.settings import DispatchSettings
+from taskd.dispatch.telemetry import Telemetry
+from taskd.model.status import FINAL
+from taskd.model.task import Task
+from taskd.runtime.aws.runtime import AwsRuntime
+from taskd.runtime.aws.settings import AwsSettings
+from taskd.store.embedded import EmbeddedStore
+from taskd.store.settings import StoreSettings
+
+REGION = "eu-west-1"
+AWS_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "not a secret",
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+}
+
+
+class EndCounter(Telemetry):
+    """Counts tasks that came to an end."""
+
+    def __init__(self, wanted: int) -> None:
+        super().__init__()
+        self._left = wanted
+        self.reached = asyncio.Event()
+        """Set when as many tasks as wanted have ended."""
+
+    def settled(self, task: Task) -> None:
+        """One task was settled."""
+        super().settled(task)
+        self._left -= task.status in FINAL
+        if self._left <= 0:
+            self.reached.set()
+
+
+class Engine(Struct, frozen=True):
+    """A store that is open, and a dispatcher that has not begun."""
+
+    store: EmbeddedStore
+    dispatcher: Dispatcher
+    ends: EndCounter
+
+
+@asynccontextmanager
+async def open_store(folder: Path, segment_mib: int = 64) -> AsyncIterator[EmbeddedStore]:
+    """A store in ``folder``, stopped at the end."""
+    store = EmbeddedStore(StoreSettings(data=str(folder), segment_mib=segment_mib))
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.stop()
+
+
+@asynccontextmanager
+async def open_engine(folder: Path, url: str, in_flight: int, wanted: int) -> AsyncIterator[Engine]:
+    """An engine on the data in ``folder`` that counts ``wanted`` ends; all is stopped at the end."""
+    os.environ.update(AWS_ENVIRONMENT)
+    async with open_store(folder) as store:
+        runtime = AwsRuntime(AwsSettings(region=REGION, endpoint_url=url))
+        await runtime.start([])
+        ends = EndCounter(wanted)
+        dispatcher = Dispatcher(store, runtime, DispatchSettings(max_in_flight=in_flight), telemetry=ends)
+        try:
+            yield Engine(store, dispatcher, ends)
+        finally:
+            await dispatcher.drain(10)
+            await runtime.stop()
+            await dispatcher.join()

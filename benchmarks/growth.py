@@ -1,0 +1,65 @@
+"""Whether dispatching a task costs more when many others wait as well.
+
+The same number of tasks is drained from stores of different sizes; all the tasks in them are due.
+"""
+
+import time
+from functools import partial
+from pathlib import Path
+
+import click
+import uvloop
+
+from benchmarks.engine import open_engine
+from benchmarks.filling import add_pending
+from benchmarks.frame import Frame, benchmark_options
+from benchmarks.lambda_stub import running_stub
+from benchmarks.processes import in_fresh_process
+from benchmarks.study import Comparison, Figures, Study, Subject
+from taskd.model.clock import system_clock_ms
+
+QUICK = {"few": 100, "many": 2_000, "tasks": 100}
+COST = "CPU µs/task"
+
+
+def drained_among(url: str, folder: Path, tasks: int, waiting: int, in_flight: int) -> Figures:
+    """Drains ``tasks`` of ``tasks + waiting`` due tasks."""
+    return uvloop.run(_drained_among(url, folder, tasks, waiting, in_flight))
+
+
+async def _drained_among(url: str, folder: Path, tasks: int, waiting: int, in_flight: int) -> Figures:
+    async with open_engine(folder, url, in_flight, tasks) as engine:
+        await add_pending(engine.store, tasks + waiting, start_ms=system_clock_ms())
+        began_s, cpu_began_s = time.perf_counter(), time.process_time()
+        await engine.dispatcher.start()
+        await engine.ends.reached.wait()
+        took_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_began_s
+    return {"tasks/s": tasks / took_s, COST: cpu_s / tasks * 1e6}
+
+
+@click.command()
+@click.option("--few", default=10_000, show_default=True, help="Tasks that wait besides those that are drained.")
+@click.option("--many", default=200_000, show_default=True, help="The same, in the larger store.")
+@click.option("--tasks", default=10_000, show_default=True, help="How many are drained.")
+@click.option("--in-flight", default=256, show_default=True)
+@benchmark_options
+def command(frame: Frame, few: int, many: int, tasks: int, in_flight: int) -> None:
+    """Whether dispatching a task costs more when many others wait as well."""
+
+    def among(url: str, waiting: int) -> Figures:
+        with frame.scratch() as folder:
+            return in_fresh_process(drained_among, url, Path(folder), tasks, waiting, in_flight)
+
+    sizes = {f"{waiting:,} waiting": waiting for waiting in (few, many)}
+    with running_stub() as url:
+        study = Study(
+            name="growth",
+            title=f"Draining {tasks:,} tasks while others wait",
+            subjects=[
+                Subject(size, partial(among, url, waiting)) for size, waiting in zip(sizes, (few, many), strict=True)
+            ],
+            settings={"in flight": in_flight},
+            plotted=(COST, "tasks/s"),
+            comparisons=[Comparison(COST, list(sizes)[:1])],
+        )
+        frame.conduct(study)

@@ -1,0 +1,83 @@
+"""How long a start takes after a crash: from opening the journal to the first task that can be run.
+
+*Replay alone* reads the frames back into a live state and does no more; *ready* is everything that a start does until
+the first due task has been claimed.
+"""
+
+import asyncio
+import time
+from functools import partial
+from pathlib import Path
+
+import click
+import uvloop
+
+from benchmarks.engine import open_store
+from benchmarks.filling import add_pending
+from benchmarks.frame import Frame, benchmark_options
+from benchmarks.processes import in_fresh_process
+from benchmarks.study import Comparison, Figures, Study, Subject
+from taskd.model.clock import system_clock_ms
+from taskd.store.events import decode_events
+from taskd.store.journal.directory import segments
+from taskd.store.journal.replay import Replay
+from taskd.store.state import LiveState
+
+QUICK = {"tasks": 1_000, "per_frame": 100}
+REPLAY = "replay alone"
+
+
+def write_journal(folder: Path, tasks: int, per_frame: int) -> None:
+    """Leaves a data directory with ``tasks`` due tasks, written ``per_frame`` at a time."""
+    uvloop.run(_write_journal(folder, tasks, per_frame))
+
+
+async def _write_journal(folder: Path, tasks: int, per_frame: int) -> None:
+    async with open_store(folder) as store:
+        await add_pending(store, tasks, start_ms=system_clock_ms(), per_frame=per_frame)
+
+
+def replayed(folder: Path) -> Figures:
+    """Folds the journal in ``folder``."""
+    began_s = time.perf_counter()
+    state = LiveState()
+    for _, payload in Replay(segments(folder / "journal")[0]):
+        state.apply_all(decode_events(payload))
+    took_s = time.perf_counter() - began_s
+    return {"live tasks/s": len(state.tasks) / took_s, "seconds": took_s}
+
+
+def ready(folder: Path, tasks: int) -> Figures:
+    """Opens a store in ``folder`` until a task has been claimed."""
+    return uvloop.run(_ready(folder, tasks))
+
+
+async def _ready(folder: Path, tasks: int) -> Figures:
+    began_s = time.perf_counter()
+    async with open_store(folder) as store:
+        await asyncio.wait_for(store.claim(1), 60)
+        took_s = time.perf_counter() - began_s
+    return {"live tasks/s": tasks / took_s, "seconds": took_s}
+
+
+@click.command()
+@click.option("--tasks", default=200_000, show_default=True)
+@click.option("--per-frame", default=1, show_default=True, help="Tasks that were created with one request.")
+@benchmark_options
+def command(frame: Frame, tasks: int, per_frame: int) -> None:
+    """How long a start takes after a crash."""
+    with frame.scratch() as scratch:
+        folder = Path(scratch)
+        in_fresh_process(write_journal, folder, tasks, per_frame)
+        study = Study(
+            name="recovery",
+            title=f"Coming back to {tasks:,} live tasks",
+            subjects=[
+                Subject(REPLAY, partial(in_fresh_process, replayed, folder)),
+                Subject("ready", partial(in_fresh_process, ready, folder, tasks)),
+            ],
+            settings={"tasks": tasks, "tasks per frame": per_frame},
+            plotted=("live tasks/s", "seconds"),
+            comparisons=[Comparison("live tasks/s", [REPLAY])],
+        )
+        frame.conduct(study)
