@@ -1,7 +1,7 @@
 """The command line: one file a group of commands, each loaded only when it is called.
 
 ``main`` is the one place where exceptions become a line on stderr and an exit code. The commands talk to the
-service over HTTP alone; only ``serve`` and ``journal`` touch the rest of taskd.
+service over HTTP alone; only ``serve``, ``auth`` and ``journal`` touch the rest of taskd.
 """
 
 import io
@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "demo": "See it work: functions, priorities, logs, and what to try next.",
     "functions": "Deploy functions, and look at those there are.",
     "tasks": "Create tasks, follow them, read their logs.",
+    "auth": "Say who may call, and what they may do.",
     "config": "Check a configuration, or show the one in force.",
     "journal": "Look into the journal of a data directory.",
 }

@@ -1,0 +1,114 @@
+"""``taskd auth``: who may call the daemon, and what they may do. Works on the files, the daemon may run or not."""
+
+import click
+
+from taskd.auth import editing
+from taskd.auth.keys import rotate_key
+from taskd.cli import output
+from taskd.cli.auth_apps import app
+from taskd.cli.auth_files import AccountFiles, account_files, ask_password, granted
+from taskd.cli.auth_tokens import token
+from taskd.cli.exit_codes import help_lines
+from taskd.cli.output import safe
+
+_SUBJECT_HELP = """SUBJECT is a user's email, an application's name, or role:NAME.
+
+    PERMISSIONS are such as VIEW_TASKS, EXECUTE_TASK_FUNCTION:reports for one function, ALL, or role:NAME.
+    """
+
+
+@click.group(epilog=help_lines())
+def auth() -> None:
+    """Say who may call, and what they may do.
+
+    The accounts are in auth.toml in the data directory. A running daemon takes changes in on SIGHUP.
+    """
+
+
+@auth.group()
+def user() -> None:
+    """Users: those who log in with a password."""
+
+
+@user.command("add")
+@click.argument("email")
+@click.option("--first-name", default="", help="As `whoami` commands show it.")
+@click.option("--last-name", default="")
+@account_files
+def add_user(files: AccountFiles, *, email: str, first_name: str, last_name: str) -> None:
+    """Add a user, who may do nothing until something is granted.
+
+    The password is asked for, or read from the first line of standard input.
+    """
+    password = ask_password()
+    files.change(lambda accounts: editing.add_user(accounts, email, password, first_name, last_name))
+
+
+@user.command("list")
+@account_files
+def list_users(files: AccountFiles) -> None:
+    """Show the users."""
+    table = output.listing("EMAIL", "ID", "NAME", "GRANTED~")
+    for one in files.read().users:
+        name = f"{one.first_name} {one.last_name}".strip()
+        table.add_row(*map(safe, (one.email, one.id, name, granted(one.roles, one.permissions))))
+    output.stdout().print(table)
+
+
+@user.command("remove")
+@click.argument("email")
+@account_files
+def remove_user(files: AccountFiles, *, email: str) -> None:
+    """Remove a user, their logins and their API tokens."""
+    files.change(lambda accounts: editing.remove_user(accounts, email))
+
+
+@user.command()
+@click.argument("email")
+@account_files
+def passwd(files: AccountFiles, *, email: str) -> None:
+    """Set another password, and end every login of the user.
+
+    The password is asked for, or read from the first line of standard input.
+    """
+    editing.find_user(files.read(), email)
+    password = ask_password()
+    files.change(lambda accounts: editing.set_password(accounts, email, password))
+
+
+@user.command("log-out")
+@click.argument("email")
+@account_files
+def log_out(files: AccountFiles, *, email: str) -> None:
+    """End every login of a user; API tokens are revoked by themselves."""
+    files.change(lambda accounts: editing.end_logins(accounts, email))
+
+
+@auth.command(help=f"Grant permissions and roles; a new role is made.\n\n    {_SUBJECT_HELP}")
+@click.argument("subject")
+@click.argument("permissions", nargs=-1, required=True)
+@account_files
+def grant(files: AccountFiles, *, subject: str, permissions: tuple[str, ...]) -> None:
+    """Grant ``permissions`` to ``subject``."""
+    files.change(lambda accounts: editing.grant(accounts, subject, permissions))
+
+
+@auth.command(help=f"Take permissions and roles back.\n\n    {_SUBJECT_HELP}")
+@click.argument("subject")
+@click.argument("permissions", nargs=-1, required=True)
+@account_files
+def revoke(files: AccountFiles, *, subject: str, permissions: tuple[str, ...]) -> None:
+    """Revoke ``permissions`` of ``subject``."""
+    files.change(lambda accounts: editing.revoke(accounts, subject, permissions))
+
+
+@auth.command("rotate-key")
+@account_files
+def rotate(files: AccountFiles) -> None:
+    """Take a new signing key: every login of everybody ends, API tokens stay."""
+    rotate_key(files.data)
+    click.echo("There is a new key. A running taskd takes it in on SIGHUP (systemctl reload taskd).", err=True)
+
+
+auth.add_command(app)
+auth.add_command(token)

@@ -1,0 +1,67 @@
+"""Which accounts ``taskd auth`` edits, and what is asked at the terminal while it does."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+
+import click
+
+from taskd.auth.accounts import AccountError, Accounts
+from taskd.auth.file import AccountFileError, editing, read_accounts
+from taskd.auth.service import accounts_path
+from taskd.auth.storage import SecretFileError
+from taskd.cli.exit_codes import CommandError
+from taskd.config import Overrides, load_config
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class AccountFiles(NamedTuple):
+    """Where the accounts and the signing key of one daemon are."""
+
+    accounts: Path
+    data: Path
+
+    def read(self) -> Accounts:
+        """The accounts as they are."""
+        return read_accounts(self.accounts)
+
+    def change(self, edit: Callable[[Accounts], Accounts]) -> None:
+        """Writes what ``edit`` makes of the accounts, and says how it comes into force."""
+        with editing(self.accounts) as under_lock:
+            under_lock.accounts = edit(under_lock.accounts)
+        click.echo(
+            f"Written to {self.accounts}. A running taskd takes it in on SIGHUP (systemctl reload taskd).", err=True
+        )
+
+
+def account_files(command: Callable[Concatenate[AccountFiles, P], R]) -> Callable[P, R]:
+    """Adds ``--config`` and ``--data``, gives the command the files they mean, and tells their errors."""
+
+    @click.option("--config", "path", type=click.Path(path_type=Path), help="The daemon's TOML file.")
+    @click.option("--data", help="The daemon's data directory.  [default: ./taskd-data]")
+    @wraps(command)
+    def with_files(*args: Any, path: Path | None, data: str | None, **kwargs: Any) -> R:
+        config = load_config(path, Overrides(data=data))
+        directory = Path(config.store.data)
+        try:
+            return command(AccountFiles(accounts_path(config.auth, directory), directory), *args, **kwargs)
+        except (AccountError, AccountFileError, SecretFileError) as error:
+            raise CommandError(str(error)) from error
+
+    return with_files  # type: ignore[return-value]
+
+
+def ask_password() -> str:
+    """A password from the terminal, twice; or the first line of standard input. Never from the command line."""
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def granted(roles: tuple[str, ...], permissions: tuple[str, ...]) -> str:
+    """What is granted, as it is typed to grant it."""
+    return " ".join((*(f"role:{role}" for role in roles), *permissions))

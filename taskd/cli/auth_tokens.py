@@ -1,0 +1,59 @@
+"""``taskd auth token``: API tokens, for programs that send one header and know nothing of logging in."""
+
+import time
+from datetime import timedelta
+
+import click
+
+from taskd.auth import editing
+from taskd.auth.accounts import Accounts
+from taskd.cli import output
+from taskd.cli.auth_files import AccountFiles, account_files
+from taskd.cli.output import safe
+from taskd.model.timestamps import format_ms
+
+
+@click.group()
+def token() -> None:
+    """API tokens: sent as `Authorization: Bearer ...`."""
+
+
+@token.command("add")
+@click.argument("name")
+@click.option("--for", "owner", required=True, help="The user's email, or the application's name, to act for.")
+@click.option("--only", multiple=True, metavar="PERMISSION", help="Allow no more than this; may be repeated.")
+@click.option("--days", type=click.IntRange(1, 3660), help="How long it lasts.  [default: until it is revoked]")
+@account_files
+def add_token(files: AccountFiles, *, name: str, owner: str, only: tuple[str, ...], days: int | None) -> None:
+    """Add an API token, and show it this once. It may do what its owner may."""
+    expiry_ms = 0 if days is None else time.time_ns() // 1_000_000 + timedelta(days=days) // timedelta(milliseconds=1)
+    shown: list[str] = []
+
+    def edit(accounts: Accounts) -> Accounts:
+        changed, text = editing.add_token(accounts, name, owner, only, expiry_ms)
+        shown.append(text)
+        return changed
+
+    files.change(edit)
+    click.echo(shown[0])
+
+
+@token.command("list")
+@account_files
+def list_tokens(files: AccountFiles) -> None:
+    """Show the API tokens, but not what they are."""
+    accounts = files.read()
+    owners = {user.id: user.email for user in accounts.users} | {app.id: app.name for app in accounts.applications}
+    table = output.listing("NAME", "ID", "FOR", "EXPIRES", "ONLY~")
+    for one in accounts.tokens:
+        expires = format_ms(one.expiry_ms) if one.expiry_ms else "never"
+        table.add_row(*map(safe, (one.name, one.id, owners[one.owner], expires, " ".join(one.permissions))))
+    output.stdout().print(table)
+
+
+@token.command("revoke")
+@click.argument("name")
+@account_files
+def revoke_token(files: AccountFiles, *, name: str) -> None:
+    """Revoke an API token."""
+    files.change(lambda accounts: editing.revoke_token(accounts, name))
