@@ -73,16 +73,21 @@ def decode_tasks(text: bytes) -> list[TaskBody]:
         bodies = _array.decode(text) if is_array else _line.decode_lines(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         bodies = _decode_one_by_one(_elements(text) if is_array else _lines(text))
-    if not 1 <= len(bodies) <= limits.BULK_TASKS_MAX:
-        message = f"There are {len(bodies)} tasks in the body; send from 1 to {limits.BULK_TASKS_MAX}."
-        raise ContractError(errors.ILLEGAL_ARGUMENT, message)
+    _require_some(len(bodies))
     return bodies
+
+
+def _require_some(count: int) -> None:
+    if not 1 <= count <= limits.BULK_TASKS_MAX:
+        message = f"There are {count} tasks in the body; send from 1 to {limits.BULK_TASKS_MAX}."
+        raise ContractError(errors.ILLEGAL_ARGUMENT, message)
 
 
 def _decode_one_by_one(texts: list[bytes]) -> list[TaskBody]:
     """For what did not decode as a whole: finds out which task is to blame."""
+    _require_some(len(texts))
     bodies: list[TaskBody] = []
-    for text in texts[: limits.BULK_TASKS_MAX]:
+    for text in texts:
         try:
             bodies.append(decode_task(text))
         except ContractError as error:

@@ -1,0 +1,80 @@
+"""Schedules in a real daemon: on the grid, once each, also through a crash."""
+
+import asyncio
+import base64
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientSession
+from support.daemons import Api, DaemonProcess, api_of, running_daemon
+from support.zips import python_zip
+
+from taskd.model.timestamps import parse_rfc3339
+
+INTERVAL_MS = 100
+
+
+async def deploy(api: Api) -> None:
+    code = base64.b64encode(python_zip("def handler(task, context):\n    return task['scheduleId']\n")).decode()
+    body = {"name": "tick", "runtime": "python3.11", "entryPoint": "index.handler", "code": code}
+    await api.call("POST", "/functions", body)
+
+
+async def made_by(api: Api, schedule: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """The tasks of a schedule, as soon as there are more than ``count``, all of them final."""
+    async with asyncio.timeout(30):
+        while True:
+            page = await api.call("GET", f"?scheduleId={schedule['id']}&limit(100)")
+            if len(page["data"]) > count and not any(task["status"] == "new" for task in page["data"]):
+                return list(page["data"])
+            await asyncio.sleep(0.02)
+
+
+def starts_ms(schedule: dict[str, Any], tasks: list[dict[str, Any]]) -> list[int]:
+    """When the tasks were due, counted from the schedule's start."""
+    begin_ms = parse_rfc3339(schedule["startTimestamp"]) or 0
+    return [(parse_rfc3339(task["startTimestamp"]) or 0) - begin_ms for task in tasks]
+
+
+async def metrics(daemon: DaemonProcess) -> str:
+    async with ClientSession() as session, session.get(f"{daemon.url}/metrics") as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"].startswith("text/plain; version=")
+        return await response.text()
+
+
+async def test_a_schedule_lives_through_a_crash_and_no_occurrence_is_made_twice(tmp_path: Path) -> None:
+    async with running_daemon(tmp_path) as daemon, api_of(daemon) as api:
+        await deploy(api)
+        fields = {"functionName": "tick", "interval": INTERVAL_MS / 1000, "data": {"n": 1}}
+        schedule = await api.call("POST", "/schedules", fields)
+        before = await made_by(api, schedule, 3)
+        await daemon.kill()
+        await asyncio.sleep(3 * INTERVAL_MS / 1000)  # an outage: there is nothing to wait for
+        await daemon.start()
+        await made_by(api, schedule, len(before) + 3)
+        counted = await metrics(daemon)
+        await api.call("DELETE", f"/schedules/{schedule['id']}")
+        await api.wait_until_idle()
+        tasks = (await api.call("GET", f"?scheduleId={schedule['id']}&limit(100)"))["data"]
+        assert await daemon.stop() == 0
+    starts = starts_ms(schedule, tasks)
+    assert starts == sorted(set(starts))
+    assert all(start % INTERVAL_MS == 0 for start in starts)
+    assert starts[0] == 0
+    assert {task["status"] for task in tasks} <= {"complete", "failed"}
+    assert sum(task["status"] == "failed" for task in tasks) <= 1, "at most one ran when the daemon was killed"
+    assert "later occurrences were skipped" in daemon.log.read_text()
+    assert "taskd_schedules_fired_total" in counted
+    assert "taskd_tasks_ended_total" in counted
+
+
+async def test_a_deleted_schedule_stays_deleted_after_a_crash(tmp_path: Path) -> None:
+    async with running_daemon(tmp_path) as daemon, api_of(daemon) as api:
+        fields = {"functionName": "absent", "interval": 60}
+        schedule, other = [await api.call("POST", "/schedules", fields) for _ in range(2)]
+        await api.call("DELETE", f"/schedules/{schedule['id']}")
+        await daemon.kill()
+        await daemon.start()
+        page = await api.call("GET", "/schedules")
+        assert [row["id"] for row in page["data"]] == [other["id"]]
