@@ -23,7 +23,7 @@ async function requestsOf(path) {
 for (const method of ['get', 'delete']) {
   test(`${method} reaches the function`, async () => {
     const answer = await api[method]('api', 'some/path?q=1&r=%20', {});
-    const expected = { method: method.toUpperCase(), path: '/some/path', query: '?q=1&r=%20', body: null, snake_key: 1 };
+    const expected = { method: method.toUpperCase(), path: '/some/path', query: '?q=1&r=%20', body: '', snake_key: 1 };
     assert.deepEqual(answer, expected);
   });
 }

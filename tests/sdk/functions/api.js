@@ -9,6 +9,6 @@ exports.handler = async event => {
   }
   return {
     statusCode: 200,
-    body: { method, path: event.rawPath, query: event.rawQueryString, body: event.body ?? null, snake_key: 1 },
+    body: { method, path: event.rawPath, query: event.rawQueryString, body: event.body, snake_key: 1 },
   };
 };
