@@ -19,7 +19,7 @@ from taskd.store.recovery import apply_frame
 from taskd.store.state import LiveState
 
 Applied = Callable[[list[Task]], None]
-"""Hears of each frame that was applied: the tasks it added or changed, as they are now."""
+"""Hears of frames that were applied: the tasks they added or changed, as they are now."""
 Undo = Callable[[], None]
 
 
@@ -112,22 +112,27 @@ class CommitLog:
         self._loop.call_soon_threadsafe(self._on_fatal, error)
 
     def _apply_group(self, group: Sequence[Pending]) -> None:
+        added: list[Task] = []
+        changed: list[Task] = []
         try:
             for pending in group:
-                self._apply(pending)
+                self._apply(pending, added, changed)
         except Exception as error:  # a frame that does not fit the state would not fit it at the next start either
             self._on_fatal(error)
             raise
+        # Once for the group: frames of one group speak of different tasks, since each task is reserved by one of them.
+        self._catalogue.put(group[-1].sequence, added, changed)
+        self._on_applied(added + changed)
         self._journal.reserve_for(len(self.state.tasks))
 
-    def _apply(self, pending: Pending) -> None:
-        added, changed = apply_frame(self.state, pending.events)
+    def _apply(self, pending: Pending, added: list[Task], changed: list[Task]) -> None:
+        """Applies one frame, and notes the tasks it added and changed."""
+        now_added, now_changed = apply_frame(self.state, pending.events)
         self._reserved.difference_update(pending.reserved)
-        self._catalogue.put(pending.sequence, added, changed)
-        tasks = added + changed
-        self._on_applied(tasks)
+        added += now_added
+        changed += now_changed
         if not pending.done.done():  # its caller may have been cancelled
-            pending.done.set_result(tasks)
+            pending.done.set_result(now_added + now_changed)
 
     def _refuse_group(self, group: Sequence[Pending], error: OSError) -> None:
         for pending in group:

@@ -58,6 +58,8 @@ class EmbeddedStore:
         self._clock = clock
         self._on_fatal = on_fatal or _end_process
         self._queue = WorkQueue(self._is_waiting)
+        self._told_due_ms: int | None = None
+        """What ``next_due_ms`` last said: whoever waits is told only of what is due before that."""
         self._due_callbacks: list[Callable[[], None]] = []
         self._schedule_callbacks: list[Callable[[], None]] = []
         self._lock: DirectoryLock | None = None
@@ -161,7 +163,8 @@ class EmbeddedStore:
 
     def next_due_ms(self) -> int | None:
         """See ``TaskStore``."""
-        return self._queue.next_due_ms()
+        self._told_due_ms = self._queue.next_due_ms()
+        return self._told_due_ms
 
     def on_due_change(self, callback: Callable[[], None]) -> None:
         """See ``TaskStore``."""
@@ -364,8 +367,9 @@ class EmbeddedStore:
         now_ms = self._clock()
         for task in tasks:
             self._queue.push(task, now_ms)
-        for callback in self._due_callbacks:
-            callback()
+        if self._told_due_ms is None or min(task.due_ms for task in tasks) < self._told_due_ms:
+            for callback in self._due_callbacks:
+                callback()
 
     def _requeue_entry(self, task: Task) -> None:
         """Puts back a task whose cancelling failed; its old entry may be gone or not, so that is made sure first."""
