@@ -13,6 +13,7 @@ from taskd.api.authentication import Authentication
 from taskd.api.bulk import BulkHandlers
 from taskd.api.callers import Authenticate, trust_everybody
 from taskd.api.deployment import Deployments
+from taskd.api.docs import DocHandlers
 from taskd.api.errors import errors_as_answers
 from taskd.api.execute import ExecuteHandlers
 from taskd.api.function_logs import FunctionLogHandlers
@@ -21,7 +22,7 @@ from taskd.api.logs import LogHandlers
 from taskd.api.metrics import metrics_handler
 from taskd.api.oauth1 import OAuth1Handlers
 from taskd.api.oauth2 import OAuth2Handlers
-from taskd.api.routing import Route, mounted
+from taskd.api.routing import Mount, Route, mounted
 from taskd.api.schedules import ScheduleHandlers
 from taskd.api.settings import ServerSettings
 from taskd.api.tasks import TaskHandlers
@@ -68,17 +69,20 @@ def build_app(
     routes = [*functions.routes(), *function_logs.routes(), *tasks.routes(), *logs.routes()]
     routes += [*execute.routes(), *api.routes(), *ApiRequestHandlers(store).routes()]
     routes += [*schedules.routes(), *bulk.routes()]
-    app.add_routes(mounted(BASE_PATH, routes, authenticate))
-    app.add_routes(mounted("", _open_routes(health, registry), trust_everybody))
+    mounts = [Mount(BASE_PATH, routes, authenticate), Mount("", _open_routes(health, registry), trust_everybody)]
     if auth is not None:
-        app.add_routes(_account_routes(auth))
+        mounts += _account_mounts(auth)
+    docs = DocHandlers(mounts)
+    mounts.append(Mount(BASE_PATH, list(docs.routes()), trust_everybody))
+    for mount in mounts:
+        app.add_routes(mounted(*mount))
     return app
 
 
-def _account_routes(auth: AuthService) -> Iterator[web.RouteDef]:
+def _account_mounts(auth: AuthService) -> Iterator[Mount]:
     """Logging in, where credentials are the handlers' own business; and who one is, which is always asked for real."""
-    yield from mounted("/auth/v2", [*OAuth1Handlers(auth).routes(), *OAuth2Handlers(auth).routes()], trust_everybody)
-    yield from mounted("/users/v1", list(UserHandlers(auth).routes()), Authentication(auth))
+    yield Mount("/auth/v2", [*OAuth1Handlers(auth).routes(), *OAuth2Handlers(auth).routes()], trust_everybody)
+    yield Mount("/users/v1", list(UserHandlers(auth).routes()), Authentication(auth))
 
 
 def _open_routes(health: Health, registry: CollectorRegistry | None) -> list[Route]:

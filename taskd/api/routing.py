@@ -28,6 +28,14 @@ class Route(NamedTuple):
     """Whether a request without any credentials reaches the handler, as ``ANONYMOUS``; wrong ones never do."""
 
 
+class Mount(NamedTuple):
+    """Routes below a path, and who says who calls them."""
+
+    base: str
+    routes: Sequence[Route]
+    authenticate: Authenticate
+
+
 def mounted(base: str, routes: Sequence[Route], authenticate: Authenticate) -> Iterator[web.RouteDef]:
     """``routes`` below ``base``, each with both endings. Methods of one path stay together: they are found faster."""
     for ending in ("", "/"):
