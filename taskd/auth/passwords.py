@@ -44,9 +44,7 @@ class _Hash(Struct, frozen=True):
 def hash_password(password: str, cost: Cost = DEFAULT_COST) -> str:
     """``password`` as it may be kept: ``scrypt$log_n$block$passes$salt$hash``."""
     salt = os.urandom(_SALT_BYTES)
-    digest = _scrypt(password, salt, cost)
-    encoded = (base64.b64encode(part).decode() for part in (salt, digest))
-    return "$".join(("scrypt", str(cost.log_n), str(cost.block), str(cost.passes), *encoded))
+    return _write(cost, salt, _scrypt(password, salt, cost))
 
 
 def is_hash(text: str) -> bool:
@@ -58,6 +56,11 @@ def matches(password: str, stored: str) -> bool:
     """Whether ``stored`` was made of ``password``. Takes its time; use a :class:`PasswordChecker` in a service."""
     parsed = _parse(stored)
     return parsed is not None and hmac.compare_digest(_scrypt(password, parsed.salt, parsed.cost), parsed.digest)
+
+
+def _write(cost: Cost, salt: bytes, digest: bytes) -> str:
+    encoded = (base64.b64encode(part).decode() for part in (salt, digest))
+    return "$".join(("scrypt", str(cost.log_n), str(cost.block), str(cost.passes), *encoded))
 
 
 def _parse(text: str) -> _Hash | None:
@@ -86,7 +89,7 @@ class PasswordChecker:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="password")
         self._waiting = 0
-        self._decoy = hash_password("")
+        self._decoy = _write(DEFAULT_COST, os.urandom(_SALT_BYTES), os.urandom(_HASH_BYTES))
 
     async def check(self, password: str, stored: str | None) -> bool:
         """Whether ``password`` is the one of ``stored``; without ``stored`` it takes as long, and is not.
