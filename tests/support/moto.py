@@ -11,6 +11,7 @@ from typing import Any
 from aiobotocore.session import AioSession
 
 REGION = "eu-west-1"
+_EVENTS_PER_CALL = 8
 _ROLE_NAME = "functions"
 _TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
 
@@ -56,8 +57,9 @@ class Moto:
             ):
                 with suppress(logs.exceptions.ResourceAlreadyExistsException):
                     await make(**names)
-            entries = [{"timestamp": at_ms, "message": message} for at_ms, message in events]
-            await logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=entries)
+            for begin in range(0, len(events), _EVENTS_PER_CALL):
+                entries = [{"timestamp": at, "message": text} for at, text in events[begin : begin + _EVENTS_PER_CALL]]
+                await logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=entries)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from aiobotocore.session import AioSession
 
 from taskd.runtime.aws.settings import AwsSettings
 
-_ATTEMPTS_MAX = 4
+_ATTEMPTS_MAX = 3
 _READ_TIMEOUT_S = 20.0
 
 ServiceName = Literal["lambda", "logs"]

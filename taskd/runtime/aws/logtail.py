@@ -24,7 +24,7 @@ def is_cut(encoded: bytes) -> bool:
     if len(encoded) < _LONG_BASE64_CHARS:
         return False
     lines = _lines(encoded)
-    return bool(lines) and not any(begins_a_call(line) for line in lines)
+    return any(lines) and not any(begins_a_call(line) for line in lines)
 
 
 def _lines(encoded: bytes) -> list[str]:

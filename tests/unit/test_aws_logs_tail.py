@@ -1,0 +1,59 @@
+"""Which log tails lack the beginning of the log, and which lines are Lambda's own."""
+
+import base64
+
+import pytest
+
+from taskd.runtime.aws.logtail import is_cut
+from taskd.runtime.aws.outcome import LOG_RESULT, REQUEST_ID, cut_log_of
+from taskd.runtime.aws.platformlines import begins_a_call, ends_a_call, is_platform_line
+
+ID = "11111111-2222-4333-8444-555555555555"
+START = f"START RequestId: {ID} Version: $LATEST\n"
+JSON_START = f'{{"time":"2026-01-01T00:00:00.000Z","type":"platform.start","record":{{"requestId":"{ID}"}}}}\n'
+PADDING = "x" * 79 + "\n"
+
+
+def encoded(text: str) -> bytes:
+    return base64.b64encode(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("", False),
+        (PADDING * 10, False),
+        (START + PADDING * 50, False),
+        ("INIT_START Runtime Version: x\n" + START + PADDING * 50, False),
+        (JSON_START + PADDING * 50, False),
+        (PADDING * 51, True),
+        ("\u00e9" * 2048, True),
+        ("say " + START + PADDING * 50, True),
+    ],
+)
+def test_a_tail_is_cut_if_it_is_long_and_shows_no_beginning(text: str, *, cut: bool) -> None:
+    assert is_cut(encoded(text)) is cut
+
+
+def test_a_tail_that_is_not_base64_is_no_cut_one() -> None:
+    assert not is_cut(b"=" * 6000)
+    assert not is_cut(b"\xff" * 6000)
+
+
+def test_a_cut_log_is_sought_by_a_sound_request_id_alone() -> None:
+    tail = encoded(PADDING * 51)
+    assert cut_log_of({LOG_RESULT: tail, REQUEST_ID: ID.encode()}) == ID
+    for request_id in (b"", b"\xff", ID.encode() + b"\n", ID.encode() + b'"'):
+        assert cut_log_of({LOG_RESULT: tail, REQUEST_ID: request_id}) is None
+    assert cut_log_of({LOG_RESULT: tail}) is None
+    assert cut_log_of({REQUEST_ID: ID.encode()}) is None
+
+
+def test_lambdas_own_lines_are_known_in_both_formats() -> None:
+    report = f"REPORT RequestId: {ID}\tDuration: 1.00 ms"
+    json_report = JSON_START.replace("platform.start", "platform.report")
+    assert all(is_platform_line(line) for line in (START, report, JSON_START, json_report))
+    assert all(begins_a_call(line) for line in (START, JSON_START))
+    assert all(ends_a_call(line) for line in (report, json_report))
+    assert not begins_a_call(JSON_START.replace("platform.start", "platform.startled"))
+    assert not is_platform_line("I say START RequestId: " + ID)
