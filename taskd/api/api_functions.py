@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
+from taskd.api.authentication import address_of
 from taskd.api.callers import caller_of
 from taskd.api.calling import called_function
 from taskd.api.payload import receive_body
@@ -48,7 +49,7 @@ def _call(request: web.Request, body: bytes) -> ApiCall:
         headers=[(name, _text(value)) for name, value in request.headers.items()],
         body=body,
         protocol=f"HTTP/{version.major}.{version.minor}",
-        source_ip=request.remote or "",
+        source_ip=address_of(request),
         user_id=caller.user_id,
         application_id=caller.application_id,
     )
