@@ -334,3 +334,11 @@ async def test_the_permission_mode_says_who_may_call(guarded: Service, mode: str
     await deploy(guarded, ECHO, executionOptions={"permissionMode": mode})
     response = await call_api(guarded, "probe", headers={} if shown is None else {"Test-Permissions": shown})
     assert response.status == expected if expected == 200 else await assert_error(response, expected)
+
+
+async def test_a_path_of_raw_bytes_is_no_http(service: Service):
+    await deploy(service, ECHO)
+    target = BASE.encode() + b"/api/probe/\xff?\xff"
+    head, body = await raw_request(service, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert (head.split()[1], json.loads(body)["code"]) == (b"400", 26)
+    assert (await service.get("/apiRequests"))["data"] == []
