@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "demo": "See it work: functions, priorities, logs, and what to try next.",
     "functions": "Deploy functions, and look at those there are.",
     "tasks": "Create tasks, follow them, read their logs.",
+    "schedules": "Have tasks made again and again.",
     "auth": "Say who may call, and what they may do.",
     "config": "Check a configuration, or show the one in force.",
     "journal": "Look into the journal of a data directory.",

@@ -7,7 +7,7 @@ from taskd.model.timestamps import MAX_MS, MIN_MS, parse_rfc3339
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PART = re.compile(r"(\d{1,12})(ms|s|m|h|d)", re.ASCII)
-_DELAY = re.compile(rf"\+(?:{_PART.pattern})+", re.ASCII)
+_DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 
 
 def parse_moment(text: str, now_ms: int) -> int:
@@ -21,10 +21,26 @@ def parse_moment(text: str, now_ms: int) -> int:
     return moment_ms
 
 
-def _delayed(text: str, now_ms: int) -> int | None:
-    if _DELAY.fullmatch(text) is None:
+def parse_duration(text: str) -> int:
+    """Milliseconds.
+
+    :raises ValueError: says what can be written.
+    """
+    duration_ms = _duration(text)
+    if duration_ms is None:
+        raise ValueError(f"{text!r} is no duration: write 30s, 5m, 1h30m, 2d, or 500ms")
+    return duration_ms
+
+
+def _duration(text: str) -> int | None:
+    if _DURATION.fullmatch(text) is None:
         return None
-    return now_ms + sum(int(count) * _UNITS_MS[unit] for count, unit in _PART.findall(text))
+    return sum(int(count) * _UNITS_MS[unit] for count, unit in _PART.findall(text))
+
+
+def _delayed(text: str, now_ms: int) -> int | None:
+    delay_ms = _duration(text.removeprefix("+"))
+    return None if delay_ms is None else now_ms + delay_ms
 
 
 def _absolute(text: str) -> int | None:

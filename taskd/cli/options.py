@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from taskd.cli.client import DEFAULT_URL, ApiClient
-from taskd.cli.moments import parse_moment
+from taskd.cli.moments import parse_duration, parse_moment
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,6 +49,14 @@ def moment(_: click.Context, param: click.Parameter, value: str | None) -> int |
         return None
     try:
         return parse_moment(value, time.time_ns() // 1_000_000)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=param) from error
+
+
+def duration(_: click.Context, param: click.Parameter, value: str) -> int:
+    """An option's callback: a span of time in milliseconds, see :func:`parse_duration`."""
+    try:
+        return parse_duration(value)
     except ValueError as error:
         raise click.BadParameter(str(error), param=param) from error
 

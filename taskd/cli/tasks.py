@@ -1,8 +1,7 @@
 """``taskd tasks``: create tasks, look at them, follow them, call them off."""
 
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 
 import click
 import msgspec
@@ -13,7 +12,8 @@ from taskd.cli.exit_codes import ExitCode, help_lines
 from taskd.cli.filters import task_query
 from taskd.cli.following import Json
 from taskd.cli.options import client_options, json_object, json_option, moment
-from taskd.model.limits import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX
+from taskd.cli.paging import rows
+from taskd.model.limits import PAGE_LIMIT_DEFAULT
 from taskd.model.status import Status
 from taskd.model.timestamps import format_ms
 
@@ -68,11 +68,11 @@ def list_(
     client: ApiClient, *, rql: str | None, status: str | None, function: str | None, limit: int, as_json: bool
 ) -> None:
     """List tasks, newest first."""
-    rows = list(_rows(client, task_query(rql, status, function), limit))
+    found = list(rows(client, "/", task_query(rql, status, function), limit))
     if as_json:
-        output.print_json(rows)
-    elif rows:
-        output.stdout().print(views.task_table(rows, _now_ms()))
+        output.print_json(found)
+    elif found:
+        output.stdout().print(views.task_table(found, _now_ms()))
     else:
         output.stderr().print("No tasks.", style="dim")
 
@@ -144,17 +144,6 @@ def _watch(client: ApiClient, task_id: str, *, as_json: bool) -> ExitCode:
     if as_json:
         output.print_json(task)
     return following.exit_code_of(task)
-
-
-def _rows(client: ApiClient, query: str, limit: int) -> Iterator[dict[str, Any]]:
-    offset = 0
-    while offset < limit:
-        size = min(PAGE_LIMIT_MAX, limit - offset)
-        rows = client.get("/", f"{query}&limit({size},{offset})&skipCount()")["data"]
-        yield from rows
-        offset += len(rows)
-        if len(rows) < size:
-            return
 
 
 def _now_ms() -> int:

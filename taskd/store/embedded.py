@@ -192,7 +192,6 @@ class EmbeddedStore:
 
     async def add_schedule(self, draft: ScheduleDraft) -> Schedule:
         """See ``TaskStore``."""
-        await self._room()
         schedule = await self._schedules.add(draft)
         for callback in self._schedule_callbacks:
             callback()
@@ -208,7 +207,6 @@ class EmbeddedStore:
 
     async def fire(self, limit: int) -> list[Occurrence]:
         """See ``TaskStore``."""
-        await self._room()
         return await self._schedules.fire(limit)
 
     def next_fire_ms(self) -> int | None:
@@ -302,7 +300,12 @@ class EmbeddedStore:
         self._compactor = Compactor(journal_path, self._journal, self._catalogue, self._clock, self._on_fatal)
         self._new_id = ObjectIdFactory(self._clock, state.last_id)
         self._creation = Creation(self._clock, self._new_id, state.last_seq)
-        self._schedules = Schedules(self._commits, self._catalogue, self._clock, self._new_id, self._creation)
+        self._schedules = Schedules(
+            *(self._commits, self._catalogue, self._clock),
+            new_id=self._new_id,
+            creation=self._creation,
+            room=self._room,
+        )
         self._keyed = KeyedCreation(self._commits, self._catalogue, self._clock, self._creation)
         waiting = [task for task in state.tasks.values() if task.status is Status.NEW]
         self._queue.load(waiting, self._clock())

@@ -1,0 +1,79 @@
+"""``taskd schedules``: have tasks made again and again."""
+
+import time
+
+import click
+import msgspec
+
+from taskd.cli import output, views
+from taskd.cli.client import ApiClient, segment
+from taskd.cli.exit_codes import help_lines
+from taskd.cli.filters import task_query
+from taskd.cli.options import client_options, duration, json_object, json_option, moment
+from taskd.cli.paging import rows
+from taskd.model.limits import PAGE_LIMIT_DEFAULT
+from taskd.model.timestamps import format_ms
+
+
+@click.group(epilog=help_lines())
+def schedules() -> None:
+    """Have tasks made again and again."""
+
+
+@schedules.command(epilog=help_lines())
+@click.argument("function")
+@click.option("--every", callback=duration, required=True, metavar="DURATION", help="Such as 30s, 5m, 1h30m or 1d.")
+@click.option("--data", callback=json_object, metavar="JSON", help="A JSON object, @file, or - for stdin.")
+@click.option("--start", callback=moment, metavar="WHEN", help="The first time: +5m, or 2026-01-31T12:00:00Z.")
+@click.option("--priority", type=int, help="The highest goes first; the function's default where not given.")
+@json_option
+@client_options
+def create(
+    client: ApiClient,
+    *,
+    function: str,
+    every: int,
+    data: msgspec.Raw | None,
+    start: int | None,
+    priority: int | None,
+    as_json: bool,
+) -> None:
+    """Have a task of FUNCTION made --every so often, from now or from --start on."""
+    start_text = None if start is None else format_ms(start)
+    draft = {"data": data, "startTimestamp": start_text, "priority": priority}
+    given = {field: value for field, value in draft.items() if value is not None}
+    schedule = client.post("/schedules", {"functionName": function, "interval": every / 1000, **given})
+    if as_json:
+        output.print_json(schedule)
+    else:
+        output.stdout().print(views.scheduled_line(schedule, _now_ms()))
+
+
+@schedules.command("list")
+@click.option("--filter", "rql", metavar="RQL", help="Such as gt(interval,60)&sort(nextTimestamp).")
+@click.option("--function", help="Only schedules of this function.")
+@click.option("--limit", type=click.IntRange(min=1), default=PAGE_LIMIT_DEFAULT, show_default=True)
+@json_option
+@client_options
+def list_(client: ApiClient, *, rql: str | None, function: str | None, limit: int, as_json: bool) -> None:
+    """List schedules, newest first."""
+    found = list(rows(client, "/schedules", task_query(rql, None, function), limit))
+    if as_json:
+        output.print_json(found)
+    elif found:
+        output.stdout().print(views.schedule_table(found, _now_ms()))
+    else:
+        output.stderr().print("No schedules. `taskd schedules create` makes one.", style="dim")
+
+
+@schedules.command()
+@click.argument("schedule_id")
+@client_options
+def delete(client: ApiClient, *, schedule_id: str) -> None:
+    """Delete a schedule; the tasks that it made stay."""
+    client.delete(f"/schedules/{segment(schedule_id)}")
+    click.echo(f"Deleted {schedule_id}.")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
