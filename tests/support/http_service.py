@@ -8,13 +8,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
 from msgspec import Struct
 
 from taskd.api.app import build_app
+from taskd.api.authentication import Authentication
 from taskd.api.callers import Authenticate, trust_everybody
 from taskd.api.server import serve
 from taskd.api.settings import ServerSettings
+from taskd.auth.service import AuthService
 from taskd.dispatch.api_functions import ApiFunctions
 from taskd.dispatch.attended import AttendedCalls
 from taskd.dispatch.direct import DirectExecutions
@@ -37,6 +39,7 @@ class Service(Struct):
     url: str
     store: EmbeddedStore
     runtime: LocalRuntime
+    app: web.Application
 
     async def create(self, **fields: Any) -> dict[str, Any]:
         """A task, created over HTTP."""
@@ -69,8 +72,9 @@ async def http_service(
     health: Callable[[], dict[str, Any]] = lambda: {"status": "ok"},
     dispatch: DispatchSettings | None = None,
     authenticate: Authenticate = trust_everybody,
+    auth: AuthService | None = None,
 ) -> AsyncIterator[Service]:
-    """A face on a free port, over a fresh store and runtime in ``directory``."""
+    """A face on a free port, over a fresh store and runtime in ``directory``; ``auth`` asks callers who they are."""
     store = EmbeddedStore(store_settings or StoreSettings(data=str(directory / "data")))
     runtime = LocalRuntime(directory / "functions", LocalSettings())
     attended = AttendedCalls()
@@ -82,7 +86,8 @@ async def http_service(
         health,
         executions=DirectExecutions(store, runtime, dispatch or DispatchSettings(), attended),
         api_functions=ApiFunctions(store, runtime, dispatch or DispatchSettings(), attended),
-        authenticate=authenticate,
+        authenticate=authenticate if auth is None else Authentication(auth),
+        auth=auth,
     )
     async with AsyncExitStack() as stack:
         await store.start()
@@ -93,7 +98,7 @@ async def http_service(
         runner, url = await serve(app, "127.0.0.1", 0)
         stack.push_async_callback(runner.cleanup)
         client = await stack.enter_async_context(ClientSession(url))
-        yield Service(client, url, store, runtime)
+        yield Service(client, url, store, runtime, app)
 
 
 def zipped(**files: str) -> str:

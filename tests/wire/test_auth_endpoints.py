@@ -1,0 +1,156 @@
+"""Who may call what: every endpoint there is, tried by everyone who may not, and by those who just may."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientResponse
+from support.accounts import EVERYBODY, holder, with_holders
+from support.auth_service import Guarded, guarded_service
+from support.error_shape import assert_error
+from support.http_service import function_body
+
+from taskd.model.permissions import Permission
+
+OPEN = "nobody is asked"
+ANY_USER = "any user"
+PER_FUNCTION = (Permission.EXECUTE_TASK_FUNCTION, Permission.EXECUTE_API_FUNCTION)
+API_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+TABLE: dict[str, str] = {
+    "GET /tasks/v1": "VIEW_TASKS",
+    "POST /tasks/v1": "CREATE_TASKS",
+    "POST /tasks/v1/bulk": "CREATE_TASKS",
+    "POST /tasks/v1/{id}/cancel": "CANCEL_TASKS",
+    "GET /tasks/v1/{id}/logs": "VIEW_TASK_LOGS",
+    "GET /tasks/v1/functions": "VIEW_TASK_FUNCTIONS",
+    "POST /tasks/v1/functions": "CREATE_TASK_FUNCTION",
+    "GET /tasks/v1/functions/{name}": "VIEW_TASK_FUNCTION_DETAILS",
+    "PUT /tasks/v1/functions/{name}": "UPDATE_TASK_FUNCTION",
+    "DELETE /tasks/v1/functions/{name}": "DELETE_TASK_FUNCTION",
+    "POST /tasks/v1/functions/{name}/enable": "UPDATE_TASK_FUNCTION",
+    "POST /tasks/v1/functions/{name}/disable": "UPDATE_TASK_FUNCTION",
+    "POST /tasks/v1/functions/{name}/execute": "EXECUTE_TASK_FUNCTION",
+    "GET /tasks/v1/functions/{name}/logs": "VIEW_TASK_FUNCTION_LOGS",
+    "GET /tasks/v1/apiRequests": "VIEW_API_FUNCTION_REQUESTS",
+    "GET /tasks/v1/apiRequests/{id}/logs": "VIEW_API_FUNCTION_REQUEST_LOGS",
+    "GET /tasks/v1/schedules": "VIEW_TASK_SCHEDULES",
+    "POST /tasks/v1/schedules": "CREATE_TASK_SCHEDULE",
+    "DELETE /tasks/v1/schedules/{id}": "DELETE_TASK_SCHEDULE",
+    **{f"{method} /tasks/v1/api/{{name}}": "EXECUTE_API_FUNCTION" for method in API_METHODS},
+    **{f"{method} /tasks/v1/api/{{name}}/{{rest}}": "EXECUTE_API_FUNCTION" for method in API_METHODS},
+    "GET /tasks/v1/openapi.json": OPEN,
+    "GET /tasks/v1/docs": OPEN,
+    "GET /health": OPEN,
+    "POST /auth/v2/oauth1/tokens": OPEN,
+    "POST /auth/v2/oauth2/tokens": OPEN,
+    "GET /users/v1/me": ANY_USER,
+}
+TABLE |= {
+    endpoint.replace("GET ", "HEAD "): needed for endpoint, needed in TABLE.items() if endpoint.startswith("GET ")
+}
+"""What each endpoint asks for. One that is not here fails :func:`test_no_endpoint_is_missing_from_the_table`."""
+GUARDED = {endpoint: needed for endpoint, needed in TABLE.items() if needed != OPEN}
+NEEDING = {endpoint: needed for endpoint, needed in GUARDED.items() if needed != ANY_USER}
+FUNCTION = "reports"
+
+NOBODY_SPECIAL = holder(1000)
+HOLDERS = {permission.value: holder(number, permission.value) for number, permission in enumerate(Permission, 1001)}
+ALL_BUT = {
+    permission.value: holder(number, *(other.value for other in Permission if other is not permission))
+    for number, permission in enumerate(Permission, 2001)
+}
+FOR_ONE = {name.value: holder(number, f"{name.value}:{FUNCTION}") for number, name in enumerate(PER_FUNCTION, 3001)}
+FOR_OTHER = {name.value: holder(number, f"{name.value}:other") for number, name in enumerate(PER_FUNCTION, 4001)}
+ACCOUNTS = with_holders(
+    EVERYBODY,
+    *(NOBODY_SPECIAL, *HOLDERS.values(), *ALL_BUT.values(), *FOR_ONE.values(), *FOR_OTHER.values()),
+)
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
+    async with guarded_service(tmp_path, ACCOUNTS) as guarded:
+        yield guarded
+
+
+async def call(guarded: Guarded, endpoint: str, token: str | None = None, ending: str = "") -> ClientResponse:
+    method, path = endpoint.split()
+    url = path.format(id="0" * 24, name=FUNCTION, rest="x") + ending
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    response = await guarded.service.client.request(method, url, headers=headers)
+    await response.read()
+    return response
+
+
+async def code_of(response: ClientResponse) -> int | None:
+    """The code of an error; HEAD has no body, so there its status must do."""
+    if response.method == "HEAD":
+        return {401: 10}.get(response.status)
+    answer = await response.json() if response.content_type == "application/json" else {}
+    return answer.get("code") if isinstance(answer, dict) else None
+
+
+def test_no_endpoint_is_missing_from_the_table(guarded: Guarded):
+    routes = {(route.method, route.resource.canonical.rstrip("/")) for route in guarded.service.app.router.routes()}
+    assert {f"{method} {path}" for method, path in routes} == set(TABLE)
+
+
+@pytest.mark.parametrize("ending", ["", "/"])
+async def test_nobody_is_asked_for_credentials_everywhere(guarded: Guarded, ending: str):
+    for endpoint in GUARDED:
+        response = await call(guarded, endpoint, ending=ending)
+        if response.method == "HEAD":
+            assert response.status == 401, endpoint
+        else:
+            await assert_error(response, 104)
+
+
+async def test_open_endpoints_ask_nobody(guarded: Guarded):
+    for endpoint in set(TABLE) - set(GUARDED):
+        assert await code_of(await call(guarded, endpoint)) not in (10, 104), endpoint
+
+
+@pytest.mark.parametrize("ending", ["", "/"])
+async def test_a_user_without_permissions_is_told_the_one_that_is_missing(guarded: Guarded, ending: str):
+    for endpoint, needed in NEEDING.items():
+        response = await call(guarded, endpoint, NOBODY_SPECIAL.token, ending)
+        assert await code_of(response) == 10, endpoint
+        assert response.method == "HEAD" or needed in (await response.json())["message"]
+
+
+async def test_every_other_permission_together_does_not_do(guarded: Guarded):
+    for endpoint, needed in NEEDING.items():
+        assert await code_of(await call(guarded, endpoint, ALL_BUT[needed].token)) == 10, endpoint
+
+
+@pytest.mark.parametrize("ending", ["", "/"])
+async def test_exactly_the_right_permission_does(guarded: Guarded, ending: str):
+    for endpoint, needed in NEEDING.items():
+        response = await call(guarded, endpoint, HOLDERS[needed].token, ending)
+        assert await code_of(response) not in (10, 104), endpoint
+        assert response.status != 401, endpoint
+
+
+async def test_the_permission_for_one_function_does_for_that_function_alone(guarded: Guarded):
+    for endpoint, needed in NEEDING.items():
+        if needed in PER_FUNCTION:
+            assert (await call(guarded, endpoint, FOR_ONE[needed].token)).status != 401, endpoint
+            assert (await call(guarded, endpoint, FOR_OTHER[needed].token)).status == 401, endpoint
+
+
+async def test_any_user_may_ask_who_they_are(guarded: Guarded):
+    response = await call(guarded, "GET /users/v1/me", NOBODY_SPECIAL.token)
+    assert response.status == 200
+    assert (await response.json())["id"] == NOBODY_SPECIAL.user.id
+
+
+async def test_whether_a_function_exists_is_not_told_to_those_who_may_not_know(guarded: Guarded):
+    path = f"/tasks/v1/functions/{FUNCTION}/execute"
+    headers = {"Authorization": f"Bearer {NOBODY_SPECIAL.token}"}
+    before = await (await guarded.service.client.post(path, headers=headers)).json()
+    creator = {"Authorization": f"Bearer {HOLDERS['CREATE_TASK_FUNCTION'].token}"}
+    created = await guarded.service.client.post(
+        "/tasks/v1/functions", json=function_body(name=FUNCTION), headers=creator
+    )
+    assert created.status == 200
+    assert await (await guarded.service.client.post(path, headers=headers)).json() == before
