@@ -1,7 +1,7 @@
 """Timestamps: integers of milliseconds inside, ISO-8601 UTC with milliseconds on the wire."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 MIN_MS = -62_135_596_800_000
@@ -9,7 +9,11 @@ MIN_MS = -62_135_596_800_000
 MAX_MS = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z, the latest time that can be written."""
 
-_RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:(\d\d)(?:\.\d{1,9})?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
 
 
 def format_ms(epoch_ms: int) -> str:
@@ -35,27 +39,18 @@ def parse_rfc3339(text: str) -> int | None:
     match = _RFC3339.fullmatch(text)
     if match is None:
         return None
-    year, month, day, hour, minute, second, fraction, zone = match.groups()
-    leap = second == "60"
+    if match[1] == "60":
+        return _after_leap_second(text)
     try:
-        moment = datetime(
-            int(year), int(month), int(day), int(hour), int(minute), 59 if leap else int(second), tzinfo=UTC
-        )
-        offset_min = _zone_minutes(zone)
-    except ValueError:
+        epoch_ms = (datetime.fromisoformat(text.upper()) - _EPOCH) // _MS
+    except ValueError:  # no such day or hour
         return None
-    ms = int((fraction or "0").ljust(3, "0")[:3])
-    epoch_ms = (int(moment.timestamp()) + leap - offset_min * 60) * 1000 + (0 if leap else ms)
     return epoch_ms if MIN_MS <= epoch_ms <= MAX_MS else None
 
 
-def _zone_minutes(zone: str) -> int:
-    if zone in "Zz":
-        return 0
-    hours, minutes = int(zone[1:3]), int(zone[4:6])
-    if hours > 23 or minutes > 59:
-        raise ValueError(zone)
-    return (hours * 60 + minutes) * (-1 if zone[0] == "-" else 1)
+def _after_leap_second(text: str) -> int | None:
+    second_before_ms = parse_rfc3339(f"{text[:17]}59{text[19:]}")
+    return None if second_before_ms is None else second_before_ms // 1000 * 1000 + 1000
 
 
 def parse_timestamp(value: object) -> int | None:
