@@ -20,6 +20,8 @@ _BENCHMARKS = (
     "compaction",
     "growth",
 )
+_LONG = ("soak", "auth-cost")
+"""Those that are not part of ``all``."""
 
 
 class _Benchmarks(click.Group):
@@ -30,11 +32,11 @@ class _Benchmarks(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All that there are, ``all`` last."""
-        return [*_BENCHMARKS, *super().list_commands(ctx)]
+        return [*filter(_exists, (*_BENCHMARKS, *_LONG)), *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The benchmark of this name."""
-        if cmd_name not in _BENCHMARKS:
+        if cmd_name not in self.list_commands(ctx) or cmd_name in self.commands:
             return super().get_command(ctx, cmd_name)
         command: click.Command = _module(cmd_name).command
         return command
@@ -52,13 +54,21 @@ def run_all(frame: Frame, *, quick: bool) -> None:
     """All benchmarks, one after the other."""
     ctx = click.get_current_context()
     shared = {"runs": 1 if quick else frame.runs, "folder": frame.folder, "results": frame.results}
-    for name in _BENCHMARKS:
+    for name in filter(_exists, _BENCHMARKS):
         module = _module(name)
         ctx.invoke(module.command, **shared, **(module.QUICK if quick else {}))
 
 
+def _module_name(name: str) -> str:
+    return f"benchmarks.{name.replace('-', '_')}"
+
+
+def _exists(name: str) -> bool:
+    return importlib.util.find_spec(_module_name(name)) is not None
+
+
 def _module(name: str) -> Any:
-    return importlib.import_module(f"benchmarks.{name}")
+    return importlib.import_module(_module_name(name))
 
 
 if __name__ == "__main__":

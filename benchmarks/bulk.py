@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from benchmarks.beanstalk import put
-from benchmarks.create import posted
+from benchmarks.create import posted, require_listed
 from benchmarks.daemons import BASE_PATH, running_daemon
 from benchmarks.filling import HOUR_MS, body
 from benchmarks.frame import Frame, benchmark_options
@@ -40,7 +40,9 @@ def command(frame: Frame, seconds: float, batch: int, connections: int, data_byt
 
     def on_daemon() -> Figures:
         with frame.scratch() as folder, running_daemon(Path(folder)) as daemon:
-            figures = posted(daemon, requests, connections, seconds)
+            figures = posted(
+                daemon, requests, connections, seconds, lambda answered: require_listed(daemon, answered * batch)
+            )
         return {
             "tasks/s": figures.pop("requests/s") * batch,
             "CPU µs/task": figures.pop("CPU µs/request") / batch,

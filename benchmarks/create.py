@@ -4,10 +4,13 @@ The yardstick is an aiohttp server that only decodes the same body and answers: 
 checking, journaling, queueing and listing. Tasks start in an hour, so that none runs meanwhile.
 """
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
+from urllib.request import urlopen
 
 import click
 
@@ -25,14 +28,32 @@ _WARM_UP = 0.2
 """Part of the time that is spent before what is measured."""
 
 
-def posted(server: Server, requests: Sequence[Request], connections: int, seconds: float) -> Figures:
-    """Sends ``requests`` in turn as fast as they are answered; figures are those of requests."""
+def posted(
+    server: Server,
+    requests: Sequence[Request],
+    connections: int,
+    seconds: float,
+    check: Callable[[int], None] = lambda _: None,
+) -> Figures:
+    """Sends ``requests`` in turn as fast as they are answered; figures are those of requests.
+
+    ``check`` hears how many were answered well in all, before the CPU time is taken.
+    """
     stream = Stream(requests, connections)
-    send(Plan(server.url, seconds * _WARM_UP, [stream]))
+    [warm_up] = send(Plan(server.url, seconds * _WARM_UP, [stream]))
     cpu_began_s = cpu_s(server.pid)
     [answers] = send(Plan(server.url, seconds, [stream]))
+    check(warm_up.ok + answers.ok)
     cpu_each_s = (cpu_s(server.pid) - cpu_began_s) / answers.ok
     return {"requests/s": answers.ok / seconds, "CPU µs/request": cpu_each_s * 1e6, **percentiles(answers.latencies_ms)}
+
+
+def require_listed(server: Server, tasks: int) -> None:
+    """Waits until a listing shows all that was created; raises ``RuntimeError`` if it is less than ``tasks``."""
+    with urlopen(f"{server.url}{BASE_PATH}?limit(1)") as response:
+        total = json.load(response)["page"]["total"]
+    if total < tasks:
+        raise RuntimeError(f"{tasks} tasks were acknowledged, but only {total} are there.")
 
 
 def trivial_server(folder: Path) -> AbstractContextManager[Server]:
@@ -52,7 +73,7 @@ def command(frame: Frame, seconds: float, connections: int, data_bytes: int) -> 
 
     def on_daemon() -> Figures:
         with frame.scratch() as folder, running_daemon(Path(folder)) as daemon:
-            return posted(daemon, requests, connections, seconds)
+            return posted(daemon, requests, connections, seconds, partial(require_listed, daemon))
 
     def on_trivial_server() -> Figures:
         with frame.scratch() as folder, trivial_server(Path(folder)) as server:

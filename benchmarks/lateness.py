@@ -38,10 +38,11 @@ def handler(task, context):
     os.close(ledger)
 """
 QUICK = {"tasks": 3, "rate_per_s": 100, "seconds": 0.2}
-WARM_UP_MS = 1_500
 SPACING_MS = 25
 AHEAD_MS = 500
-"""How long before the first task is due a busy store gets all of them, and as long again for every 10,000."""
+"""How long before the first task is due the store gets them: so long, and some more for each."""
+_CALL_MS = 5
+_ADD_MS = 0.05
 
 
 def code() -> str:
@@ -80,7 +81,7 @@ async def schedule(session: ClientSession, ledger: Path, tasks: int) -> None:
     function = {"name": "clock", "runtime": "python3.11", "entryPoint": "index.handler", "code": code()}
     await call(session, "POST", "/functions", {**function, "environmentVariables": {"LEDGER": {"value": str(ledger)}}})
     await call(session, "POST", "", {"functionName": "clock"})
-    first_ms = int(time.time() * 1000) + WARM_UP_MS
+    first_ms = int(time.time() * 1000) + AHEAD_MS + tasks * _CALL_MS
     for number in range(tasks):
         due_ms = first_ms + number * SPACING_MS
         body = {"functionName": "clock", "startTimestamp": due_ms, "data": {"due_ms": due_ms}}
@@ -103,7 +104,7 @@ def run_many(folder: Path, url: str, rate_per_s: int, seconds: float, in_flight:
 async def _run_many(folder: Path, url: str, rate_per_s: int, seconds: float, in_flight: int) -> float:
     count = int(rate_per_s * seconds)
     async with open_engine(folder, url, in_flight, count) as engine:
-        first_ms = system_clock_ms() + AHEAD_MS * (1 + count // 10_000)
+        first_ms = system_clock_ms() + AHEAD_MS + int(count * _ADD_MS)
         await engine.store.add([_due_at(first_ms + number * 1000 // rate_per_s) for number in range(count)])
         cpu_began_s = time.process_time()
         await engine.dispatcher.start()

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -19,6 +20,8 @@ from urllib.parse import urlsplit
 import msgspec
 import uvloop
 from msgspec import Struct, field
+
+from benchmarks.processes import environment
 
 _TICK_S = 0.001
 _OK = (b"HTTP/1.1 200", b"HTTP/1.1 201")
@@ -74,7 +77,11 @@ class Answers(Struct):
 def send(plan: Plan) -> list[Answers]:
     """Carries ``plan`` out in another process; gives the answers of each stream, all of which were good."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load"], input=msgspec.json.encode(plan), stdout=subprocess.PIPE, check=True
+        [sys.executable, "-m", "benchmarks.load"],
+        input=msgspec.json.encode(plan),
+        stdout=subprocess.PIPE,
+        check=True,
+        env=environment(),
     )
     answers = msgspec.json.decode(done.stdout, type=list[Answers])
     for of_stream in answers:
@@ -90,7 +97,6 @@ class _Running:
         self._rate_per_s = stream.rate_per_s
         self._idle: deque[_Connection] = deque()
         self._overdue_s: deque[float] = deque()
-        self._loop = asyncio.get_running_loop()
         self._next_s = 0.0
         self._until_s = 0.0
         self.answers = Answers()
@@ -98,10 +104,10 @@ class _Running:
     def begin(self, until_s: float) -> None:
         """Starts to send."""
         self._until_s = until_s
-        self._next_s = self._loop.time()
+        self._next_s = time.perf_counter()
         if self._rate_per_s is None:
             for connection in list(self._idle):
-                connection.send(next(self._requests), self._loop.time())
+                connection.send(next(self._requests), time.perf_counter())
         else:
             self._tick()
 
@@ -111,7 +117,7 @@ class _Running:
 
     def answered(self, connection: "_Connection", answer: bytes, due_s: float) -> None:
         """An answer is there, and its connection is free."""
-        now_s = self._loop.time()
+        now_s = time.perf_counter()
         if answer.startswith(_OK):
             self.answers.ok += 1
             self.answers.latencies_ms.append((now_s - due_s) * 1000)
@@ -134,7 +140,7 @@ class _Running:
 
     def _tick(self) -> None:
         assert self._rate_per_s is not None
-        now_s = self._loop.time()
+        now_s = time.perf_counter()
         while self._next_s <= now_s:
             if self._idle:
                 self._idle.popleft().send(next(self._requests), self._next_s)
@@ -142,7 +148,7 @@ class _Running:
                 self._overdue_s.append(self._next_s)
             self._next_s += 1 / self._rate_per_s
         if now_s < self._until_s:
-            self._loop.call_later(_TICK_S, self._tick)
+            asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
 
 class _Connection(asyncio.Protocol):
@@ -185,7 +191,7 @@ async def _carry_out(plan: Plan) -> list[Answers]:
     for stream, of_plan in zip(running, plan.streams, strict=True):
         for _ in range(of_plan.connections):
             await loop.create_connection(partial(_Connection, stream), parts.hostname or "", parts.port or 80)
-    until_s = loop.time() + plan.seconds
+    until_s = time.perf_counter() + plan.seconds
     for stream in running:
         stream.begin(until_s)
     await asyncio.sleep(plan.seconds)

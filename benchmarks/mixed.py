@@ -55,9 +55,9 @@ def mixed(folder: Path, seconds: float, load: list[Stream]) -> Figures:
     with running_stub() as stub_url, running_daemon(folder, stub_url) as daemon:
         cpu_began_s = cpu_s(daemon.pid)
         answers = send(Plan(daemon.url, seconds, load))
-        busy = (cpu_s(daemon.pid) - cpu_began_s) / seconds
+        took_cpu_s = cpu_s(daemon.pid) - cpu_began_s
         calls = tally_of(stub_url).calls
-    figures = {"dispatched/s": calls / seconds, "CPU s/s": busy}
+    figures = {"dispatched/s": calls / seconds, "CPU µs/task": took_cpu_s / max(1, calls) * 1e6}
     for name, of_stream in zip(("create", "listing"), answers, strict=False):
         figures |= {f"{name} {figure}": value for figure, value in percentiles(of_stream.latencies_ms).items()}
         figures[f"{name}s/s"] = of_stream.ok / seconds

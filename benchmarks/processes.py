@@ -12,6 +12,7 @@ from typing import NamedTuple, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_ROOT = Path(__file__).resolve().parents[1]
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _STOP_TIMEOUT_S = 30.0
 
@@ -31,6 +32,12 @@ def in_fresh_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
         return pool.submit(function, *args, **kwargs).result()
 
 
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a child: ours and ``more``, and able to import this package from any folder."""
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, **more}
+
+
 @contextmanager
 def serving(command: Sequence[str], log: Path, env: dict[str, str] | None = None) -> Iterator[Server]:
     """A server while the context lasts: its first line of output ends with the URL it answers on.
@@ -40,7 +47,7 @@ def serving(command: Sequence[str], log: Path, env: dict[str, str] | None = None
     with (
         log.open("wb") as stderr,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env={**os.environ, **(env or {})}
+            command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment(**(env or {}))
         ) as process,
     ):
         try:

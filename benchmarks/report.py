@@ -1,6 +1,6 @@
 """The results of a benchmark: a table for people, JSON for programs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,14 +46,18 @@ def report_of(study: Study, rows: list[Row], distributions: Sequence[str]) -> Re
 
 def show(report: Report, console: Console) -> None:
     """Prints the medians, the ratios, and what they were taken with."""
-    figures = list(dict.fromkeys(name for medians in report.medians.values() for name in medians))
-    table = Table(title=report.title, caption=_caption(report), caption_justify="left")
-    table.add_column("")
-    for name in (*figures, *report.ratios):
+    columns = _columns(report)
+    table = Table(title=report.title, title_justify="left")
+    cells = [["", *columns], *([row.subject, *_cells(row, columns.values())] for row in report.rows)]
+    if len(columns) > len(report.rows) + 2:
+        cells = [list(line) for line in zip(*cells, strict=True)]
+    table.add_column(cells[0][0])
+    for name in cells[0][1:]:
         table.add_column(name, justify="right")
-    for row in report.rows:
-        table.add_row(*_cells(report, row, figures))
+    for line in cells[1:]:
+        table.add_row(*line)
     console.print(table)
+    console.print(_conditions(report), style="dim")
     for row in report.rows:
         if row.absent:
             console.print(f"{row.subject} was not measured: {row.absent}")
@@ -76,13 +80,21 @@ def _ratios(study: Study, rows: list[Row]) -> Iterator[tuple[str, dict[str, floa
             yield f"{comparison.figure} ÷ {base.subject}", ratios(rows, comparison.figure, base)
 
 
-def _cells(report: Report, row: Row, figures: Sequence[str]) -> list[str]:
-    measured = [row.medians.get(name) for name in figures]
-    compared = [of_subject.get(row.subject) for of_subject in report.ratios.values()]
-    return [row.subject, *("-" if value is None else rounded(value) for value in (*measured, *compared))]
+def _columns(report: Report) -> dict[str, dict[str, float]]:
+    """Every figure and every ratio, by subject."""
+    names = dict.fromkeys(name for medians in report.medians.values() for name in medians)
+    figures = {
+        name: {subject: medians[name] for subject, medians in report.medians.items() if name in medians}
+        for name in names
+    }
+    return figures | report.ratios
 
 
-def _caption(report: Report) -> str:
+def _cells(row: Row, columns: Iterable[dict[str, float]]) -> list[str]:
+    return [rounded(column[row.subject]) if row.subject in column else "-" for column in columns]
+
+
+def _conditions(report: Report) -> str:
     runs = max(len(row.runs) for row in report.rows)
     settings = ", ".join(f"{name}: {value}" for name, value in report.settings.items())
     versions = ", ".join(f"{name} {value}" for name, value in report.versions.items())

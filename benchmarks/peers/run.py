@@ -4,7 +4,6 @@ The rate is taken between the first call and the last, so that starting the work
 the worker's processes alone: what the broker and its database take comes on top.
 """
 
-import os
 import subprocess
 import sys
 import time
@@ -12,15 +11,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-import benchmarks
 from benchmarks.engine import AWS_ENVIRONMENT
 from benchmarks.lambda_stub import Tally, running_stub, tally_of
 from benchmarks.machine import version
 from benchmarks.peers.brokers import POSTGRESQL, REDIS, Broker, running_broker
-from benchmarks.processes import session_cpu_s, stop
+from benchmarks.processes import environment, session_cpu_s, stop
 from benchmarks.study import Figures, UnavailableError
 
-_ROOT = Path(benchmarks.__file__).parents[1]
 _POLL_S = 0.05
 _STALLED_S = 60.0
 
@@ -67,9 +64,7 @@ def drain_with(peer: Peer, folder: Path, tasks: int) -> Figures:
     if missing:
         raise UnavailableError(f"there is no {', '.join(missing)} here; install it with: pip install 'taskd[bench]'")
     with running_broker(peer.broker, folder / "broker") as broker_url, running_stub() as stub_url:
-        path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-        own = {"BENCHMARK_BROKER": broker_url, "BENCHMARK_STUB": stub_url, "PYTHONPATH": path}
-        env = {**os.environ, **AWS_ENVIRONMENT, **own}
+        env = environment(**AWS_ENVIRONMENT, BENCHMARK_BROKER=broker_url, BENCHMARK_STUB=stub_url)
         subprocess.run([sys.executable, "-m", peer.module, str(tasks)], env=env, check=True, cwd=folder)
         return _work(peer, folder, env, tasks)
 
