@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from threading import Thread
 from typing import Any
 
 from aiobotocore.session import AioSession
@@ -70,6 +71,9 @@ def running_moto() -> Iterator[Moto]:
         try:
             assert process.stderr is not None
             found = next(filter(None, (re.search(r"http://127\.0\.0\.1:\d+", line) for line in process.stderr)))
+            reading = Thread(target=process.stderr.read)  # it logs every request, and would stop at a full pipe
+            reading.start()
             yield Moto(found[0])
         finally:
             process.kill()
+        reading.join()

@@ -10,7 +10,7 @@ import pytest
 
 from taskd.model.errors import TaskdError
 from taskd.runtime.aws.endpoint import parse_endpoint
-from taskd.runtime.aws.environment import CredentialChain, find_environment
+from taskd.runtime.aws.environment import CredentialChain, find_environment, warn_of_proxy
 from taskd.runtime.aws.renewal import CredentialRenewal
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.aws.sigv4 import Credentials
@@ -96,6 +96,33 @@ async def test_where_the_endpoint_comes_from(files: AwsFiles, monkeypatch: pytes
 async def test_a_profile_that_does_not_exist_is_named() -> None:
     with pytest.raises(TaskdError, match="nobody"):
         await find_environment(AwsSettings(region="eu-west-1", profile="nobody", endpoint_url=LOCAL))
+
+
+@pytest.mark.parametrize(
+    ("variables", "url", "warned"),
+    [
+        ({}, "https://lambda.example.com", False),
+        ({"HTTPS_PROXY": "http://proxy:3128"}, "https://lambda.example.com", True),
+        ({"https_proxy": "http://proxy:3128"}, "https://lambda.example.com", True),
+        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": ".example.com"}, "https://lambda.example.com", False),
+        ({"HTTPS_PROXY": "http://proxy:3128"}, LOCAL, False),
+        ({"HTTP_PROXY": "http://proxy:3128"}, LOCAL, True),
+    ],
+)
+def test_a_proxy_that_is_not_used_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    variables: dict[str, str],
+    url: str,
+    *,
+    warned: bool,
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    warn_of_proxy(parse_endpoint(url))
+    assert ("invocations do not go through a proxy" in caplog.text) is warned
 
 
 @pytest.mark.usefixtures("files")

@@ -5,6 +5,7 @@ import base64
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -14,18 +15,24 @@ from support.lambda_server import LambdaServer, answer, running_lambda
 from support.moto import REGION, Moto, running_moto
 
 from taskd.api.server import serve
+from taskd.dispatch.dispatcher import Dispatcher
+from taskd.dispatch.settings import DispatchSettings
 from taskd.model import limits
 from taskd.model.clock import system_clock_ms
 from taskd.model.logline import LogLine
+from taskd.model.task import TaskDraft
 from taskd.runtime.aws.clients import AwsClients
 from taskd.runtime.aws.cloudwatch import WantedLog
 from taskd.runtime.aws.logs import FullLogs, Pace
 from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.base import Success
+from taskd.store.embedded import EmbeddedStore
+from taskd.store.settings import StoreSettings
 
 REQUEST_ID = "aaaaaaaa-2222-4333-8444-555555555555"
 OTHER_ID = "bbbbbbbb-2222-4333-8444-555555555555"
+TASK_REQUEST_ID = "cccccccc-2222-4333-8444-555555555555"
 AT_ONCE = Pace(delays_s=(0.0,), rest_s=0.0)
 PATIENT = Pace(delays_s=(0.02,) * 500, rest_s=0.0)
 
@@ -80,8 +87,8 @@ def tail_of(events: Sequence[tuple[int, str]]) -> str:
     return base64.b64encode("".join(message for _, message in events).encode()[-4096:]).decode()
 
 
-def cut_answer(events: Sequence[tuple[int, str]]) -> bytes:
-    return answer(200, b"{}", {"X-Amzn-RequestId": REQUEST_ID, "X-Amz-Log-Result": tail_of(events)})
+def cut_answer(events: Sequence[tuple[int, str]], request_id: str = REQUEST_ID) -> bytes:
+    return answer(200, b"{}", {"X-Amzn-RequestId": request_id, "X-Amz-Log-Result": tail_of(events)})
 
 
 @asynccontextmanager
@@ -208,6 +215,7 @@ async def test_a_log_whose_end_has_not_come_is_waited_for(
     full_logs.want(wanted("late", clock))
     await asyncio.gather(*full_logs._fetches)
     assert not kept.logs
+    await full_logs.stop()
     assert "1 logs stay cut" in caplog.text
     await moto.put_log("/aws/lambda/late", "one", events[2:])
     assert [line.message for line in await fetched(moto.url, kept, wanted("late", clock))] == ["a", "b"]
@@ -243,5 +251,85 @@ async def test_a_cloudwatch_that_refuses_is_named_with_its_reason(
     full_logs.want(wanted("denied", clock))
     await asyncio.gather(*full_logs._fetches)
     assert "AccessDeniedException: not authorized to perform logs:FilterLogEvents" in caplog.text
+    await full_logs.stop()
+    await runner.cleanup()
+
+
+async def test_a_task_shows_the_end_of_its_log_at_once_and_all_of_it_later(
+    moto: Moto, server: LambdaServer, clock: FakeClock, tmp_path: Path
+) -> None:
+    events = call_events(TASK_REQUEST_ID, clock(), [f"line {number} {'x' * 1000}\n" for number in range(9)])
+    server.raw_answer = cut_answer(events, TASK_REQUEST_ID)
+    store = EmbeddedStore(StoreSettings(data=str(tmp_path)), clock)
+    settings = AwsSettings(region=REGION, endpoint_url=server.url, logs_endpoint_url=moto.url)
+    replaced = asyncio.Event()
+
+    async def keep(call_id: str, lines: Sequence[LogLine]) -> None:
+        await store.replace_logs(call_id, lines)
+        replaced.set()
+
+    runtime = AwsRuntime(settings, clock, keep_log=keep, pace=PATIENT)
+    await store.start()
+    await runtime.start([])
+    dispatcher = Dispatcher(store, runtime, DispatchSettings(), clock=clock)
+    await dispatcher.start()
+    (task,) = await store.add([TaskDraft("raw", b"{}", clock())])
+    await server.wait_for_requests(1)
+    await dispatcher.drain(10)
+    tail = await store.find_logs(task.id, 0, 0, 100)
+    assert 3 <= len(tail) < 6
+    await moto.put_log("/aws/lambda/raw", "2026/[$LATEST]task", events)
+    await asyncio.wait_for(replaced.wait(), 10)
+    whole = await store.find_logs(task.id, 0, 0, 100)
+    assert [line.message for line in whole] == [text.rstrip() for _, text in events[1:-2]]
+    await runtime.stop()
+    await dispatcher.join()
+    await store.stop()
+
+
+async def test_cloudwatch_is_asked_for_few_logs_at_the_same_time(kept: Kept, clock: FakeClock) -> None:
+    asking = most = 0
+
+    async def count(request: web.Request) -> web.Response:
+        nonlocal asking, most
+        asking += 1
+        most = max(most, asking)
+        await asyncio.sleep(0)
+        asking -= 1
+        return web.json_response({"events": []})
+
+    app = web.Application()
+    app.add_routes([web.post("/", count)])
+    runner, url = await serve(app, "127.0.0.1", 0)
+    full_logs = _full_logs(url, kept, Pace(delays_s=(0.0, 0.0), at_once=2, rest_s=0.0))
+    for _ in range(20):
+        full_logs.want(wanted("busy", clock))
+    await asyncio.gather(*full_logs._fetches)
+    assert 1 <= most <= 2
+    await full_logs.stop()
+    await runner.cleanup()
+
+
+async def test_credentials_that_were_read_anew_are_used_for_the_next_look(
+    kept: Kept, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys: list[str] = []
+
+    async def note_key(request: web.Request) -> web.Response:
+        keys.append(request.headers["Authorization"].partition("Credential=")[2].partition("/")[0])
+        return web.json_response({"events": []})
+
+    app = web.Application()
+    app.add_routes([web.post("/", note_key)])
+    runner, url = await serve(app, "127.0.0.1", 0)
+    clients = AwsClients(AwsSettings(logs_endpoint_url=url), REGION)
+    full_logs = FullLogs(clients, kept.keep, Pace(delays_s=(0.0,), at_once=1, rest_s=0.0))
+    for key in ("AKID1", "AKID1", "AKID2"):
+        use_key(monkeypatch, key)
+        if key == "AKID2":
+            clients.reread()
+        full_logs.want(wanted("rekeyed", clock))
+        await asyncio.gather(*full_logs._fetches)
+    assert keys == ["AKID1", "AKID1", "AKID2"]
     await full_logs.stop()
     await runner.cleanup()

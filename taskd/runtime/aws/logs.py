@@ -9,6 +9,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
@@ -44,10 +46,12 @@ class FullLogs:
     def __init__(
         self, clients: AwsClients, keep: KeepLog, pace: Pace | None = None, now_s: Callable[[], float] = time.monotonic
     ) -> None:
-        self._clients = clients
         self._keep = keep
         self._pace = pace or Pace()
-        self._turns = asyncio.Semaphore(self._pace.at_once)
+        self._lookers = [_Looker(clients) for _ in range(self._pace.at_once)]
+        self._free: asyncio.Queue[_Looker] = asyncio.Queue()
+        for looker in self._lookers:
+            self._free.put_nowait(looker)
         self._fetches: set[asyncio.Task[None]] = set()
         self._complaint = _Complaint(now_s)
 
@@ -68,6 +72,8 @@ class FullLogs:
         for fetch in fetches:
             fetch.cancel()
         await asyncio.gather(*fetches, return_exceptions=True)
+        for looker in self._lookers:
+            await looker.close()
 
     async def _fetch(self, wanted: WantedLog) -> None:
         reason = "CloudWatch Logs did not get them in time"
@@ -84,17 +90,40 @@ class FullLogs:
         self._complaint.add(reason)
 
     async def _look(self, wanted: WantedLog) -> list[LogLine] | None:
-        async with self._turns:
-            try:
-                async with self._clients.open("logs") as client:
-                    return await find_log(client, wanted)
-            finally:
-                await asyncio.sleep(self._pace.rest_s)
+        looker = await self._free.get()
+        try:
+            return await looker.look(wanted)
+        finally:
+            asyncio.get_running_loop().call_later(self._pace.rest_s, self._free.put_nowait, looker)
 
     def _ended(self, fetch: asyncio.Task[None]) -> None:
         self._fetches.discard(fetch)
         if not fetch.cancelled() and (error := fetch.exception()) is not None:
             _log.error("A log could not be fetched from CloudWatch Logs.", exc_info=error)
+
+
+class _Looker:
+    """Looks for one log at a time, with a client that is kept until credentials are to be read anew."""
+
+    def __init__(self, clients: AwsClients) -> None:
+        self._clients = clients
+        self._generation = -1
+        self._client: Any = None
+        self._closing = AsyncExitStack()
+
+    async def look(self, wanted: WantedLog) -> list[LogLine] | None:
+        """See :func:`find_log`."""
+        if self._generation != self._clients.generation:
+            await self.close()
+            generation = self._clients.generation
+            self._client = await self._closing.enter_async_context(self._clients.open("logs"))
+            self._generation = generation
+        return await find_log(self._client, wanted)
+
+    async def close(self) -> None:
+        """Closes the client, if there is one. Idempotent."""
+        self._generation = -1
+        await self._closing.aclose()
 
 
 class _Complaint:

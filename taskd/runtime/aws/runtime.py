@@ -140,5 +140,6 @@ class AwsRuntime:
             self._logs.want(WantedLog(call.task_id, request_id, group, self._clock(), lasted_max_ms))
 
     def _renewed(self, credentials: Credentials) -> None:
+        self._clients.reread()
         if self._client is not None:
             self._client.use_credentials(credentials)
