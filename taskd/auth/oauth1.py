@@ -31,6 +31,14 @@ class SignedRequest(NamedTuple):
     query: str
 
 
+class Secrets(NamedTuple):
+    """What a request is signed with, under the names that oauthlib reads."""
+
+    client_secret: str
+    resource_owner_secret: str
+    """The token's; empty where an application calls for itself."""
+
+
 class Authorization(NamedTuple):
     """The parameters of an ``Authorization: OAuth`` header."""
 
@@ -67,8 +75,8 @@ def parse_authorization(header: str) -> Authorization:
     )
 
 
-def is_genuine(request: SignedRequest, authorization: Authorization, consumer_secret: str, token_secret: str) -> bool:
-    """Whether the request was signed with both secrets.
+def is_genuine(request: SignedRequest, authorization: Authorization, secrets: Secrets) -> bool:
+    """Whether the request was signed with these secrets.
 
     Behind a proxy that ends TLS the client has signed ``https``, which is not seen here, so both schemes are tried.
     """
@@ -77,8 +85,8 @@ def is_genuine(request: SignedRequest, authorization: Authorization, consumer_se
         texts = [base_string(f"{scheme}://", request, parameters) for scheme in ("http", "https")]
     except ValueError:
         return False
-    expected = (signature.sign_hmac_sha1(text, consumer_secret, token_secret) for text in texts)
-    return any([_equal(one, authorization.signature) for one in expected])  # noqa: C419
+    expected = (signature.sign_hmac_sha1_with_client(text, secrets) for text in texts)
+    return any(_equal(one, authorization.signature) for one in expected)
 
 
 def base_string(scheme: str, request: SignedRequest, parameters: Parameters) -> str:

@@ -6,7 +6,7 @@ from taskd.auth import oauth1, tokens
 from taskd.auth.accounts import Application, User
 from taskd.auth.directory import Directory
 from taskd.auth.nonces import Nonces
-from taskd.auth.oauth1 import Authorization, SignedRequest
+from taskd.auth.oauth1 import Authorization, Secrets, SignedRequest
 from taskd.auth.tokens import TokenKind
 from taskd.model import errors
 from taskd.model.clock import Clock
@@ -44,7 +44,7 @@ class Signatures:
             raise ContractError(errors.OAUTH1_KEY, "There is no application with this oauth_consumer_key.")
         user = self._user(authorization.token, application)
         token_secret = tokens.oauth1_secret(self._key, authorization.token) if user else ""
-        if not oauth1.is_genuine(request, authorization, application.secret, token_secret):
+        if not oauth1.is_genuine(request, authorization, Secrets(application.secret, token_secret)):
             message = "oauth_signature does not fit the request; are the secrets right, and does a proxy pass Host on?"
             raise ContractError(errors.OAUTH1_SIGNATURE, message)
         self._nonces.remember(
