@@ -40,11 +40,10 @@ def posted(
     ``check`` hears how many were answered well in all, before the CPU time is taken.
     """
     stream = Stream(requests, connections)
-    [warm_up] = send(Plan(server.url, seconds * _WARM_UP, [stream]))
     cpu_began_s = cpu_s(server.pid)
-    [answers] = send(Plan(server.url, seconds, [stream]))
-    check(warm_up.ok + answers.ok)
-    cpu_each_s = (cpu_s(server.pid) - cpu_began_s) / answers.ok
+    [answers] = send(Plan(server.url, seconds, [stream], warm_up_s=seconds * _WARM_UP))
+    check(answers.warm_up + answers.ok)
+    cpu_each_s = (cpu_s(server.pid) - cpu_began_s) / (answers.warm_up + answers.ok)
     return {"requests/s": answers.ok / seconds, "CPU µs/request": cpu_each_s * 1e6, **percentiles(answers.latencies_ms)}
 
 

@@ -55,12 +55,16 @@ class Plan(Struct, frozen=True):
     url: str
     seconds: float
     streams: Sequence[Stream]
+    warm_up_s: float = 0.0
+    """Time before, in which the same is sent, and not measured."""
 
 
 class Answers(Struct):
     """What came back on a stream."""
 
     ok: int = 0
+    warm_up: int = 0
+    """Good answers before what is measured."""
     refused: int = 0
     """Answers other than success."""
     unsent: int = 0
@@ -98,12 +102,13 @@ class _Running:
         self._idle: deque[_Connection] = deque()
         self._overdue_s: deque[float] = deque()
         self._next_s = 0.0
+        self._from_s = 0.0
         self._until_s = 0.0
         self.answers = Answers()
 
-    def begin(self, until_s: float) -> None:
-        """Starts to send."""
-        self._until_s = until_s
+    def begin(self, from_s: float, until_s: float) -> None:
+        """Starts to send; measures what is answered from ``from_s`` on."""
+        self._from_s, self._until_s = from_s, until_s
         self._next_s = time.perf_counter()
         if self._rate_per_s is None:
             for connection in list(self._idle):
@@ -118,12 +123,7 @@ class _Running:
     def answered(self, connection: "_Connection", answer: bytes, due_s: float) -> None:
         """An answer is there, and its connection is free."""
         now_s = time.perf_counter()
-        if answer.startswith(_OK):
-            self.answers.ok += 1
-            self.answers.latencies_ms.append((now_s - due_s) * 1000)
-        else:
-            self.answers.refused += 1
-            self.answers.first_refusal = self.answers.first_refusal or answer[:500].decode(errors="replace")
+        self._note(answer, now_s, (now_s - due_s) * 1000)
         if now_s >= self._until_s:
             return
         if self._rate_per_s is None:
@@ -137,6 +137,16 @@ class _Running:
         """What came back."""
         self.answers.unsent = len(self._overdue_s)
         return self.answers
+
+    def _note(self, answer: bytes, now_s: float, latency_ms: float) -> None:
+        if not answer.startswith(_OK):
+            self.answers.refused += 1
+            self.answers.first_refusal = self.answers.first_refusal or answer[:500].decode(errors="replace")
+        elif now_s < self._from_s:
+            self.answers.warm_up += 1
+        else:
+            self.answers.ok += 1
+            self.answers.latencies_ms.append(latency_ms)
 
     def _tick(self) -> None:
         assert self._rate_per_s is not None
@@ -191,10 +201,10 @@ async def _carry_out(plan: Plan) -> list[Answers]:
     for stream, of_plan in zip(running, plan.streams, strict=True):
         for _ in range(of_plan.connections):
             await loop.create_connection(partial(_Connection, stream), parts.hostname or "", parts.port or 80)
-    until_s = time.perf_counter() + plan.seconds
+    from_s = time.perf_counter() + plan.warm_up_s
     for stream in running:
-        stream.begin(until_s)
-    await asyncio.sleep(plan.seconds)
+        stream.begin(from_s, from_s + plan.seconds)
+    await asyncio.sleep(plan.warm_up_s + plan.seconds)
     return [stream.end() for stream in running]
 
 
