@@ -95,6 +95,7 @@ def _open_routes(health: Health, registry: CollectorRegistry | None) -> list[Rou
 
 def _health_handler(health: Health) -> Callable[[web.Request], Any]:
     async def handler(request: web.Request) -> web.Response:
+        """How the daemon is; 503 when it is not well."""
         report = health()
         return json_answer(report, status=200 if report["status"] == "ok" else 503)
 

@@ -56,13 +56,14 @@ def _operation(path: str, methods: str, operation: Json) -> str:
     return (
         f'<article id="{operation["operationId"]}"><h3>{escape(operation["summary"])}</h3>'
         f'<p class="call">{badges}<code>{_breakable(path)}</code></p>{_prose(operation["description"])}'
-        f"<dl>{''.join(_facts(operation))}</dl></article>"
+        f"<dl>{''.join(_facts(operation))}</dl>{_failures(operation)}</article>"
     )
 
 
 def _facts(operation: Json) -> Iterator[str]:
     if "x-permission" in operation:
-        yield _fact("Permission", f"<code>{escape(operation['x-permission'])}</code>")
+        modes = escape(operation.get("x-permission-modes", ""))
+        yield _fact("Permission", f"<code>{escape(operation['x-permission'])}</code> {modes}")
     elif not operation["security"]:
         yield _fact("Permission", "none, nor credentials")
     if "x-query" in operation:
@@ -72,15 +73,16 @@ def _facts(operation: Json) -> Iterator[str]:
     if "requestBody" in operation:
         optional = "" if operation["requestBody"]["required"] else " (may be missing)"
         yield _fact("Body", _type_of(_schema_of(operation["requestBody"])) + optional)
-    for status, response in operation["responses"].items():
-        yield _response(status, response)
+    answer = next(iter(operation["responses"].values()))
+    schema = _schema_of(answer)
+    yield _fact("Answer", _type_of(schema) if schema else escape(answer["description"]))
 
 
-def _response(status: str, response: Json) -> str:
-    if status in ("200", "default"):
-        schema = _schema_of(response)
-        return _fact("Answer", _type_of(schema) if schema else escape(response["description"]))
-    return _fact(status, _linked_errors(response["description"]))
+def _failures(operation: Json) -> str:
+    """The responses after the first, which is the successful one."""
+    [_, *responses] = operation["responses"].items()
+    facts = "".join(_fact(status, _linked_errors(response["description"])) for status, response in responses)
+    return f"<details><summary>Errors</summary><dl>{facts}</dl></details>"
 
 
 def _schema_of(message: Json) -> Json:
@@ -107,14 +109,14 @@ def _schema(name: str, schema: Json) -> str:
     )
     table = f"<table><tbody>{rows}</tbody></table>" if rows else f"<p>{_type_of(schema)}</p>"
     intro = _prose(schema.get("description", ""))
-    return f'<article id="{_schema_anchor(name)}"><h3>{escape(name)}</h3>{intro}{table}</article>'
+    return f'<article id="{_schema_anchor(name)}"><h3>{_shape_name(name)}</h3>{intro}{table}</article>'
 
 
 def _type_of(schema: Json) -> str:
     """The type of ``schema`` in a few words, with links to what it refers to."""
     if "$ref" in schema:
         name = schema["$ref"].removeprefix(_REF_PREFIX)
-        return f'<a href="#{_schema_anchor(name)}">{escape(name)}</a>'
+        return f'<a href="#{_schema_anchor(name)}">{_shape_name(name)}</a>'
     if "anyOf" in schema:
         return " or ".join(_type_of(each) for each in schema["anyOf"] if each != {"type": "null"})
     if "enum" in schema:
@@ -153,6 +155,11 @@ def _breakable(path: str) -> str:
 
 def _anchor(tag: str) -> str:
     return "chapter-" + re.sub(r"\W+", "-", tag.lower())
+
+
+def _shape_name(name: str) -> str:
+    """``name`` for reading: generic structs are called ``Page_TaskView_``."""
+    return escape(re.sub(r"^([A-Za-z]+)_(\w+)_$", r"\1 of \2", name))
 
 
 def _schema_anchor(name: str) -> str:

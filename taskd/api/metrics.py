@@ -10,6 +10,7 @@ def metrics_handler(registry: CollectorRegistry) -> Handler:
     """Answers with everything in ``registry``, as it is at that moment."""
 
     async def handler(request: web.Request) -> web.Response:
+        """What the daemon counts and measures, as Prometheus reads it."""
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return handler

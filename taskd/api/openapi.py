@@ -80,18 +80,25 @@ class _Mounted(NamedTuple):
         return re.sub(r"\{(\w+):.*\}", r"{\1}", self.base + self.route.path)
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Where ``OPERATIONS`` has the route."""
+        own = (self.route.method, self.path)
+        return own if own in OPERATIONS else ("*", self.path)
+
+    @property
     def operation(self) -> Operation:
         """What the route does."""
-        entry = OPERATIONS.get((self.route.method, self.path))
-        return entry or OPERATIONS["*", self.path]
+        return OPERATIONS[self.key]
 
 
 def openapi_document(mounts: Iterable[Mount]) -> Json:
-    """The document for all routes of ``mounts``.
+    """The document for all routes of ``mounts``, in the order of ``OPERATIONS``.
 
     :raises KeyError: one of them has no entry in ``OPERATIONS``.
     """
     mounted = [_Mounted(mount.base, route) for mount in mounts for route in mount.routes]
+    positions = {key: position for position, key in enumerate(OPERATIONS)}
+    mounted.sort(key=lambda each: positions[each.key])
     refs, components = _schemas([each.operation for each in mounted])
     paths: dict[str, Json] = {}
     for each in mounted:
@@ -125,8 +132,9 @@ def _tidied(schema: Any) -> Any:
         tidy["description"] = tidy["description"].replace("``", "`")
     if "anyOf" in tidy and {"type": "number"} in tidy["anyOf"]:
         tidy["anyOf"] = [each for each in tidy["anyOf"] if each != {"type": "integer"}]
-    if "properties" in tidy:  # JSON text that is passed on as it came is an object wherever it is a field
-        tidy["properties"] = {name: value or {"type": "object"} for name, value in tidy["properties"].items()}
+    properties = tidy.get("properties", {})
+    if properties.get("data") == {}:  # JSON text that is passed on as it came, which is always an object
+        properties["data"] = {"type": "object"}
     return tidy
 
 
@@ -143,6 +151,9 @@ def _operation(mounted: _Mounted, refs: dict[Any, Json]) -> Json:
     }
     if route.permission is not None:
         described["x-permission"] = route.permission.value
+    if operation.calls_with is not None:
+        described["x-permission"] = f"{operation.calls_with}, or {operation.calls_with}:{{functionName}}"
+        described["x-permission-modes"] = "allUsers asks for credentials only, public for nothing"
     if operation.takes_query:
         described["x-query"] = "RQL"
     if operation.request is not None:
@@ -187,7 +198,8 @@ def _responses(mounted: _Mounted, refs: dict[Any, Json]) -> Json:
 
 def _errors_by_status(mounted: _Mounted) -> dict[int, list[ErrorKind]]:
     kinds = sorted(set(_error_kinds(mounted)))
-    return {status: [kind for kind in kinds if kind.http_status == status] for _, status, *_ in kinds}
+    statuses = sorted({kind.http_status for kind in kinds})
+    return {status: [kind for kind in kinds if kind.http_status == status] for status in statuses}
 
 
 def _error_kinds(mounted: _Mounted) -> Iterator[ErrorKind]:

@@ -13,6 +13,7 @@ from taskd.api.answers import AffectedRecords, LogPage, Page
 from taskd.api.bodies import ExecutionBody, FunctionBody, FunctionUpdateBody, ScheduleBody, TaskBody
 from taskd.model import errors
 from taskd.model.errors import ErrorKind
+from taskd.model.permissions import Permission
 from taskd.model.wire import (
     ApiRequestView,
     FunctionLogLineView,
@@ -59,6 +60,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     """Whether the query string is RQL."""
     is_idempotent: bool = False
     """Whether it looks at the header ``Idempotency-Key``."""
+    calls_with: Permission | None = None
+    """What calling a function takes, unless the function's permission mode asks for less."""
     is_open: bool = False
     """Whether it answers whoever asks."""
 
@@ -144,7 +147,9 @@ _CODE_ERRORS = (errors.INVALID_CODE, errors.INVALID_CONFIGURATION)
 _LOG_ERRORS = (errors.ILLEGAL_STATE, errors.NO_LOGS)
 _LOGIN_ERRORS = (errors.WRONG_PASSWORD, errors.TOO_MANY_REQUESTS)
 
-_CALL = Operation(tag=_API, summary="Call an API function", errors=_CALL_ERRORS)
+_CALL = Operation(
+    tag=_API, summary="Call an API function", errors=_CALL_ERRORS, calls_with=Permission.EXECUTE_API_FUNCTION
+)
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/tasks/v1"): Operation(tag=_TASKS, summary="List tasks", answer=Page[TaskView], takes_query=True),
@@ -203,6 +208,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         is_request_optional=True,
         answer=ExecutedTask,
         errors=_EXECUTION_ERRORS,
+        calls_with=Permission.EXECUTE_TASK_FUNCTION,
     ),
     ("GET", "/tasks/v1/functions/{name}/logs"): Operation(
         tag=_FUNCTIONS,
