@@ -35,11 +35,20 @@ TEMPORARY = (
     SignedRequest("POST", "photos.example.net", "/initiate", ""),
     (
         'OAuth realm="Photos", oauth_consumer_key="dpf43f3p2l4k3l03", oauth_signature_method="HMAC-SHA1", '
-        'oauth_timestamp="137131200", oauth_nonce="wIjqoxSoiSwtkUcz", '
+        'oauth_timestamp="137131200", oauth_nonce="wIjqoS", '
         'oauth_callback="http%3A%2F%2Fprinter.example.com%2Fready", '
         'oauth_signature="74KNZJeDHnMBp0EMJ9ZHt%2FXKycU%3D"'
     ),
     "",
+)
+EXCHANGE = (
+    SignedRequest("POST", "photos.example.net", "/token", ""),
+    (
+        'OAuth realm="Photos", oauth_consumer_key="dpf43f3p2l4k3l03", oauth_token="hh5s93j4hdidpola", '
+        'oauth_signature_method="HMAC-SHA1", oauth_timestamp="137131201", oauth_nonce="walatlh", '
+        'oauth_verifier="hfdp7dh39dks9884", oauth_signature="gKgrFCywp7rO0OXSjdot%2FIHF7IU%3D"'
+    ),
+    "hdhd0244k9j7ao03",
 )
 PROTECTED = (
     SignedRequest("GET", "photos.example.net", "/photos", "file=vacation.jpg&size=original"),
@@ -52,7 +61,9 @@ PROTECTED = (
 )
 
 
-@pytest.mark.parametrize(("request_", "header", "token_secret"), [TEMPORARY, PROTECTED], ids=["initiate", "photos"])
+@pytest.mark.parametrize(
+    ("request_", "header", "token_secret"), [TEMPORARY, EXCHANGE, PROTECTED], ids=["initiate", "token", "photos"]
+)
 def test_the_signatures_of_the_rfc_are_genuine(request_: SignedRequest, header: str, token_secret: str):
     authorization = parse_authorization(header)
     assert is_genuine(request_, authorization, Secrets("kd94hf93k423kf44", token_secret))
