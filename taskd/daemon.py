@@ -12,6 +12,7 @@ from typing import Any
 
 import uvloop
 from aiohttp import web
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from taskd import sdnotify
@@ -26,6 +27,7 @@ from taskd.dispatch.attended import AttendedCalls
 from taskd.dispatch.direct import DirectExecutions
 from taskd.dispatch.dispatcher import Dispatcher
 from taskd.dispatch.scheduler import Scheduler
+from taskd.dispatch.settings import DispatchSettings
 from taskd.dispatch.telemetry import Telemetry
 from taskd.logs import set_up_logging
 from taskd.model.clock import Clock, system_clock_ms
@@ -78,7 +80,7 @@ class Daemon:
         self._dispatcher = Dispatcher(
             self._store,
             self._runtime,
-            config.dispatch,
+            _dispatch_settings(config),
             clock=clock,
             on_fatal=_end_process,
             telemetry=telemetry,
@@ -140,6 +142,7 @@ class Daemon:
             auth=self._auth,
             registry=self._registry,
         )
+        app.on_shutdown.append(self._end_calls)
         runner: web.AppRunner
         runner, url = await serve(app, address.host, address.port)
         try:
@@ -169,6 +172,10 @@ class Daemon:
         await self._runtime.stop()
         await self._dispatcher.join()
         await self._attended.join()
+
+    async def _end_calls(self, app: web.Application) -> None:
+        """Once no more requests come in: whoever still waits for a function is told what became of it."""
+        await self._stop_running()
 
     async def _let_end(self, grace_s: float) -> None:
         await asyncio.gather(self._dispatcher.drain(grace_s), self._attended.drain(grace_s))
@@ -230,6 +237,17 @@ class Daemon:
             "inFlightLimit": self._dispatcher.allowed,
             "due": self._store.due_count(),
         }
+
+
+def _dispatch_settings(config: Config) -> DispatchSettings:
+    """On this machine no more tasks are claimed than can run at once.
+
+    A task that waited for a sandbox would already be in progress: overtaken by none of a higher priority, and lost
+    as a zombie if the daemon died, although it never ran.
+    """
+    if config.runtime == "aws":
+        return config.dispatch
+    return replace(config.dispatch, max_in_flight=min(config.dispatch.max_in_flight, config.local.max_sandboxes))
 
 
 def _build_runtime(config: Config, store: TaskStore, clock: Clock) -> Runtime:
