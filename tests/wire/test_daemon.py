@@ -69,6 +69,21 @@ async def test_sigterm_waits_for_what_runs_and_goes_on_answering(tmp_path: Path)
         assert [line["message"] for line in logs["data"]] == [f"waiting at {gate}"]
 
 
+async def test_no_more_tasks_are_begun_than_sandboxes_can_run(tmp_path: Path) -> None:
+    """A task that only waits for a sandbox is still new: it can be overtaken, and a crash does not make it a zombie."""
+    gate = tmp_path / "gate"
+    async with running_daemon(tmp_path, "[local]\nmax_sandboxes = 2\n") as daemon, api_of(daemon) as api:
+        await deploy_gate(api, gate)
+        ids = [(await api.create("gate"))["id"] for _ in range(5)]
+        for task_id in ids[:2]:
+            await api.wait_for(task_id, lambda task: task["status"] == "inProgress")
+        await daemon.kill()
+        await daemon.start()
+        gate.touch()
+        ended = [await api.wait_until_final(task_id) for task_id in ids]
+        assert [task["status"] for task in ended] == ["failed"] * 2 + ["complete"] * 3
+
+
 async def test_a_second_sigterm_cuts_the_waiting_short(tmp_path: Path) -> None:
     async with running_daemon(tmp_path) as daemon, api_of(daemon) as api:
         running = await start_gated_task(api, tmp_path / "never")
