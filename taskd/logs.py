@@ -56,8 +56,8 @@ def set_up_logging(settings: LogSettings) -> None:
     else:
         handler.setFormatter(TextFormatter(for_systemd="JOURNAL_STREAM" in os.environ))
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
-    logging.getLogger("botocore").setLevel(logging.WARNING)
+    for talkative in ("asyncio", "botocore", "aiobotocore"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -144,6 +144,29 @@ async def test_an_interrupted_deployment_is_healed_by_deploying_again(moto: Moto
     await runtime.stop()
 
 
+async def test_a_function_left_at_aws_by_an_earlier_taskd_is_taken_over(
+    moto: Moto, runtime: AwsRuntime, settings: AwsSettings
+) -> None:
+    await deployed(runtime, function("orphaned"))
+    later = AwsRuntime(settings)
+    await later.start([])
+    await deployed(later, function("orphaned", memory_limit_mb=256), OTHER_CODE)
+    found = (await at_aws(moto, "orphaned"))["Configuration"]
+    assert (found["CodeSha256"], found["MemorySize"]) == (sha256(OTHER_CODE), 256)
+    await later.stop()
+
+
+async def test_code_that_somebody_changed_at_aws_is_not_taken_for_what_was_deployed(
+    moto: Moto, runtime: AwsRuntime
+) -> None:
+    wanted = await deployed(runtime, function("tampered"))
+    async with moto.client("lambda") as client:
+        await client.update_function_code(FunctionName="test-tampered", ZipFile=OTHER_CODE)
+    await refused(runtime, wanted, INVALID_CODE, "send code again", None)
+    await deployed(runtime, wanted)
+    assert (await at_aws(moto, "tampered"))["Configuration"]["CodeSha256"] == sha256(CODE)
+
+
 async def test_what_does_not_concern_aws_is_not_asked_of_it(settings: AwsSettings) -> None:
     """Functions can be disabled while AWS is out of reach."""
     unreachable = AwsSettings(region=REGION, endpoint_url="http://127.0.0.1:9", role=settings.role)
