@@ -1,6 +1,6 @@
-"""``taskd journal``: looks into the journal of a data directory, without changing it.
+"""``taskd journal``: looks into the journal of a data directory, and repairs it when it is damaged.
 
-Works on the files alone: the daemon may run or not. What is read, and how, is the store's to know.
+Works on the files alone. What is read, and how, is the store's to know.
 """
 
 import json
@@ -16,7 +16,9 @@ from taskd.cli import output
 from taskd.cli.exit_codes import CommandError, ExitCode, help_lines
 from taskd.cli.options import json_option
 from taskd.cli.output import counted
+from taskd.model.clock import system_clock_ms
 from taskd.store import inspect
+from taskd.store import repair as repairing
 from taskd.store.errors import StoreError
 
 P = ParamSpec("P")
@@ -39,7 +41,7 @@ def _store_errors_told(command: Callable[P, R]) -> Callable[P, R]:
 
 @click.group(epilog=help_lines())
 def journal() -> None:
-    """Look into the journal of a data directory.
+    """Look into the journal of a data directory, and repair it.
 
     DIRECTORY is what `taskd serve --data` was given.
     """
@@ -93,6 +95,41 @@ def stats(*, directory: Path, as_json: bool) -> None:
         output.print_json(plain(found))
     else:
         _print_stats(found)
+
+
+@journal.command()
+@directory_argument
+@json_option
+@_store_errors_told
+def repair(*, directory: Path, as_json: bool) -> None:
+    """Make a damaged journal start again, and tell what was given up.
+
+    Stop the daemon first. The damaged files are kept aside. What cannot be read is taken from the catalogue where that
+    has it; a task that may have been started in the part that is lost is not run again.
+    """
+    report = repairing.repair(directory, system_clock_ms())
+    if as_json:
+        output.print_json(plain(report))
+    else:
+        _print_repair(report)
+
+
+def _print_repair(report: repairing.RepairReport) -> None:
+    if report.kept_aside is None:
+        click.echo(f"Nothing to repair: {counted(report.frames_kept, 'frame')}, no damage.")
+        return
+    for gap in report.gaps:
+        frames = (
+            f"frames {gap.first_sequence:,} to {gap.before - 1:,}" if gap.before > gap.first_sequence else "the rest"
+        )
+        click.echo(f"Lost {frames}: {counted(gap.size_bytes, 'byte')} at {gap.offset:,} of {gap.path} ({gap.why}).")
+    lost = counted(report.frames_lost, "frame")
+    click.echo(f"Repaired: {counted(report.frames_kept, 'frame')} kept, {lost} lost; the next start works.")
+    click.echo(f"{counted(report.tasks_from_catalogue, 'task')} as the catalogue knew them.")
+    click.echo(f"{counted(report.tasks_unknown, 'task')} that may have run will fail as zombieTaskCleaned.")
+    click.echo(f"{counted(report.events_given_up, 'event')} about tasks that are lost were given up.")
+    click.echo("Functions, schedules and idempotency keys that changed in what was lost are as they were before.")
+    click.echo(f"The damaged files are in {report.kept_aside}.")
 
 
 def _print_stats(found: inspect.Stats) -> None:

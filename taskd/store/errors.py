@@ -15,7 +15,7 @@ class JournalDamagedError(StoreError):
     def __init__(self, path: Path, offset: int, why: str) -> None:
         super().__init__(
             f"{path} is damaged at byte {offset}: {why}. Nothing was changed. Restore the file from a backup, or "
-            f"look at what is left with 'taskd journal verify {path.parent.parent}'."
+            f"keep what can be read: 'taskd journal repair {path.parent.parent}' says what is given up."
         )
         self.path = path
         self.offset = offset

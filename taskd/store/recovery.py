@@ -112,8 +112,8 @@ def _report(replay: Replay, catalogue: CatalogueWriter) -> None:
     if catalogue.position > replay.last_sequence:
         raise StoreError(
             f"The catalogue has seen frame {catalogue.position}, but the journal ends with {replay.last_sequence}: the "
-            f"journal is older than the catalogue, or part of it is gone. Restore the journal, or move the files "
-            f"catalogue.db* away to go on with what the journal holds."
+            f"journal is older than the catalogue, or part of it is gone. Restore the journal from a backup, or run "
+            f"'taskd journal repair' on the data directory to take what is missing from the catalogue."
         )
     if replay.torn_tail is not None:
         torn = replay.torn_tail

@@ -237,9 +237,9 @@ def image_of(root: Path) -> Image:
 
 
 def lay_out(image: Image, root: Path) -> None:
-    """Makes ``root``, an empty directory, hold ``image``."""
+    """Makes the directory ``root`` hold ``image``."""
     for name, content in image.items():
         if content is None:
-            (root / name).mkdir()
+            (root / name).mkdir(exist_ok=True)
         else:
             (root / name).write_bytes(content)

@@ -1,9 +1,11 @@
 """Reading the journal back, in order, and deciding what a bad frame means."""
 
 import mmap
+import os
 import re
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -46,7 +48,7 @@ class Replay:
         """
         for segment in self._segments:
             self.segment = segment
-            yield from self._read(segment, _map(segment.path))
+            yield from self._read(segment, map_file(segment.path))
 
     def _read(self, segment: Segment, data: memoryview) -> Iterator[tuple[int, memoryview]]:
         if segment.header.kind is Kind.SNAPSHOT:
@@ -90,8 +92,11 @@ class Replay:
         self.torn_tail = TornTail(segment.path, offset, len(data) - offset, why)
 
 
-def _map(path: Path) -> memoryview:
+def map_file(path: Path) -> memoryview:
+    """The content of a file, read as it is looked at."""
     with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return memoryview(b"")  # which cannot be mapped
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
@@ -114,26 +119,22 @@ def _snapshot_frames(segment: Segment, data: memoryview) -> Iterator[Frame]:
 
 
 def find_witness(data: memoryview, offset: int, sequence: int) -> Frame | None:
-    """A whole frame after ``offset`` written when frame ``sequence`` was already synced, if there is one.
+    """A whole frame after ``offset`` written when frame ``sequence`` was already synced, if there is one."""
+    return next((frame for frame in frames_after(data, offset, sequence) if frame.synced >= sequence), None)
 
-    Frames begin anywhere after a bad one, so every place is tried where the high bytes of both sequence
-    numbers are like those looked for; the pattern finds such places at the speed of C.
+
+def frames_after(data: memoryview, offset: int, sequence: int) -> Iterator[Frame]:
+    """Every whole frame that begins after ``offset`` and has this sequence or a later one.
+
+    Frames begin anywhere after a bad one, so every place is tried where the high bytes of the sequence number are
+    like those looked for; the pattern finds such places at the speed of C.
     """
     high = re.escape(struct.pack("<Q", sequence)[4:])
-    # crc and length, then the two sequence numbers: four low bytes that may differ, four high bytes that may not
-    pattern = re.compile(rb"(?s)(?=.{8}.{4}" + high + rb".{4}" + high + rb")")
+    # crc and length, then two sequence numbers: four low bytes that may differ, four high bytes that may not.
+    # No frame has number 0, which passes over the zeros that a power cut leaves by the megabyte.
+    pattern = re.compile(rb"(?s)(?=.{8}(?!\0\0\0\0).{4}" + high + rb".{8})")
     for match in pattern.finditer(data, offset + 1):
-        frame = _witness_at(data, match.start(), sequence)
-        if frame is not None:
-            return frame
-    return None
-
-
-def _witness_at(data: memoryview, offset: int, sequence: int) -> Frame | None:
-    written, synced = struct.unpack_from("<QQ", data, offset + 8)
-    if not sequence <= synced < written:
-        return None
-    try:
-        return decode_frame(data, offset)
-    except FormatError:
-        return None
+        written, synced = struct.unpack_from("<QQ", data, match.start() + 8)
+        if written >= sequence and synced <= written:
+            with suppress(FormatError):
+                yield decode_frame(data, match.start())
