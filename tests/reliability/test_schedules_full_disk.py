@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,17 +38,18 @@ async def store(small_disk: Path, clock: FakeClock) -> AsyncIterator[EmbeddedSto
     assert not fatal
 
 
-def fill(disk: Path) -> Path:
-    """A file in all the space that is left."""
+@contextmanager
+def full(disk: Path) -> Iterator[None]:
+    """Meanwhile a file takes all the space that is left."""
     space = os.statvfs(disk)
     filler = disk / "filler"
     filler.write_bytes(bytes(space.f_bavail * space.f_frsize))
-    return filler
-
-
-async def heal(store: EmbeddedStore, filler: Path) -> None:
-    """Returns when the store has noticed that there is room again."""
+    yield
     filler.unlink()
+
+
+async def healed(store: EmbeddedStore) -> None:
+    """Returns when the store has noticed that there is room again."""
     async with asyncio.timeout(10):
         while store.trouble() is not None:
             await asyncio.sleep(0.05)
@@ -57,17 +59,17 @@ async def test_schedules_wait_for_room_and_fire_once_then(
     store: EmbeddedStore, small_disk: Path, clock: FakeClock
 ) -> None:
     schedule = await store.add_schedule(ScheduleDraft("f", b"{}", MINUTE_MS, clock()))
-    filler = fill(small_disk)
-    with pytest.raises(StoreUnavailableError):
-        await store.add([LARGE])
-    for _ in range(5):
+    with full(small_disk):
         with pytest.raises(StoreUnavailableError):
-            await store.fire(10)
-        clock.advance(MINUTE_MS)
-    for change in (store.add_schedule(ScheduleDraft("f", b"{}", 1, 0)), store.remove_schedule(schedule.id)):
-        with pytest.raises(StoreUnavailableError):
-            await change
-    await heal(store, filler)
+            await store.add([LARGE])
+        for _ in range(5):
+            with pytest.raises(StoreUnavailableError):
+                await store.fire(10)
+            clock.advance(MINUTE_MS)
+        for change in (store.add_schedule(ScheduleDraft("f", b"{}", 1, 0)), store.remove_schedule(schedule.id)):
+            with pytest.raises(StoreUnavailableError):
+                await change
+    await healed(store)
     [occurrence] = await store.fire(10)
     assert (occurrence.task.start_ms, occurrence.skipped) == (schedule.start_ms, 5)
     assert await store.fire(10) == []
@@ -75,10 +77,9 @@ async def test_schedules_wait_for_room_and_fire_once_then(
 
 
 async def test_a_key_of_a_refused_request_is_free_again(store: EmbeddedStore, small_disk: Path) -> None:
-    filler = fill(small_disk)
-    with pytest.raises(StoreUnavailableError):
+    with full(small_disk), pytest.raises(StoreUnavailableError):
         await store.add([LARGE], IdempotencyKey(KEY, b"large"))
-    await heal(store, filler)
+    await healed(store)
     [task] = await store.add([SMALL], IdempotencyKey(KEY, b"small"))
     assert await store.add([SMALL], IdempotencyKey(KEY, b"small")) == [task]
     assert (await store.find(parse(""))).rows == [task]
