@@ -42,16 +42,16 @@ class NodeProject(Struct):
 def installed_project() -> NodeProject:
     """The project; its packages come from npm unless they were installed before from the same manifests."""
     digest = hashlib.sha256(b"".join((PROJECT / name).read_bytes() for name in _MANIFESTS)).hexdigest()[:16]
-    home = _cache() / f"sdk-{digest}"
+    home = cache_folder() / f"sdk-{digest}"
     if not home.is_dir():
         _install(home)
     return NodeProject(home / "node_modules")
 
 
-def _cache() -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "taskd-tests"
-    cache.mkdir(parents=True, exist_ok=True)
-    return cache
+def cache_folder() -> Path:
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "taskd-tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _install(home: Path) -> None:
