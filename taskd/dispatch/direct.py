@@ -63,7 +63,7 @@ class DirectExecutions:
     async def _run(self, function: Function, draft: TaskDraft) -> tuple[Task, Ended]:
         with self._slots.slot():
             task = await self._store.add_started(draft)
-            self._telemetry.started(task, self._clock())
+            self._telemetry.started([task], self._clock())
             call = Invocation(task.id, function.name, encode_task(task), answer_within_s(function))
             result = final(await self._runtime.invoke(call))
             return await self._settle(task, function, result), result
@@ -72,5 +72,5 @@ class DirectExecutions:
         if isinstance(result, Success | FunctionError) and result.logs:
             await self._store.append_logs([(task.id, result.logs)])
         [ended] = await self._store.settle([outcome_of(task, function, result, self._clock())])
-        self._telemetry.settled(ended)
+        self._telemetry.settled([ended])
         return ended

@@ -1,15 +1,16 @@
 """What dispatching tells the outside: metrics with bounded labels, and the ``task_failed`` event as a log line."""
 
 import logging
+from collections import Counter as Counts
+from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
+from taskd.dispatch.lateness import LatenessHistogram
 from taskd.model.status import FINAL, Status
-from taskd.model.task import Task
+from taskd.model.task import Task, TaskError
 
 log = logging.getLogger("taskd.events")
-
-_LATENESS_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300)
 
 
 class Telemetry:
@@ -27,17 +28,14 @@ class Telemetry:
             "Occurrences that had passed when their schedule made its next task, and were left out.",
             registry=registry,
         )
-        self._lateness_s = Histogram(
-            "taskd_task_lateness_seconds",
-            "From when a task was due to when it was handed to the runtime.",
-            buckets=_LATENESS_BUCKETS_S,
-            registry=registry,
-        )
+        self._lateness = LatenessHistogram()
+        registry.register(self._lateness)
 
-    def started(self, task: Task, now_ms: int) -> None:
-        """A task was handed to the runtime."""
-        self._started.inc()
-        self._lateness_s.observe(max(0, now_ms - task.due_ms) / 1000)
+    def started(self, tasks: Sequence[Task], now_ms: int) -> None:
+        """Tasks are handed to the runtime."""
+        self._started.inc(len(tasks))
+        for task in tasks:
+            self._lateness.observe(max(0, now_ms - task.due_ms))
 
     def throttled(self) -> None:
         """An invocation was refused for now."""
@@ -48,12 +46,18 @@ class Telemetry:
         self._fired.inc()
         self._skipped.inc(skipped)
 
-    def settled(self, task: Task) -> None:
-        """A task was settled; publishes ``task_failed`` if it failed."""
-        if task.status in self._ended:
-            self._ended[task.status].inc()
-        if task.status is Status.FAILED and task.error is not None:
-            log.warning(
-                "task_failed id=%s function=%s type=%s name=%s message=%s",
-                *(task.id, task.function_name, task.error.type, task.error.name, task.error.message[:500]),
-            )
+    def settled(self, tasks: Sequence[Task]) -> None:
+        """Tasks were settled; publishes ``task_failed`` for those that failed."""
+        for status, count in Counts(task.status for task in tasks).items():
+            if status in self._ended:
+                self._ended[status].inc(count)
+        for task in tasks:
+            if task.status is Status.FAILED and task.error is not None:
+                _publish_failure(task, task.error)
+
+
+def _publish_failure(task: Task, error: TaskError) -> None:
+    log.warning(
+        "task_failed id=%s function=%s type=%s name=%s message=%s",
+        *(task.id, task.function_name, error.type, error.name, error.message[:500]),
+    )
