@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from typing import BinaryIO
 
 import click
 import msgspec
@@ -55,6 +56,22 @@ def create(
     else:
         output.stdout().print(views.created_line(task, _now_ms()))
     return ExitCode.OK
+
+
+@tasks.command(epilog=help_lines())
+@click.argument("file", type=click.File("rb"))
+@json_option
+@client_options
+def load(client: ApiClient, *, file: BinaryIO, as_json: bool) -> None:
+    """Create a task for each line of FILE (- for stdin): all of them, or none if one is wrong.
+
+    A line is a JSON object like {"functionName": "hello", "data": {"n": 1}}.
+    """
+    ids = client.post("/bulk", msgspec.Raw(file.read()))["ids"]
+    if as_json:
+        output.print_json(ids)
+    else:
+        click.echo(f"Created {output.counted(len(ids), 'task')}.")
 
 
 @tasks.command("list")
