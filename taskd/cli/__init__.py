@@ -24,7 +24,7 @@ COMMANDS: dict[str, str] = {
     "schedules": "Have tasks made again and again.",
     "auth": "Say who may call, and what they may do.",
     "config": "Check a configuration, or show the one in force.",
-    "journal": "Look into the journal of a data directory.",
+    "journal": "Look into the journal of a data directory, and repair it.",
 }
 """Every command, and the line that describes it; ``taskd.cli.<name>`` has it under its name."""
 
