@@ -1,0 +1,184 @@
+"""JWTs of an OIDC issuer: taken if they are genuine, for us and in time; its keys are fetched seldom, and rotate."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from msgspec import Struct
+from msgspec.structs import replace
+from support.accounts import ADA, EVERYBODY
+from support.auth_service import Guarded, guarded_service
+from support.error_shape import assert_error
+
+from taskd.auth.settings import AuthSettings
+
+RSA_KEY = rsa.generate_private_key(65537, 2048)
+OTHER_RSA_KEY = rsa.generate_private_key(65537, 2048)
+EC_KEY = ec.generate_private_key(ec.SECP256R1())
+HOUR_S = 3600
+
+
+class Issuer(Struct):
+    """An identity provider on a free port, and how often it was asked for its keys."""
+
+    url: str = ""
+    keys: list[dict[str, Any]] = []
+    fetches: int = 0
+    broken: bool = False
+
+    async def discovery(self, _: web.Request) -> web.Response:
+        return web.json_response({"jwks_uri": f"{self.url}/keys"})
+
+    async def jwks(self, _: web.Request) -> web.Response:
+        self.fetches += 1
+        return web.Response(status=500) if self.broken else web.json_response({"keys": self.keys})
+
+
+@asynccontextmanager
+async def running_issuer() -> AsyncIterator[Issuer]:
+    issuer = Issuer(keys=[jwk("rsa", RSA_KEY), jwk("ec", EC_KEY), {"kty": "unheard-of", "kid": "odd"}])
+    app = web.Application()
+    app.add_routes([web.get("/.well-known/openid-configuration", issuer.discovery), web.get("/keys", issuer.jwks)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    issuer.url = site.name
+    try:
+        yield issuer
+    finally:
+        await runner.cleanup()
+
+
+def jwk(key_id: str, key: Any, **fields: str) -> dict[str, Any]:
+    algorithm = RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else ECAlgorithm
+    return {**json.loads(algorithm.to_jwk(key.public_key())), "kid": key_id, "use": "sig", **fields}
+
+
+class Site(Struct):
+    """A face that trusts an issuer."""
+
+    guarded: Guarded
+    issuer: Issuer
+
+    def token(self, key: Any = RSA_KEY, kid: str = "rsa", algorithm: str = "RS256", **claims: Any) -> str:
+        now_s = self.guarded.clock() // 1000
+        usual = {"iss": self.issuer.url, "aud": "taskd", "sub": "auth0|ada", "exp": now_s + HOUR_S, "email": "a@b.c"}
+        set_claims = {name: value for name, value in {**usual, **claims}.items() if value is not None}
+        return jwt.encode(set_claims, key, algorithm, headers={"kid": kid})
+
+    async def get(self, token: str, path: str = "/tasks/v1") -> Any:
+        return await self.guarded.service.client.get(path, headers={"Authorization": f"Bearer {token}"})
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with running_issuer() as issuer:
+        settings = AuthSettings(oidc_issuer=issuer.url, oidc_audience="taskd", oidc_permissions_claim="taskd.may")
+        async with guarded_service(tmp_path, settings=settings) as guarded:
+            yield Site(guarded, issuer)
+
+
+@pytest.mark.parametrize(("key", "kid", "algorithm"), [(RSA_KEY, "rsa", "RS256"), (EC_KEY, "ec", "ES256")])
+async def test_a_genuine_token_does_what_its_claim_names(site: Site, key: Any, kid: str, algorithm: str):
+    token = site.token(key, kid, algorithm, taskd={"may": ["VIEW_TASKS", "of no concern", 7]})
+    assert (await site.get(token)).status == 200
+    await assert_error(await site.get(token, "/tasks/v1/functions"), 10)
+
+
+async def test_a_claim_names_roles_and_may_be_a_text(site: Site):
+    assert (await site.get(site.token(taskd={"may": "openid operators"}), "/tasks/v1/functions")).status == 200
+
+
+@pytest.mark.parametrize("claim", [None, {}, {"may": None}, {"may": {"x": 1}}, "text", ["may"]])
+async def test_without_the_claim_nothing_is_allowed(site: Site, claim: Any):
+    await assert_error(await site.get(site.token(taskd=claim)), 10)
+
+
+async def test_me_is_whom_the_token_is_about_even_if_a_user_has_that_id(site: Site):
+    token = site.token(given_name="Ada", family_name="Byron", sub=ADA.id)
+    me = await (await site.get(token, "/users/v1/me")).json()
+    assert me == {"id": ADA.id, "email": "a@b.c", "first_name": "Ada", "last_name": "Byron", "roles": []}
+
+
+@pytest.mark.parametrize(
+    ("claims", "code"),
+    [
+        ({"exp": -31}, 118),
+        ({"nbf": 31}, 117),
+        ({"iss": "https://elsewhere.example.com"}, 117),
+        ({"aud": "another service"}, 117),
+        ({"aud": None}, 117),
+        ({"exp": None}, 117),
+        ({"sub": None}, 117),
+        ({"sub": ""}, 117),
+        ({"sub": "x" * 256}, 117),
+    ],
+    ids=range(9),
+)
+async def test_a_token_that_is_not_for_us_or_not_in_time_is_refused(site: Site, claims: dict[str, Any], code: int):
+    now_s = site.guarded.clock() // 1000
+    moved = {name: value + now_s if isinstance(value, int) else value for name, value in claims.items()}
+    await assert_error(await site.get(site.token(**moved, taskd={"may": ["VIEW_TASKS"]})), code)
+
+
+async def test_a_token_ends_in_time_also_if_it_was_used_before(site: Site):
+    token = site.token(taskd={"may": ["VIEW_TASKS"]})
+    assert (await site.get(token)).status == 200
+    site.guarded.clock.advance((HOUR_S + 30) * 1000)
+    await assert_error(await site.get(token), 118)
+
+
+async def test_forged_tokens_are_refused(site: Site):
+    await assert_error(await site.get(site.token(OTHER_RSA_KEY)), 117)
+    await assert_error(await site.get(site.token(RSA_KEY, "rsa", "RS512")), 117)
+    await assert_error(await site.get(site.token(b"k" * 64, "rsa", "HS256")), 117)
+    await assert_error(await site.get(site.token("", "rsa", "none")), 117)
+    await assert_error(await site.get(site.token(RSA_KEY, "ec")), 117)
+    await assert_error(await site.get("a.b.c"), 117)
+
+
+async def test_keys_are_fetched_once_for_many_tokens(site: Site):
+    for number in range(20):
+        await site.get(site.token(sub=f"user{number}"))
+    assert site.issuer.fetches == 1
+
+
+async def test_a_rotated_key_is_fetched_and_made_up_ones_do_not_hammer_the_issuer(site: Site):
+    await site.get(site.token())
+    site.issuer.keys = [jwk("new", OTHER_RSA_KEY)]
+    site.guarded.clock.advance(11_000)
+    assert (await site.get(site.token(OTHER_RSA_KEY, "new", taskd={"may": ["VIEW_TASKS"]}))).status == 200
+    assert site.issuer.fetches == 2
+    for number in range(20):
+        await assert_error(await site.get(site.token(OTHER_RSA_KEY, f"made up {number}")), 117)
+    assert site.issuer.fetches == 2
+
+
+async def test_an_issuer_that_is_down_lets_known_keys_go_on(site: Site):
+    await site.get(site.token())
+    site.issuer.broken = True
+    site.guarded.clock.advance(2 * HOUR_S * 1000)
+    assert (await site.get(site.token(taskd={"may": ["VIEW_TASKS"]}))).status == 200
+    assert site.issuer.fetches == 2
+
+
+async def test_an_issuer_that_was_never_reached_is_told_as_such(site: Site):
+    site.issuer.broken = True
+    refused = await site.get(site.token())
+    await assert_error(refused, 1503)
+    assert refused.headers["Retry-After"]
+
+
+async def test_tokens_are_proved_anew_when_the_accounts_change(site: Site):
+    token = site.token(taskd={"may": ["operators"]})
+    assert (await site.get(token)).status == 200
+    site.guarded.change(replace(EVERYBODY, roles=(), users=()))
+    await assert_error(await site.get(token), 10)
