@@ -74,6 +74,8 @@ class SlowLambda:
 
     async def tag(self, request: web.Request) -> web.Response:
         self.asked.append("tag")
+        if "tag" in self.refusals:
+            return self.refusals.pop("tag")
         self.tags |= (await request.json())["Tags"]
         return web.Response(status=204)
 
@@ -182,6 +184,18 @@ async def test_a_removal_that_is_refused_can_be_repeated(runtime: AwsRuntime, se
     assert raised.value.kind == UNAVAILABLE
     await runtime.remove("f")
     assert server.configuration is None
+
+
+async def test_without_the_right_to_tag_nothing_is_changed(runtime: AwsRuntime, server: SlowLambda) -> None:
+    await deploy(runtime)
+    server.refusals["tag"] = _error(403, "AccessDeniedException", "not authorized to perform lambda:TagResource")
+    tagging = AwsRuntime(AwsSettings(region="eu-west-1", endpoint_url=server.url, role=ROLE, tags={"team": "sleep"}))
+    await tagging.start([])
+    before = server.configuration
+    with pytest.raises(ContractError, match=r"lambda:TagResource.*Running on AWS"):
+        await deploy(tagging, OTHER_CODE, time_limit_s=99)
+    assert server.configuration == before
+    await tagging.stop()
 
 
 async def test_tags_that_are_new_in_the_configuration_are_added(runtime: AwsRuntime, server: SlowLambda) -> None:

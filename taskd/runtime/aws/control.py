@@ -1,9 +1,8 @@
 """Deploying functions to AWS Lambda: what has to be done so that Lambda has what the store knows.
 
 Every deployed function carries a tag, and only functions that carry it are changed or deleted: what was deployed
-with other tools is safe from a mistaken name. A function's configuration changes first and its code after it,
-so that whichever of the two Lambda refuses, deploying the former version again brings all of it back: that one
-is in need of no code that is not at Lambda already.
+with other tools is safe from a mistaken name. A function's code changes last, so that whatever Lambda refuses,
+deploying the former version again brings all of it back: its code is still there.
 
 The version of a code is its SHA-256 in base64, as Lambda itself computes it (``CodeSha256``).
 """
@@ -132,16 +131,15 @@ class ControlPlane:
         await self._update(api, name, found, function)
 
     async def _update(self, api: LambdaApi, name: str, found: RemoteFunction, function: Function) -> None:
-        other_code = found.code_sha256 != function.code_version
-        code = self._code(function) if other_code else b""
+        new_code = self._code(function) if found.code_sha256 != function.code_version else None
+        if not self._tags.items() <= found.tags.items():
+            await api.tag(found.arn, self._tags)
         if found.configuration != self._configuration(function):
             await api.configure(name, self._configuration(function))
             await api.require_ready(name)
-        if other_code:
-            await api.replace_code(name, code)
+        if new_code is not None:
+            await api.replace_code(name, new_code)
             await api.require_ready(name)
-        if not self._tags.items() <= found.tags.items():
-            await api.tag(found.arn, self._tags)
 
     def _code(self, function: Function) -> bytes:
         version, code = self._prepared.get(function.name, ("", b""))
