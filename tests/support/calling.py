@@ -1,5 +1,6 @@
 """Functions to be called at once, and callers that a test makes up."""
 
+from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientResponse, web
@@ -10,6 +11,18 @@ from taskd.model import errors
 from taskd.model.caller import Caller
 from taskd.model.errors import ContractError
 
+GATE = """
+import os, time
+from pathlib import Path
+
+def handler(event, context):
+    folder = Path(os.environ["FOLDER"])
+    (folder / "started").write_text("yes\\n")
+    while not (folder / "gate").exists():
+        time.sleep(0.005)
+    return {"statusCode": 200, "body": "opened"}
+"""
+"""A function that says when it has started, and ends when the file ``gate`` is there."""
 USER = "5f0000000000000000000001"
 APPLICATION = "5f0000000000000000000002"
 
@@ -22,6 +35,18 @@ async def from_test_header(request: web.Request) -> Caller:
     if shown == "wrong":
         raise ContractError(errors.NO_PERMISSION, "These credentials are wrong.")
     return Caller(USER, APPLICATION, frozenset(shown.split(",")), is_authenticated=True)
+
+
+def gate_body(folder: Path, **fields: Any) -> dict[str, Any]:
+    """A body that creates ``GATE`` as the function ``gate``, with its files in ``folder``."""
+    environment = {"FOLDER": {"value": str(folder)}}
+    return function_body(name="gate", code=zipped(index=GATE), environmentVariables=environment, **fields)
+
+
+async def deploy_gate(service: Service, folder: Path) -> None:
+    """Deploys ``GATE`` with its files in ``folder``."""
+    async with service.client.post(f"{BASE}/functions", json=gate_body(folder)) as response:
+        assert response.status == 200, await response.text()
 
 
 async def deploy(service: Service, source: str, name: str = "probe", **fields: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
-from support.calling import APPLICATION, USER, assert_refused, call_api, deploy, from_test_header
+from support.calling import APPLICATION, USER, assert_refused, call_api, deploy, deploy_gate, from_test_header
 from support.error_shape import assert_error
 from support.http_service import BASE, Service, http_service
 from support.local import appears
@@ -282,22 +282,13 @@ async def test_calls_that_cannot_be_made_are_told_why(service: Service):
 
 
 async def test_one_call_too_many_at_once_is_refused(tmp_path: Path):
-    source = f"""
-import os, time
-
-def handler(event, context):
-    open({str(tmp_path / "started")!r}, "w").write("yes\\n")
-    while not os.path.exists({str(tmp_path / "gate")!r}):
-        time.sleep(0.005)
-    return {{"statusCode": 200}}
-"""
     async with http_service(tmp_path, dispatch=DispatchSettings(max_api_calls=1)) as service:
-        await deploy(service, source)
-        first = asyncio.create_task(call_api(service, "probe"))
+        await deploy_gate(service, tmp_path)
+        first = asyncio.create_task(call_api(service, "gate"))
         await appears(tmp_path / "started")
-        await assert_refused(await call_api(service, "probe"), 1412, "dispatch.max_api_calls")
+        await assert_refused(await call_api(service, "gate"), 1412, "dispatch.max_api_calls")
         (tmp_path / "gate").touch()
-        assert (await first).status == 200
+        assert await (await first).text() == "opened"
 
 
 async def send(service: Service, body: bytes) -> ClientResponse:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.calling import APPLICATION, USER, assert_refused, deploy, execute, from_test_header
+from support.calling import APPLICATION, USER, assert_refused, deploy, deploy_gate, execute, from_test_header
 from support.error_shape import assert_error
 from support.http_service import BASE, Service, http_service
 from support.local import appears
@@ -25,16 +25,6 @@ class Broken(Exception):
 def handler(task, context):
     print("about to break")
     raise Broken("on purpose")
-"""
-GATE = """
-import os, time
-
-def handler(task, context):
-    with open(task["data"]["started"], "w") as file:
-        file.write("yes\\n")
-    while not os.path.exists(task["data"]["gate"]):
-        time.sleep(0.005)
-    return "opened"
 """
 MAY_EXECUTE = {"Test-Permissions": "EXECUTE_TASK_FUNCTION"}
 
@@ -138,22 +128,20 @@ async def test_an_unknown_function_is_told_to_those_who_may_know(service: Servic
 
 
 async def test_one_too_many_at_once_is_refused_and_makes_no_task(tmp_path: Path):
-    data = {"started": str(tmp_path / "started"), "gate": str(tmp_path / "gate")}
     async with http_service(tmp_path, dispatch=DispatchSettings(max_direct=1)) as service:
-        await deploy(service, GATE)
-        first = asyncio.create_task(execute(service, data))
+        await deploy_gate(service, tmp_path)
+        first = asyncio.create_task(execute(service, name="gate"))
         await appears(tmp_path / "started")
-        await assert_refused(await execute(service, data), 1403, "dispatch.max_direct")
+        await assert_refused(await execute(service, name="gate"), 1403, "dispatch.max_direct")
         (tmp_path / "gate").touch()
-        assert (await (await first).json())["result"] == "opened"
-        assert (await (await execute(service, data)).json())["result"] == "opened"
+        assert (await (await first).json())["result"]["body"] == "opened"
+        assert (await (await execute(service, name="gate")).json())["result"]["body"] == "opened"
         assert (await service.get(""))["page"]["total"] == 2
 
 
 async def test_a_running_execution_is_never_offered_to_the_queue(service: Service, tmp_path: Path):
-    data = {"started": str(tmp_path / "started"), "gate": str(tmp_path / "gate")}
-    await deploy(service, GATE)
-    running = asyncio.create_task(execute(service, data))
+    await deploy_gate(service, tmp_path)
+    running = asyncio.create_task(execute(service, name="gate"))
     await appears(tmp_path / "started")
     assert (service.store.due_count(), service.store.next_due_ms(), await service.store.claim(10)) == (0, None, [])
     assert (await the_only_task(service))["status"] == "inProgress"
@@ -162,9 +150,8 @@ async def test_a_running_execution_is_never_offered_to_the_queue(service: Servic
 
 
 async def test_a_client_that_goes_away_does_not_stop_its_task(service: Service, tmp_path: Path):
-    data = {"started": str(tmp_path / "started"), "gate": str(tmp_path / "gate")}
-    await deploy(service, GATE)
-    impatient = asyncio.create_task(execute(service, data))
+    await deploy_gate(service, tmp_path)
+    impatient = asyncio.create_task(execute(service, name="gate"))
     await appears(tmp_path / "started")
     impatient.cancel()
     await asyncio.wait([impatient])

@@ -1,43 +1,17 @@
 """Callers who wait, and a daemon that stops or dies meanwhile."""
 
 import asyncio
-import base64
 import json
 import signal
 from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession
-from support.daemons import Api, DaemonProcess, api_of, running_daemon
+from support.calling import gate_body
+from support.daemons import DaemonProcess, api_of, running_daemon
 from support.local import appears
-from support.zips import python_zip
 
 from taskd.model.errors import NOT_INVOKED, UNAVAILABLE
-
-GATE = """
-import os, time
-
-def handler(event, context):
-    with open(os.environ["STARTED"], "w") as file:
-        file.write("yes\\n")
-    while not os.path.exists(os.environ["GATE"]):
-        time.sleep(0.01)
-    return {"statusCode": 200, "body": "opened"}
-"""
-
-
-async def deploy_gate(api: Api, directory: Path, **fields: Any) -> None:
-    """A function that says when it has started, and ends when the file ``gate`` is there."""
-    paths = {"STARTED": directory / "started", "GATE": directory / "gate"}
-    body = {
-        "name": "gate",
-        "runtime": "python3.11",
-        "entryPoint": "index.handler",
-        "code": base64.b64encode(python_zip(GATE)).decode(),
-        "environmentVariables": {name: {"value": str(path)} for name, path in paths.items()},
-        **fields,
-    }
-    await api.call("POST", "/functions", body)
 
 
 async def begin(daemon: DaemonProcess, session: ClientSession, path: str) -> "asyncio.Task[tuple[int, Any]]":
@@ -56,7 +30,7 @@ async def begin(daemon: DaemonProcess, session: ClientSession, path: str) -> "as
 
 async def test_sigterm_lets_callers_have_their_answers_but_begins_nothing(tmp_path: Path) -> None:
     async with running_daemon(tmp_path) as daemon, api_of(daemon) as api, ClientSession() as session:
-        await deploy_gate(api, tmp_path)
+        await api.call("POST", "/functions", gate_body(tmp_path))
         execution = await begin(daemon, session, "/functions/gate/execute")
         call = await begin(daemon, session, "/api/gate/x")
         daemon.process.send_signal(signal.SIGTERM)
@@ -84,7 +58,7 @@ async def test_sigterm_lets_callers_have_their_answers_but_begins_nothing(tmp_pa
 async def test_an_execution_cut_short_has_an_unknown_outcome(tmp_path: Path) -> None:
     config = "[dispatch]\ngrace_s = 0.1\n"
     async with running_daemon(tmp_path, config) as daemon, api_of(daemon) as api, ClientSession() as session:
-        await deploy_gate(api, tmp_path)
+        await api.call("POST", "/functions", gate_body(tmp_path))
         execution = await begin(daemon, session, "/functions/gate/execute")
         assert await daemon.stop() == 0
         status, told = await execution
@@ -96,7 +70,8 @@ async def test_an_execution_cut_short_has_an_unknown_outcome(tmp_path: Path) -> 
 
 async def test_an_execution_that_the_daemon_died_under_is_not_tried_again(tmp_path: Path) -> None:
     async with running_daemon(tmp_path) as daemon, api_of(daemon) as api, ClientSession() as session:
-        await deploy_gate(api, tmp_path, retryPolicy={"enabled": True, "errorsToRetry": []})
+        retries = {"enabled": True, "errorsToRetry": []}
+        await api.call("POST", "/functions", gate_body(tmp_path, retryPolicy=retries))
         execution = await begin(daemon, session, "/functions/gate/execute")
         await daemon.kill()
         await asyncio.wait([execution])

@@ -1,18 +1,24 @@
 """Every error of the catalogue that these routes can give, provoked over HTTP and held to the one shape."""
 
+import asyncio
 import io
 import resource
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from aiohttp import ClientResponse
+from support.calling import deploy_gate
 from support.error_shape import assert_error
-from support.http_service import BASE, Service, function_body, http_service
+from support.http_service import BASE, Service, function_body, http_service, zipped
+from support.local import appears
 
+from taskd.dispatch.settings import DispatchSettings
 from taskd.model import errors, limits
 from taskd.model.errors import CATALOGUE
 from taskd.store.settings import StoreSettings
@@ -61,7 +67,8 @@ def broken_health() -> dict[str, Any]:
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    async with http_service(tmp_path, health=broken_health) as running:
+    one_at_a_time = DispatchSettings(max_direct=1, max_api_calls=1)
+    async with http_service(tmp_path, health=broken_health, dispatch=one_at_a_time) as running:
         yield running
 
 
@@ -101,12 +108,45 @@ async def read_the_log_of_a_silent_task(service: Service) -> ClientResponse:
     return await send(service, "GET", f"{BASE}/{task['id']}/logs")
 
 
+async def call_a_function(service: Service, path: str, **fields: Any) -> ClientResponse:
+    await send(service, "POST", FUNCTIONS, function_body(**fields))
+    return await send(service, "POST", f"{BASE}{path}")
+
+
+async def call_twice_at_once(service: Service, path: str) -> ClientResponse:
+    with tempfile.TemporaryDirectory() as folder:
+        started, gate = Path(folder, "started"), Path(folder, "gate")
+        await deploy_gate(service, Path(folder))
+        first = asyncio.create_task(send(service, "POST", f"{BASE}{path}"))
+        await appears(started)
+        second = await send(service, "POST", f"{BASE}{path}")
+        gate.touch()
+        assert (await first).status == 200
+        return second
+
+
+async def call_a_function_whose_code_is_gone(service: Service) -> ClientResponse:
+    await send(service, "POST", FUNCTIONS, function_body())
+    await service.runtime.remove("hello")
+    return await send(service, "POST", f"{FUNCTIONS}/hello/execute")
+
+
+RAISING = zipped(index="def handler(event, context): raise ValueError")
+EXECUTE = "/functions/hello/execute"
 SEQUENCES: list[tuple[int, Callable[[Service], Awaitable[ClientResponse]]]] = [
     (17, take_a_name_twice),
     (26, send_a_header_too_large),
     (27, cancel_twice),
     (27, read_the_log_of_a_task_that_has_not_run),
+    (1403, partial(call_twice_at_once, path="/functions/gate/execute")),
+    (1404, partial(call_a_function, path=EXECUTE, timeLimit=31)),
+    (1405, call_a_function_whose_code_is_gone),
+    (1406, partial(call_a_function, path=EXECUTE, code=RAISING)),
+    (1407, partial(call_a_function, path=EXECUTE, enabled=False)),
     (1408, read_the_log_of_a_silent_task),
+    (1409, partial(call_a_function, path="/api/hello")),
+    (1411, partial(call_a_function, path="/api/hello", timeLimit=31)),
+    (1412, partial(call_twice_at_once, path="/api/gate")),
 ]
 
 
@@ -122,6 +162,8 @@ async def test_a_listing_past_its_time_is_interrupted(tmp_path: Path):
     async with http_service(tmp_path, store_settings=settings) as service:
         for _ in range(10):
             await service.create(data={"text": "ab" * 400_000})
+        while (await send(service, "GET", f"{BASE}?limit(1)&select(id)")).status == errors.UNAVAILABLE.http_status:
+            pass  # each listing waits a while for the catalogue, which has much to write
         await assert_error(await send(service, "GET", f"{BASE}?like(data.text,re:[ab]*c)"), 21)
 
 
@@ -149,6 +191,6 @@ async def test_what_cannot_be_made_durable_is_refused_with_a_time_to_wait(servic
 
 def test_every_kind_of_error_is_provoked_here():
     provoked = {code for code, *_ in CALLS} | {code for code, _ in SEQUENCES} | {21, 1503}
-    of_no_route_here = {errors.NO_PERMISSION.code, errors.NOT_AUTHENTICATED.code, errors.TOO_MANY_REQUESTS.code}
-    of_calls = {*range(1403, 1408), 1409, 1411, 1412}
-    assert set(CATALOGUE) - provoked == of_no_route_here | of_calls
+    of_no_route_here = {errors.NO_PERMISSION.code, errors.TOO_MANY_REQUESTS.code}
+    of_authentication = set(range(101, 127))
+    assert set(CATALOGUE) - provoked - of_authentication == of_no_route_here
