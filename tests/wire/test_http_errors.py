@@ -115,14 +115,17 @@ async def call_a_function(service: Service, path: str, **fields: Any) -> ClientR
 
 async def call_twice_at_once(service: Service, path: str) -> ClientResponse:
     with tempfile.TemporaryDirectory() as folder:
-        started, gate = Path(folder, "started"), Path(folder, "gate")
-        await deploy_gate(service, Path(folder))
-        first = asyncio.create_task(send(service, "POST", f"{BASE}{path}"))
-        await appears(started)
-        second = await send(service, "POST", f"{BASE}{path}")
-        gate.touch()
-        assert (await first).status == 200
-        return second
+        return await call_while_another_waits(service, path, Path(folder))
+
+
+async def call_while_another_waits(service: Service, path: str, folder: Path) -> ClientResponse:
+    await deploy_gate(service, folder)
+    first = asyncio.create_task(send(service, "POST", f"{BASE}{path}"))
+    await appears(folder / "started")
+    second = await send(service, "POST", f"{BASE}{path}")
+    (folder / "gate").touch()
+    assert (await first).status == 200
+    return second
 
 
 async def call_a_function_whose_code_is_gone(service: Service) -> ClientResponse:
