@@ -1,0 +1,55 @@
+"""Files that earlier releases wrote: every later version starts on them and shows what their clients saw."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from support.clocks import FakeClock
+from support.releases import open_store, seen
+
+from taskd.rql.parser import parse
+from taskd.store.base import Completed
+
+RELEASES = sorted((Path(__file__).parent.parent / "fixtures").glob("v*"))
+
+
+@pytest.fixture(params=RELEASES, ids=lambda release: release.name)
+def left(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A copy of what a release left."""
+    return Path(shutil.copytree(request.param, tmp_path / "data"))
+
+
+async def test_what_a_release_left_is_all_there(left: Path) -> None:
+    expected = json.loads((left / "expected.json").read_text())
+    store = await open_store(left, FakeClock())
+    assert await seen(store) == expected
+    ended = (await store.find(parse("status=complete"))).rows
+    assert [line.message for line in await store.find_logs(ended[0].id, 0, 0, 10)] == ["a line"]
+    await store.stop()
+
+
+async def test_work_goes_on_where_a_release_left_it(left: Path) -> None:
+    clock = FakeClock()
+    clock.advance(3_600_000)
+    store = await open_store(left, clock)
+    await store.settle([Completed(task.id) for task in store.running()])
+    while running := await store.claim(10):
+        await store.settle([Completed(task.id) for task in running])
+    assert not (await store.find(parse("in(status,new,inProgress)"))).rows
+    assert await store.fire(10)
+    await store.compact()
+    await store.stop()
+
+
+async def test_without_its_catalogue_a_releases_journal_gives_what_still_waits(left: Path) -> None:
+    expected = json.loads((left / "expected.json").read_text())
+    for path in left.glob("catalogue.db*"):
+        path.unlink()
+    store = await open_store(left, FakeClock())
+    found = await seen(store)
+    await store.stop()
+    alive = [task for task in expected["tasks"] if task["status"] in ("new", "inProgress")]
+    assert [task for task in found["tasks"] if task["status"] in ("new", "inProgress")] == alive
+    assert found["functions"] == expected["functions"]
+    assert found["schedules"] == expected["schedules"]
