@@ -11,7 +11,7 @@ from benchmarks.beanstalk import put
 from benchmarks.create import posted, require_listed
 from benchmarks.daemons import BASE_PATH, running_daemon
 from benchmarks.filling import HOUR_MS, body
-from benchmarks.frame import Frame, benchmark_options
+from benchmarks.frame import Frame, benchmark_options, size
 from benchmarks.load import Request
 from benchmarks.peers.brokers import BEANSTALKD
 from benchmarks.study import Comparison, Figures, Study, Subject
@@ -29,10 +29,10 @@ def bulk_requests(batch: int, data_bytes: int) -> list[Request]:
 
 
 @click.command()
-@click.option("--seconds", default=5.0, show_default=True)
-@click.option("--batch", default=1_000, show_default=True, help="Tasks in a request.")
-@click.option("--connections", default=4, show_default=True)
-@click.option("--data-bytes", default=100, show_default=True, help="Size of each task's data.")
+@size("--seconds", 5.0, least=0.1)
+@size("--batch", 1_000, "Tasks in a request.")
+@size("--connections", 4)
+@size("--data-bytes", 100, "Size of each task's data.")
 @benchmark_options
 def command(frame: Frame, seconds: float, batch: int, connections: int, data_bytes: int) -> None:
     """How many tasks a second are created many at a time."""

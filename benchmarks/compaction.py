@@ -15,7 +15,7 @@ import uvloop
 
 from benchmarks.engine import open_store
 from benchmarks.filling import HOUR_MS, add_pending
-from benchmarks.frame import Frame, benchmark_options
+from benchmarks.frame import Frame, benchmark_options, size
 from benchmarks.processes import in_fresh_process
 from benchmarks.study import Comparison, Figures, Study, Subject, percentiles
 from taskd.model.clock import system_clock_ms
@@ -89,14 +89,15 @@ async def _gaps_during(doing: Awaitable[object]) -> Figures:
 
 
 @click.command()
-@click.option("--tasks", default=200_000, show_default=True, help="Live tasks in the journal.")
-@click.option("--rest-s", default=1.0, show_default=True, help="How long the store rests for the yardstick.")
+@size("--tasks", 200_000, "Live tasks in the journal.")
+@size("--rest-s", 1.0, "How long the store rests for the yardstick.", least=0.1)
 @benchmark_options
 def command(frame: Frame, tasks: int, rest_s: float) -> None:
     """How long the event loop stands still while a long journal is compacted."""
     with frame.scratch() as scratch:
         folder = Path(scratch)
-        in_fresh_process(fill, folder, tasks)
+        with frame.preparing("Writing the journal"):
+            in_fresh_process(fill, folder, tasks)
         study = Study(
             name="compaction",
             title=f"Pauses of the event loop, {tasks:,} live tasks in the journal",

@@ -16,7 +16,7 @@ import click
 
 from benchmarks.daemons import BASE_PATH, running_daemon
 from benchmarks.filling import HOUR_MS, body
-from benchmarks.frame import Frame, benchmark_options
+from benchmarks.frame import Frame, benchmark_options, size
 from benchmarks.load import Plan, Request, Stream, send
 from benchmarks.processes import Server, cpu_s, serving
 from benchmarks.study import Comparison, Figures, Study, Subject, percentiles
@@ -61,9 +61,9 @@ def trivial_server(folder: Path) -> AbstractContextManager[Server]:
 
 
 @click.command()
-@click.option("--seconds", default=5.0, show_default=True)
-@click.option("--connections", default=64, show_default=True)
-@click.option("--data-bytes", default=100, show_default=True, help="Size of each task's data.")
+@size("--seconds", 5.0, least=0.1)
+@size("--connections", 64)
+@size("--data-bytes", 100, "Size of each task's data.")
 @benchmark_options
 def command(frame: Frame, seconds: float, connections: int, data_bytes: int) -> None:
     """How many tasks a second are created with a request each."""

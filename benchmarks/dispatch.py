@@ -16,7 +16,7 @@ import uvloop
 from benchmarks.bare_loop import bare_loop
 from benchmarks.engine import Engine, open_engine
 from benchmarks.filling import add_pending
-from benchmarks.frame import Frame, benchmark_options
+from benchmarks.frame import Frame, benchmark_options, size
 from benchmarks.lambda_stub import running_stub
 from benchmarks.peers.run import PEERS, Peer, drain_with
 from benchmarks.processes import in_fresh_process
@@ -52,7 +52,7 @@ async def _drained(url: str, folder: Path, tasks: int, in_flight: int) -> Figure
 async def _drain(engine: Engine, tasks: int) -> None:
     """Returns when as many tasks are complete, which a listing says."""
     await engine.dispatcher.start()
-    await engine.ends.reached.wait()
+    await engine.ends.reached
     complete = (await engine.store.find(parse("status=complete&limit(1)"))).total
     if complete != tasks:
         raise RuntimeError(f"{complete} of {tasks} tasks are complete: the stub did not answer as it should.")
@@ -70,9 +70,9 @@ def _subjects(frame: Frame, url: str, tasks: int, in_flight: int) -> list[Subjec
 
 
 @click.command()
-@click.option("--tasks", default=20_000, show_default=True)
-@click.option("--in-flight", default=256, show_default=True, help="Requests at once; the other queues have their own.")
-@click.option("--peer-tasks", default=2_000, show_default=True, help="How many tasks the other queues run.")
+@size("--tasks", 20_000)
+@size("--in-flight", 256, "Requests at once; the other queues have their own.")
+@size("--peer-tasks", 2_000, "How many tasks the other queues run.")
 @click.option(
     "--peers",
     type=click.Choice([peer.key for peer in PEERS]),

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -33,15 +33,20 @@ class EndCounter(Telemetry):
     def __init__(self, wanted: int) -> None:
         super().__init__()
         self._left = wanted
-        self.reached = asyncio.Event()
-        """Set when as many tasks as wanted have ended."""
+        self.reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when as many tasks as wanted have ended; raises what dispatching has failed of."""
 
-    def settled(self, task: Task) -> None:
-        """One task was settled."""
-        super().settled(task)
-        self._left -= task.status in FINAL
-        if self._left <= 0:
-            self.reached.set()
+    def settled(self, tasks: Sequence[Task]) -> None:
+        """Tasks were settled."""
+        super().settled(tasks)
+        self._left -= sum(task.status in FINAL for task in tasks)
+        if self._left <= 0 and not self.reached.done():
+            self.reached.set_result(None)
+
+    def fail(self, error: BaseException) -> None:
+        """Dispatching goes on no longer."""
+        if not self.reached.done():
+            self.reached.set_exception(error)
 
 
 class Engine(Struct, frozen=True):
@@ -71,7 +76,8 @@ async def open_engine(folder: Path, url: str, in_flight: int, wanted: int) -> As
         runtime = AwsRuntime(AwsSettings(region=REGION, endpoint_url=url))
         await runtime.start([])
         ends = EndCounter(wanted)
-        dispatcher = Dispatcher(store, runtime, DispatchSettings(max_in_flight=in_flight), telemetry=ends)
+        settings = DispatchSettings(max_in_flight=in_flight)
+        dispatcher = Dispatcher(store, runtime, settings, on_fatal=ends.fail, telemetry=ends)
         try:
             yield Engine(store, dispatcher, ends)
         finally:

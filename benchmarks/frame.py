@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 from msgspec import Struct
@@ -16,6 +16,7 @@ from benchmarks.report import report_of, show, write
 from benchmarks.study import Study, measure
 
 P = ParamSpec("P")
+C = TypeVar("C", bound=Callable[..., Any])
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -29,6 +30,10 @@ class Frame(Struct, frozen=True):
     def scratch(self) -> AbstractContextManager[str]:
         """A new folder for data, on the disk that was chosen; gone afterwards."""
         return tempfile.TemporaryDirectory(dir=self.folder, prefix="benchmark-")
+
+    def preparing(self, what: str) -> AbstractContextManager[object]:
+        """Shows that something is prepared that takes a while."""
+        return Console().status(what)
 
     def conduct(self, study: Study, distributions: Sequence[str] = ()) -> None:
         """Measures, prints, and writes the results. ``distributions`` are packages whose versions matter too."""
@@ -47,10 +52,16 @@ class Frame(Struct, frozen=True):
             console.print(f"Written: {path}", style="dim", soft_wrap=True)
 
 
+def size(name: str, default: float, about: str | None = None, *, least: float = 1) -> Callable[[C], C]:
+    """An option of a benchmark that is a number, not below ``least``; a whole one if its default is."""
+    kind = click.IntRange(min=int(least)) if isinstance(default, int) else click.FloatRange(min=least)
+    return click.option(name, type=kind, default=default, show_default=True, help=about)
+
+
 def benchmark_options(function: Callable[Concatenate[Frame, P], None]) -> Callable[..., None]:
     """Gives a command the options that all benchmarks have, as its first argument."""
 
-    @click.option("--runs", default=3, show_default=True, help="How often everything is measured.")
+    @size("--runs", 3, "How often everything is measured.")
     @click.option(
         "--folder",
         type=click.Path(file_okay=False, exists=True, path_type=Path),

@@ -12,7 +12,7 @@ import uvloop
 
 from benchmarks.engine import open_engine
 from benchmarks.filling import add_pending
-from benchmarks.frame import Frame, benchmark_options
+from benchmarks.frame import Frame, benchmark_options, size
 from benchmarks.lambda_stub import running_stub
 from benchmarks.processes import in_fresh_process
 from benchmarks.study import Comparison, Figures, Study, Subject
@@ -32,16 +32,16 @@ async def _drained_among(url: str, folder: Path, tasks: int, waiting: int, in_fl
         await add_pending(engine.store, tasks + waiting, start_ms=system_clock_ms())
         began_s, cpu_began_s = time.perf_counter(), time.process_time()
         await engine.dispatcher.start()
-        await engine.ends.reached.wait()
+        await engine.ends.reached
         took_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_began_s
     return {"tasks/s": tasks / took_s, COST: cpu_s / tasks * 1e6}
 
 
 @click.command()
-@click.option("--few", default=10_000, show_default=True, help="Tasks that wait besides those that are drained.")
-@click.option("--many", default=200_000, show_default=True, help="The same, in the larger store.")
-@click.option("--tasks", default=10_000, show_default=True, help="How many are drained.")
-@click.option("--in-flight", default=256, show_default=True)
+@size("--few", 10_000, "Tasks that wait besides those that are drained.")
+@size("--many", 200_000, "The same, in the larger store.")
+@size("--tasks", 10_000, "How many are drained.")
+@size("--in-flight", 256)
 @benchmark_options
 def command(frame: Frame, few: int, many: int, tasks: int, in_flight: int) -> None:
     """Whether dispatching a task costs more when many others wait as well."""

@@ -21,7 +21,7 @@ from aiohttp import ClientSession
 
 from benchmarks.daemons import BASE_PATH, running_daemon
 from benchmarks.engine import open_engine
-from benchmarks.frame import Frame, benchmark_options
+from benchmarks.frame import Frame, benchmark_options, size
 from benchmarks.lambda_stub import running_stub, tally_of
 from benchmarks.processes import in_fresh_process
 from benchmarks.study import Comparison, Figures, Study, Subject, percentiles
@@ -108,7 +108,7 @@ async def _run_many(folder: Path, url: str, rate_per_s: int, seconds: float, in_
         await engine.store.add([_due_at(first_ms + number * 1000 // rate_per_s) for number in range(count)])
         cpu_began_s = time.process_time()
         await engine.dispatcher.start()
-        await engine.ends.reached.wait()
+        await engine.ends.reached
         return time.process_time() - cpu_began_s
 
 
@@ -117,10 +117,10 @@ def _due_at(due_ms: int) -> TaskDraft:
 
 
 @click.command()
-@click.option("--tasks", default=200, show_default=True, help="How many are run one by one.")
-@click.option("--rate-per-s", default=1_000, show_default=True, help="Tasks due every second when busy.")
-@click.option("--seconds", default=5.0, show_default=True)
-@click.option("--in-flight", default=256, show_default=True)
+@size("--tasks", 200, "How many are run one by one.", least=2)
+@size("--rate-per-s", 1_000, "Tasks due every second when busy.")
+@size("--seconds", 5.0, least=0.1)
+@size("--in-flight", 256)
 @benchmark_options
 def command(frame: Frame, tasks: int, rate_per_s: int, seconds: float, in_flight: int) -> None:
     """How late a due task starts."""

@@ -33,12 +33,15 @@ class Request(Struct, frozen=True):
     method: str
     target: str
     body: str = ""
+    token: str = ""
+    """Sent as bearer, if there is one."""
 
     def encode(self, host: str) -> bytes:
         """Its bytes."""
         body = self.body.encode()
         head = f"{self.method} {self.target} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
-        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        shown = f"Authorization: Bearer {self.token}\r\n" if self.token else ""
+        return f"{head}{shown}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 class Stream(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""How much memory waiting tasks take: of a process that created them, and of one that came back to them.
+"""How much memory waiting tasks take: of a process that created them, and of one that finds them at its start.
 
 Each is a fresh process with a store and nothing else. What is counted is all that became resident, so that what
 allocators keep and what creating left behind counts as well.
@@ -13,7 +13,7 @@ import uvloop
 
 from benchmarks.engine import open_store
 from benchmarks.filling import HOUR_MS, add_pending
-from benchmarks.frame import Frame, benchmark_options
+from benchmarks.frame import Frame, benchmark_options, size
 from benchmarks.processes import in_fresh_process, resident_bytes
 from benchmarks.study import Figures, Study, Subject
 from taskd.model.clock import system_clock_ms
@@ -22,22 +22,23 @@ QUICK = {"tasks": 2_000}
 _MIB = 1 << 20
 
 
-def created(folder: Path, tasks: int, data_bytes: int) -> Figures:
+def created(folder: Path, tasks: int, data_bytes: int, start_in_ms: int) -> Figures:
     """Memory of a process that creates ``tasks`` waiting tasks in ``folder``."""
-    return uvloop.run(_measured(folder, tasks, data_bytes, tasks))
+    return uvloop.run(_measured(folder, tasks, data_bytes, start_in_ms))
 
 
 def recovered(folder: Path, tasks: int, data_bytes: int) -> Figures:
     """Memory of a process that finds ``tasks`` waiting tasks in ``folder``."""
-    return uvloop.run(_measured(folder, 0, data_bytes, tasks))
+    return uvloop.run(_measured(folder, tasks, data_bytes, None))
 
 
-async def _measured(folder: Path, adding: int, data_bytes: int, tasks: int) -> Figures:
+async def _measured(folder: Path, tasks: int, data_bytes: int, start_in_ms: int | None) -> Figures:
+    """Adds the tasks if it is said when they start."""
     gc.collect()
     before_bytes = resident_bytes()
     async with open_store(folder) as store:
-        if adding:
-            await add_pending(store, adding, start_ms=system_clock_ms() + HOUR_MS, data_bytes=data_bytes)
+        if start_in_ms is not None:
+            await add_pending(store, tasks, start_ms=system_clock_ms() + start_in_ms, data_bytes=data_bytes)
         gc.collect()
         after_bytes = resident_bytes()
         each_bytes = (after_bytes - before_bytes) / tasks
@@ -45,25 +46,28 @@ async def _measured(folder: Path, adding: int, data_bytes: int, tasks: int) -> F
 
 
 @click.command()
-@click.option("--tasks", default=200_000, show_default=True)
-@click.option("--data-bytes", default=100, show_default=True, help="Size of each task's data.")
+@size("--tasks", 200_000)
+@size("--data-bytes", 100, "Size of each task's data.")
 @benchmark_options
 def command(frame: Frame, tasks: int, data_bytes: int) -> None:
     """How much memory waiting tasks take."""
-    with frame.scratch() as folder:
-        kept = Path(folder) / "kept"
-        in_fresh_process(created, kept, tasks, data_bytes)
+    with frame.scratch() as scratch:
+        later, due = Path(scratch) / "later", Path(scratch) / "due"
+        with frame.preparing("Creating the tasks that restarts find"):
+            in_fresh_process(created, later, tasks, data_bytes, HOUR_MS)
+            in_fresh_process(created, due, tasks, data_bytes, 0)
 
         def in_new_folder() -> Figures:
             with frame.scratch() as other:
-                return in_fresh_process(created, Path(other), tasks, data_bytes)
+                return in_fresh_process(created, Path(other), tasks, data_bytes, HOUR_MS)
 
         study = Study(
             name="memory",
             title=f"Memory of {tasks:,} waiting tasks with {data_bytes} bytes of data each",
             subjects=[
-                Subject("after creating them", in_new_folder),
-                Subject("after a restart", partial(in_fresh_process, recovered, kept, tasks, data_bytes)),
+                Subject("just created", in_new_folder),
+                Subject("found by a restart", partial(in_fresh_process, recovered, later, tasks, data_bytes)),
+                Subject("found, and all due", partial(in_fresh_process, recovered, due, tasks, data_bytes)),
             ],
             settings={"tasks": tasks, "bytes of data": data_bytes},
             plotted=("B/task beyond data", "resident MiB"),

@@ -14,7 +14,7 @@ import uvloop
 from benchmarks.daemons import BASE_PATH, running_daemon
 from benchmarks.engine import open_store
 from benchmarks.filling import add_finished, body
-from benchmarks.frame import Frame, benchmark_options
+from benchmarks.frame import Frame, benchmark_options, size
 from benchmarks.lambda_stub import running_stub, tally_of
 from benchmarks.load import Plan, Request, Stream, send
 from benchmarks.processes import cpu_s, in_fresh_process
@@ -65,16 +65,17 @@ def mixed(folder: Path, seconds: float, load: list[Stream]) -> Figures:
 
 
 @click.command()
-@click.option("--finished", default=100_000, show_default=True, help="Finished tasks in the history.")
-@click.option("--seconds", default=10.0, show_default=True)
-@click.option("--creates-per-s", default=1_000.0, show_default=True, help="As many tasks are run, too.")
-@click.option("--listings-per-s", default=20.0, show_default=True)
+@size("--finished", 100_000, "Finished tasks in the history.")
+@size("--seconds", 10.0, least=0.1)
+@size("--creates-per-s", 1_000.0, "As many tasks are run, too.", least=0)
+@size("--listings-per-s", 20.0, least=0)
 @benchmark_options
 def command(frame: Frame, finished: int, seconds: float, creates_per_s: float, listings_per_s: float) -> None:
     """Creating, running and listing at once."""
     with frame.scratch() as scratch:
         folder = Path(scratch)
-        in_fresh_process(make_history, folder, finished)
+        with frame.preparing("Running the tasks of the history"):
+            in_fresh_process(make_history, folder, finished)
         alone, all_at_once = streams(creates_per_s, 0), streams(creates_per_s, listings_per_s)
         study = Study(
             name="mixed",

@@ -14,7 +14,7 @@ import uvloop
 
 from benchmarks.engine import open_store
 from benchmarks.filling import add_pending
-from benchmarks.frame import Frame, benchmark_options
+from benchmarks.frame import Frame, benchmark_options, size
 from benchmarks.processes import in_fresh_process
 from benchmarks.study import Comparison, Figures, Study, Subject
 from taskd.model.clock import system_clock_ms
@@ -63,14 +63,15 @@ def _figures(tasks: int, took_s: float, cpu_s: float) -> Figures:
 
 
 @click.command()
-@click.option("--tasks", default=200_000, show_default=True)
-@click.option("--per-frame", default=1, show_default=True, help="Tasks that were created with one request.")
+@size("--tasks", 200_000)
+@size("--per-frame", 1, "Tasks that were created with one request.")
 @benchmark_options
 def command(frame: Frame, tasks: int, per_frame: int) -> None:
     """How long a start takes after a crash."""
     with frame.scratch() as scratch:
         folder = Path(scratch)
-        in_fresh_process(write_journal, folder, tasks, per_frame)
+        with frame.preparing("Writing the journal"):
+            in_fresh_process(write_journal, folder, tasks, per_frame)
         study = Study(
             name="recovery",
             title=f"Coming back to {tasks:,} live tasks",
