@@ -96,7 +96,7 @@ class WorkQueue:
 
     def sweep(self) -> None:
         """Throws out every entry that no longer counts."""
-        tasks = [entry[-1] for entry in (*self._ready, *self._soon)]
+        tasks = [entry[3] for entry in self._ready] + [entry[2] for entry in self._soon]
         tasks += [task for bucket in self._buckets.values() for task in bucket]
         self._ready, self._soon, self._buckets, self._seconds = [], [], {}, []
         self._entries = self._dead = self._opened_s = 0
