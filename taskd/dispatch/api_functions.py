@@ -55,7 +55,7 @@ class ApiFunctions:
         return await self._attended.attend(self._recorded(function, call))
 
     async def _recorded(self, function: Function, call: ApiCall) -> ApiAnswer:
-        trace = _Trace(self._store.begin_api_request(), self._clock())
+        trace = _Trace(await self._store.begin_api_request(), self._clock())
         try:
             answer = await self._answer(function, call, trace)
         except ContractError as failure:

@@ -167,7 +167,7 @@ class TaskStore(Protocol):
     async def find_logs(self, task_id: str, since_ms: int, offset: int, limit: int) -> list[LogLine]:
         """Log lines of a task or an API request from ``since_ms`` on, in the order they were printed."""
 
-    def begin_api_request(self) -> str:
+    async def begin_api_request(self) -> str:
         """The id for an API request that comes in now; raises ``StoreUnavailableError`` if it could not be kept."""
 
     async def end_api_request(self, request: ApiRequest, lines: Sequence[LogLine]) -> None:

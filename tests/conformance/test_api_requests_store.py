@@ -15,9 +15,9 @@ OpenStore = Callable[[], Awaitable[TaskStore]]
 ERROR = ApiRequestError(ApiErrorType.RUNTIME, "ValueError", "a \0 é 'quoted\"")
 
 
-def a_request(store: TaskStore, clock: FakeClock, **fields: object) -> ApiRequest:
+async def a_request(store: TaskStore, clock: FakeClock, **fields: object) -> ApiRequest:
     values: dict[str, object] = {
-        "id": store.begin_api_request(),
+        "id": await store.begin_api_request(),
         "function_name": "f",
         "method": "GET",
         "path": "a/é?x=1",
@@ -30,7 +30,7 @@ def a_request(store: TaskStore, clock: FakeClock, **fields: object) -> ApiReques
 
 async def test_a_request_is_given_back_whole(open_store: OpenStore, clock: FakeClock) -> None:
     store = await open_store()
-    request = a_request(store, clock, user_id="u" * 24, application_id="a" * 24, error=ERROR)
+    request = await a_request(store, clock, user_id="u" * 24, application_id="a" * 24, error=ERROR)
     await store.end_api_request(request, ())
     assert await store.api_request(request.id) == request
     store = await open_store()
@@ -39,7 +39,7 @@ async def test_a_request_is_given_back_whole(open_store: OpenStore, clock: FakeC
 
 
 async def test_requests_are_listed_in_the_order_they_came_in(store: TaskStore, clock: FakeClock) -> None:
-    slow, quick = a_request(store, clock), a_request(store, clock, duration_ms=1)
+    slow, quick = await a_request(store, clock), await a_request(store, clock, duration_ms=1)
     await store.end_api_request(quick, ())
     await store.end_api_request(slow, ())
     page = await store.find_api_requests(parse(""))
@@ -49,7 +49,7 @@ async def test_requests_are_listed_in_the_order_they_came_in(store: TaskStore, c
 
 
 async def test_what_was_printed_is_kept_with_the_request(store: TaskStore, clock: FakeClock) -> None:
-    request = a_request(store, clock)
+    request = await a_request(store, clock)
     lines = [LogLine(clock(), "one"), LogLine(clock() + 5, "two")]
     await store.end_api_request(request, lines)
     assert await store.find_logs(request.id, 0, 0, 10) == lines
