@@ -29,6 +29,7 @@ ERROR = TaskError(ErrorType.RUNTIME, "E", "m")
 
 adding = st.tuples(st.just("add"), st.lists(st.tuples(st.integers(-5, 20), st.integers(-2, 2)), min_size=1, max_size=3))
 claiming = st.tuples(st.just("claim"), st.integers(1, 4))
+executing = st.tuples(st.just("execute"), st.integers(-2, 2))
 settling = st.tuples(st.just("settle"), st.lists(st.integers(0, 3), min_size=1, max_size=4))
 cancelling = st.tuples(st.just("cancel"), st.integers(0, 9))
 passing = st.tuples(st.just("pass"), st.integers(0, 10))
@@ -40,7 +41,7 @@ firing = st.tuples(st.just("fire"), st.integers(1, 4))
 keyed = st.tuples(st.just("keyed"), st.tuples(st.sampled_from("klm"), st.integers(1, 3)))
 compacting = st.tuples(st.just("compact"), st.none())
 anything = st.one_of(
-    *(adding, claiming, settling, cancelling, passing, putting, removing),
+    *(adding, claiming, executing, settling, cancelling, passing, putting, removing),
     *(scheduling, unscheduling, firing, keyed),
 )
 operations = st.lists(anything, min_size=1, max_size=25)
@@ -66,6 +67,9 @@ class Driver:
 
     async def add(self, specs: list[tuple[int, int]]) -> None:
         await self.store.add([TaskDraft("f", b"{}", self.clock() + delay, priority) for delay, priority in specs])
+
+    async def execute(self, priority: int) -> None:
+        await self.store.add_started(TaskDraft("f", b"{}", self.clock(), priority, direct=True))
 
     async def claim(self, limit: int) -> None:
         await self.store.claim(limit)
