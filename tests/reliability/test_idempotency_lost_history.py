@@ -34,6 +34,7 @@ async def test_what_is_no_longer_known_is_neither_made_up_nor_created_again(tmp_
     [task] = await store.add([DRAFT], KEY)
     await store.claim(1)
     await store.settle([Completed(task.id)])
+    other = await store.add([DRAFT])  # when this is written, the segment before it is sealed
     await store.compact()
     await store.stop()
     lose_catalogue(tmp_path)
@@ -41,5 +42,5 @@ async def test_what_is_no_longer_known_is_neither_made_up_nor_created_again(tmp_
     with pytest.raises(ContractError, match="no longer kept") as raised:
         await store.add([DRAFT], KEY)
     assert raised.value.kind is RESOURCE_UNKNOWN
-    assert (await store.find(parse(""))).total == 0
+    assert (await store.find(parse(""))).rows == other
     await store.stop()

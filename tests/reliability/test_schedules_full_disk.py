@@ -40,10 +40,11 @@ async def store(small_disk: Path, clock: FakeClock) -> AsyncIterator[EmbeddedSto
 
 @contextmanager
 def full(disk: Path) -> Iterator[None]:
-    """Meanwhile a file takes all the space that is left."""
+    """Meanwhile a file takes all the space that is left: it wants as much as the whole disk has."""
     space = os.statvfs(disk)
     filler = disk / "filler"
-    filler.write_bytes(bytes(space.f_bavail * space.f_frsize))
+    with pytest.raises(OSError, match="No space left"):
+        filler.write_bytes(bytes(space.f_blocks * space.f_frsize))
     yield
     filler.unlink()
 
