@@ -23,7 +23,7 @@ from taskd.model.caller import Caller
 from taskd.model.errors import CATALOGUE, ContractError
 from taskd.model.permissions import Permission
 
-FUZZ_TIMEOUT_S = 60
+FUZZ_TIMEOUT_S = 120
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 Json = dict[str, Any]
 
