@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from taskd.api.admission import Admission
 from taskd.api.answers import json_answer
 from taskd.api.api_functions import ApiFunctionHandlers
 from taskd.api.api_requests import ApiRequestHandlers
@@ -65,7 +66,7 @@ def build_app(
     bulk = BulkHandlers(store, clock, settings.bulk_body_max_bytes)
     execute = ExecuteHandlers(store, executions, clock, settings.body_max_bytes)
     api = ApiFunctionHandlers(store, api_functions, settings.body_max_bytes)
-    app = web.Application(middlewares=[errors_as_answers])
+    app = web.Application(middlewares=[errors_as_answers, Admission(settings).middleware])
     routes = [*functions.routes(), *function_logs.routes(), *tasks.routes(), *logs.routes()]
     routes += [*execute.routes(), *api.routes(), *ApiRequestHandlers(store).routes()]
     routes += [*schedules.routes(), *bulk.routes()]

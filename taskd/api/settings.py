@@ -13,3 +13,7 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     body_max_bytes: int = limits.BODY_MAX_BYTES
     code_body_max_bytes: int = limits.CODE_BODY_MAX_BYTES
     bulk_body_max_bytes: int = limits.BULK_BODY_MAX_BYTES
+    requests_max: int = limits.REQUESTS_MAX
+    """Requests in progress at once; one more is answered with 1429."""
+    bodies_max_bytes: int = limits.BODIES_MAX_BYTES
+    """Bytes of the bodies of all requests in progress; more are answered with 1429."""

@@ -45,6 +45,10 @@ SCHEDULE_INTERVAL_MIN_S = 0.1
 SCHEDULE_INTERVAL_MAX_S = 10 * 366 * 86_400
 """Ten years."""
 
+LIVE_TASKS_MAX = 10_000_000
+"""Tasks that wait or run; each takes half a KiB of memory and its data."""
+JOURNAL_QUEUE_MAX_BYTES = 64 * MIB
+"""Of what waits to be written to the journal: what a slow disk may hold up in memory."""
 BULK_TASKS_MAX = 10_000
 IDEMPOTENCY_KEY_MAX_CHARS = 255
 IDEMPOTENCY_KEY_TTL_MS = 86_400_000
@@ -54,6 +58,10 @@ IDEMPOTENCY_KEYS_MAX = 1_000_000
 BODY_MAX_BYTES = 6 * MIB
 BULK_BODY_MAX_BYTES = 32 * MIB
 CODE_BODY_MAX_BYTES = 16 * MIB
+BODIES_MAX_BYTES = 256 * MIB
+"""Of all requests in progress together."""
+REQUESTS_MAX = 5_000
+"""Requests in progress at once."""
 LOGIN_BODY_MAX_BYTES = 16 * 1024
 PAGE_LIMIT_DEFAULT = 20
 PAGE_LIMIT_MAX = 100

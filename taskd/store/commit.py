@@ -8,7 +8,8 @@ the journal would give; and a decision that could not be written has never happe
 import asyncio
 from collections.abc import Callable, Sequence
 
-from taskd.model.errors import BODY_TOO_LARGE, ContractError
+from taskd.model.errors import BODY_TOO_LARGE, TOO_MANY_REQUESTS, ContractError
+from taskd.model.limits import JOURNAL_QUEUE_MAX_BYTES
 from taskd.model.task import Task
 from taskd.store.base import StoreUnavailableError
 from taskd.store.catalogue.catalogue import Catalogue
@@ -48,6 +49,7 @@ class CommitLog:
         self._on_fatal = on_fatal
         self._reserved: set[str] = set()
         self._gathered: list[Pending] = []
+        self._unwritten_bytes = 0
         self._loop = asyncio.get_running_loop()
         self._journal: JournalWriter[Pending]
 
@@ -64,6 +66,15 @@ class CommitLog:
         """Raises ``StoreUnavailableError`` while only what is essential can be written."""
         if self._journal.full is not None:
             raise unavailable(self._journal.full)
+
+    def require_room(self, live_tasks_max: int) -> None:
+        """Raises ``ContractError`` ``TOO_MANY_REQUESTS`` while memory already holds as much as it may."""
+        if len(self.state.tasks) >= live_tasks_max:
+            message = f"{len(self.state.tasks)} tasks wait or run, which is the limit; try again when some have ended."
+            raise ContractError(TOO_MANY_REQUESTS, message)
+        if self._unwritten_bytes > JOURNAL_QUEUE_MAX_BYTES:
+            message = "More was created than the disk can take now; try again in a moment."
+            raise ContractError(TOO_MANY_REQUESTS, message)
 
     def submit(
         self,
@@ -82,6 +93,7 @@ class CommitLog:
         if len(payload) > MAX_PAYLOAD_BYTES:
             raise ContractError(BODY_TOO_LARGE, f"These are {len(payload)} bytes for one step; send them in parts.")
         done: asyncio.Future[list[Task]] = self._loop.create_future()
+        self._unwritten_bytes += len(payload)
         self._reserved.update(reserve)
         if not self._gathered:
             self._loop.call_soon(self.flush)
@@ -128,7 +140,7 @@ class CommitLog:
     def _apply(self, pending: Pending, added: list[Task], changed: list[Task]) -> None:
         """Applies one frame, and notes the tasks it added and changed."""
         now_added, now_changed = apply_frame(self.state, pending.events)
-        self._reserved.difference_update(pending.reserved)
+        self._let_go(pending)
         added += now_added
         changed += now_changed
         if not pending.done.done():  # its caller may have been cancelled
@@ -138,9 +150,13 @@ class CommitLog:
         for pending in group:
             if pending.undo is not None:
                 pending.undo()
-            self._reserved.difference_update(pending.reserved)
+            self._let_go(pending)
             if not pending.done.done():
                 pending.done.set_exception(unavailable(error))
+
+    def _let_go(self, pending: Pending) -> None:
+        self._unwritten_bytes -= len(pending.payload)
+        self._reserved.difference_update(pending.reserved)
 
 
 def unavailable(error: OSError) -> StoreUnavailableError:

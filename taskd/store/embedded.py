@@ -95,6 +95,7 @@ class EmbeddedStore:
 
     async def add(self, drafts: Sequence[TaskDraft], key: IdempotencyKey | None = None) -> list[Task]:
         """See ``TaskStore``."""
+        self._commits.require_room(self._settings.live_tasks_max)
         await self._room()
         if key is not None:
             return await self._keyed.add(drafts, key)
@@ -102,6 +103,7 @@ class EmbeddedStore:
 
     async def add_started(self, draft: TaskDraft) -> Task:
         """See ``TaskStore``."""
+        self._commits.require_room(self._settings.live_tasks_max)
         await self._room()
         added = self._creation([draft])
         [task] = added.tasks

@@ -1,0 +1,71 @@
+"""Admission: what may be in progress at once, so that a flood is refused before memory or latency run away.
+
+Probes (``/health``, ``/metrics``) are always let in: an overloaded service must still be able to say how it is.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from taskd.api.settings import ServerSettings
+from taskd.model import errors
+from taskd.model.errors import ContractError
+
+_ALWAYS = frozenset({"/health", "/metrics"})
+_UNPACKED_FACTOR = 4
+"""How much larger a packed body is taken to be than it says."""
+
+
+class Admission:
+    """Counts the requests in progress and the bytes of their bodies."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._requests_max = settings.requests_max
+        self._bodies_max_bytes = settings.bodies_max_bytes
+        self._body_max_bytes = settings.body_max_bytes
+        self.requests = 0
+        self.bodies_bytes = 0
+
+    @contextmanager
+    def admitted(self, request: web.BaseRequest) -> Iterator[None]:
+        """Counts ``request`` in as long as it lasts.
+
+        :raises ContractError: ``TOO_MANY_REQUESTS``; nothing of the body has been read.
+        """
+        size_bytes = self._body_bytes(request)
+        if self.requests >= self._requests_max:
+            raise _refused(f"{self.requests} requests are in progress, which is the limit")
+        if self.bodies_bytes + size_bytes > self._bodies_max_bytes and self.bodies_bytes:
+            raise _refused(
+                f"the bodies of requests in progress take {self.bodies_bytes} bytes, which is near the limit"
+            )
+        self.requests += 1
+        self.bodies_bytes += size_bytes
+        try:
+            yield
+        finally:
+            self.requests -= 1
+            self.bodies_bytes -= size_bytes
+
+    def _body_bytes(self, request: web.BaseRequest) -> int:
+        """The memory that the body may take; one that does not say is taken for the largest there may be."""
+        if not request.can_read_body:
+            return 0
+        if request.content_length is None:
+            return self._body_max_bytes
+        packed = "Content-Encoding" in request.headers
+        return request.content_length * (_UNPACKED_FACTOR if packed else 1)
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answers 1429 to what is too much at once."""
+        if request.path in _ALWAYS:
+            return await handler(request)
+        with self.admitted(request):
+            return await handler(request)
+
+
+def _refused(why: str) -> ContractError:
+    return ContractError(errors.TOO_MANY_REQUESTS, f"Too much at once: {why}. Try again in a moment.")
