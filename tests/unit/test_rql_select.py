@@ -7,7 +7,7 @@ import pytest
 from taskd.rql.errors import RqlError
 from taskd.rql.filtertext import filter_json
 from taskd.rql.parser import parse
-from taskd.rql.restrict import single_lower_bound
+from taskd.rql.restrict import single_lower_bound, time_window
 from taskd.rql.select import project
 
 RECORD = {
@@ -108,3 +108,23 @@ def test_no_other_filter_than_a_lower_bound(text, position):
     with pytest.raises(RqlError) as error:
         single_lower_bound(parse(text), "timestamp")
     assert error.value.position == position
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", (None, None)),
+        ("at>=5", (5, None)),
+        ("at<=7&limit(1)", (None, 7)),
+        ("at>=5&at<=7", (5, 7)),
+        ("and(ge(at,5),le(at,9),ge(at,6),le(at,8))", (6, 8)),
+    ],
+)
+def test_window_of(text, expected):
+    assert time_window(parse(text), "at") == expected
+
+
+@pytest.mark.parametrize("text", ["at>5", "at<7", "at=5", "other<=7", "at>=5|at<=7", "sort(at)", "select(at)"])
+def test_no_other_filter_than_a_window(text):
+    with pytest.raises(RqlError):
+        time_window(parse(text), "at")
