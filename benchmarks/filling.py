@@ -16,7 +16,8 @@ HOUR_MS = 3_600_000
 _CATCH_UP_EVERY = 20_000
 """Tasks between two waits for the catalogue, which refuses more once it has too many before it."""
 _FUNCTIONS = 10
-_FAILURES_EVERY = 50
+_FAILURES_EVERY = 49
+"""Not a multiple of the functions, so that tasks of each of them fail."""
 
 
 def body(number: int, start_ms: int, data_bytes: int = 100) -> bytes:

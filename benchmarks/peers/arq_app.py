@@ -1,8 +1,7 @@
-"""arq: one asyncio process, Redis. Run with a number to put in as many tasks."""
+"""arq: one asyncio process, Redis."""
 
 import asyncio
 import os
-import sys
 from contextlib import AsyncExitStack
 from typing import Any, ClassVar
 
@@ -41,13 +40,13 @@ class WorkerSettings:
     keep_result = 0
 
 
-async def put_in(count: int) -> None:
+def put_in(count: int) -> None:
     """Puts in ``count`` tasks."""
+    asyncio.run(_put_in(count))
+
+
+async def _put_in(count: int) -> None:
     pool = await create_pool(_REDIS)
     for number in range(count):
         await pool.enqueue_job("call", number)
     await pool.aclose()
-
-
-if __name__ == "__main__":
-    asyncio.run(put_in(int(sys.argv[1])))

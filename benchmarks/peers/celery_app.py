@@ -1,7 +1,6 @@
-"""Celery: prefork workers, Redis. Run with a number to put in as many tasks."""
+"""Celery: prefork workers, Redis."""
 
 import os
-import sys
 from typing import Any
 
 from celery import Celery
@@ -26,6 +25,7 @@ def call(number: int) -> None:
     invoke(clients[0])
 
 
-if __name__ == "__main__":
-    for each in range(int(sys.argv[1])):
-        call.delay(each)
+def put_in(count: int) -> None:
+    """Puts in ``count`` tasks."""
+    for number in range(count):
+        call.delay(number)

@@ -1,7 +1,6 @@
-"""Dramatiq: processes of threads, Redis. Run with a number to put in as many tasks."""
+"""Dramatiq: processes of threads, Redis."""
 
 import os
-import sys
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
@@ -18,6 +17,7 @@ def call(number: int) -> None:
     invoke(client)
 
 
-if __name__ == "__main__":
-    for each in range(int(sys.argv[1])):
-        call.send(each)
+def put_in(count: int) -> None:
+    """Puts in ``count`` tasks."""
+    for number in range(count):
+        call.send(number)

@@ -23,7 +23,7 @@ _STALLED_S = 60.0
 
 
 class Peer(Struct, frozen=True):
-    """Another queue. ``module`` puts tasks in; ``worker`` are the arguments of the interpreter that run them."""
+    """Another queue. ``module`` has ``put_in(count)``; ``worker`` are the interpreter's arguments for a worker."""
 
     key: str
     name: str
@@ -34,25 +34,33 @@ class Peer(Struct, frozen=True):
 
 
 def _peer(key: str, name: str, broker: Broker, *worker: str, distributions: tuple[str, ...]) -> Peer:
-    return Peer(key, name, distributions, broker, f"benchmarks.peers.{key}_app", ("-m", *worker))
+    return Peer(key, name, distributions, broker, f"benchmarks.peers.{key}_app", worker)
 
 
 PEERS = (
     _peer(
         *("celery", "Celery -c 2", REDIS),
-        *("celery", "-A", "benchmarks.peers.celery_app", "worker", "-c", "2", "--loglevel", "ERROR"),
+        *("-m", "celery", "-A", "benchmarks.peers.celery_app", "worker", "-c", "2", "--loglevel", "ERROR"),
         distributions=("celery", "redis", "boto3"),
     ),
-    _peer("arq", "arq", REDIS, "arq", "benchmarks.peers.arq_app.WorkerSettings", distributions=("arq", "aiobotocore")),
-    _peer("saq", "SAQ", REDIS, "saq", "benchmarks.peers.saq_app.settings", distributions=("saq", "aiobotocore")),
+    _peer(
+        *("arq", "arq", REDIS),
+        *("-m", "arq", "benchmarks.peers.arq_app.WorkerSettings"),
+        distributions=("arq", "aiobotocore"),
+    ),
+    _peer(
+        *("saq", "SAQ", REDIS),
+        *("-m", "saq", "benchmarks.peers.saq_app.settings"),
+        distributions=("saq", "aiobotocore"),
+    ),
     _peer(
         *("dramatiq", "Dramatiq -p 2 -t 8", REDIS),
-        *("dramatiq", "benchmarks.peers.dramatiq_app", "-p", "2", "-t", "8"),
+        *("-m", "dramatiq", "benchmarks.peers.dramatiq_app", "-p", "2", "-t", "8"),
         distributions=("dramatiq", "redis", "boto3"),
     ),
     _peer(
         *("procrastinate", "Procrastinate", POSTGRESQL),
-        "benchmarks.peers.procrastinate_app",
+        *("-c", "from benchmarks.peers.procrastinate_app import work; work()"),
         distributions=("procrastinate", "psycopg", "aiobotocore"),
     ),
 )
@@ -65,7 +73,12 @@ def drain_with(peer: Peer, folder: Path, tasks: int) -> Figures:
         raise UnavailableError(f"there is no {', '.join(missing)} here; install it with: pip install 'taskd[bench]'")
     with running_broker(peer.broker, folder / "broker") as broker_url, running_stub() as stub_url:
         env = environment(**AWS_ENVIRONMENT, BENCHMARK_BROKER=broker_url, BENCHMARK_STUB=stub_url)
-        subprocess.run([sys.executable, "-m", peer.module, str(tasks)], env=env, check=True, cwd=folder)
+        subprocess.run(
+            [sys.executable, "-c", f"from {peer.module} import put_in; put_in({tasks})"],
+            env=env,
+            check=True,
+            cwd=folder,
+        )
         return _work(peer, folder, env, tasks)
 
 

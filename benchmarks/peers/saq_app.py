@@ -1,8 +1,7 @@
-"""SAQ: one asyncio process, Redis. Run with a number to put in as many tasks."""
+"""SAQ: one asyncio process, Redis."""
 
 import asyncio
 import os
-import sys
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -39,13 +38,13 @@ settings = {
 """What ``saq`` reads."""
 
 
-async def put_in(count: int) -> None:
+def put_in(count: int) -> None:
     """Puts in ``count`` tasks."""
+    asyncio.run(_put_in(count))
+
+
+async def _put_in(count: int) -> None:
     await queue.connect()
     for number in range(count):
         await queue.enqueue("call", number=number)
     await queue.disconnect()
-
-
-if __name__ == "__main__":
-    asyncio.run(put_in(int(sys.argv[1])))
