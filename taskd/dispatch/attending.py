@@ -4,7 +4,7 @@ from taskd.dispatch.outcome import Ended
 from taskd.model import errors, limits
 from taskd.model.errors import ContractError, ErrorKind
 from taskd.model.function import Function
-from taskd.model.task import ErrorType, TaskError
+from taskd.model.task import ZOMBIE_ERROR_NAME, ErrorType, TaskError
 from taskd.runtime.base import InvocationError, InvocationResult, Throttled
 
 _BUSY_ERROR_NAME = "TooManyRequestsException"
@@ -35,8 +35,9 @@ def final(result: InvocationResult) -> Ended:
 def failure_of(error: TaskError, **extra: str) -> ContractError:
     """What the waiting client is told of ``error``."""
     if error.type is ErrorType.INVOCATION:
-        message = f"The function could not be invoked: {error.name}: {error.message}"
-        return ContractError(errors.NOT_INVOKED, message, **extra)
+        is_unknown = error.name == ZOMBIE_ERROR_NAME
+        what = "What became of the call is not known" if is_unknown else "The function could not be invoked"
+        return ContractError(errors.NOT_INVOKED, f"{what}: {error.name}: {error.message}", **extra)
     raised = {"name": error.name, "message": error.message}
     message = f"The function failed: {error.name}: {error.message}"
     return ContractError(errors.FUNCTION_FAILED, message, **extra, runtimeError=raised)

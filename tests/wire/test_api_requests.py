@@ -1,14 +1,17 @@
 """What calls of API functions leave behind, over HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.calling import APPLICATION, USER, assert_refused, call_api, deploy, from_test_header
+from support.calling import APPLICATION, USER, assert_refused, call_api, deploy, deploy_gate, execute, from_test_header
 from support.error_shape import assert_error
 from support.http_service import BASE, Service, http_service
+from support.local import appears
 
-from taskd.model.timestamps import parse_rfc3339
+from taskd.model.clock import system_clock_ms
+from taskd.model.timestamps import format_ms, parse_rfc3339
 from taskd.store.settings import StoreSettings
 
 SOURCE = """
@@ -117,6 +120,30 @@ async def test_log_lines_are_read_like_those_of_a_task(service: Service):
     ] == "end"
     late = await service.get(f"/apiRequests/{record['id']}/logs?ge(timestamp,2999-01-01T00:00:00.000Z)")
     assert late["data"] == []
+
+
+async def test_log_lines_are_among_those_of_the_function(service: Service):
+    await deploy(service, SOURCE)
+    await call_api(service, "probe/1?a")
+    await execute(service)
+    now = format_ms(system_clock_ms())
+    window = f"?eventTimestamp>={now[:10]}T00:00:00.000Z&eventTimestamp<={now}"
+    lines = [line["message"] for line in (await service.get(f"/functions/probe/logs{window}"))["data"]]
+    assert lines[:2] == ["called with ?a", "end"]
+    assert len(lines) > 2
+
+
+async def test_a_client_that_goes_away_leaves_a_record(service: Service, tmp_path: Path):
+    await deploy_gate(service, tmp_path)
+    impatient = asyncio.create_task(call_api(service, "gate"))
+    await appears(tmp_path / "started")
+    impatient.cancel()
+    await asyncio.wait([impatient])
+    (tmp_path / "gate").touch()
+    async with asyncio.timeout(10):
+        while not (records := (await service.get("/apiRequests"))["data"]):
+            await asyncio.sleep(0.01)
+    assert records[0]["statusCode"] == 200
 
 
 async def test_logs_that_are_not_there_are_told_so(service: Service):

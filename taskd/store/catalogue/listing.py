@@ -67,11 +67,16 @@ def log_lines(connection: sqlite3.Connection, task_id: str, since_ms: int, offse
 def function_log_lines(
     function_name: str, window: tuple[int, int, int, int], connection: sqlite3.Connection
 ) -> list[LogLine]:
-    """Lines of every task of a function, oldest first. ``window``: from and to (both included), offset, limit."""
+    """Lines of every task and API request of a function, oldest first.
+
+    ``window``: from and to (both included), offset, limit.
+    """
     since_ms, until_ms, offset, limit = window
     rows = connection.execute(
-        "SELECT timestamp_ms, message FROM tasks JOIN logs ON logs.task_id = tasks.id WHERE function_name = ?"
-        " AND timestamp_ms BETWEEN ? AND ? ORDER BY timestamp_ms, logs.seq LIMIT ? OFFSET ?",
-        (function_name, since_ms, until_ms, limit, offset),
+        "SELECT logs.timestamp_ms, message FROM ("
+        "SELECT id FROM tasks WHERE function_name = ? UNION ALL SELECT id FROM api_requests WHERE function_name = ?"
+        ") AS calls CROSS JOIN logs ON logs.task_id = calls.id"
+        " WHERE logs.timestamp_ms BETWEEN ? AND ? ORDER BY logs.timestamp_ms, logs.seq LIMIT ? OFFSET ?",
+        (function_name, function_name, since_ms, until_ms, limit, offset),
     )
     return [LogLine(timestamp_ms, message) for timestamp_ms, message in rows]

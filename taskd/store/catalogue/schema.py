@@ -56,6 +56,7 @@ CREATE TABLE api_requests (
     application_id TEXT,
     error TEXT                        -- JSON object, NULL when there is none
 );
+CREATE INDEX api_requests_function ON api_requests (function_name);
 """
 _MIGRATIONS: dict[int, str] = {0: _CREATE}
 """For each version, the step to the next."""
