@@ -76,7 +76,9 @@ class Daemon:
         self._executions = DirectExecutions(
             self._store, self._runtime, config.dispatch, self._attended, clock=clock, telemetry=telemetry
         )
-        self._api_functions = ApiFunctions(self._store, self._runtime, config.dispatch, self._attended, clock=clock)
+        self._api_functions = ApiFunctions(
+            self._store, self._runtime, config.dispatch, self._attended, clock=clock, telemetry=telemetry
+        )
         self._dispatcher = Dispatcher(
             self._store,
             self._runtime,

@@ -8,6 +8,7 @@ from taskd.dispatch.attended import AttendedCalls, Slots
 from taskd.dispatch.attending import failure_of, final, require_callable
 from taskd.dispatch.outcome import answer_within_s, error_of
 from taskd.dispatch.settings import DispatchSettings
+from taskd.dispatch.telemetry import Telemetry
 from taskd.model import errors
 from taskd.model.api_request import ApiErrorType, ApiRequest, ApiRequestError
 from taskd.model.clock import Clock, system_clock_ms
@@ -38,6 +39,7 @@ class ApiFunctions:
         attended: AttendedCalls,
         *,
         clock: Clock = system_clock_ms,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._store = store
         self._runtime = runtime
@@ -45,6 +47,7 @@ class ApiFunctions:
         self._slots = Slots(settings.max_api_calls, errors.CONCURRENT_API_CALLS, "dispatch.max_api_calls")
         self._query_mark = settings.api_query_mark
         self._clock = clock
+        self._telemetry = telemetry or Telemetry()
 
     async def call(self, function: Function, call: ApiCall) -> ApiAnswer:
         """The function's answer. The call is recorded however it ends, also if nobody waits any more.
@@ -103,6 +106,7 @@ class ApiFunctions:
             error=trace.error,
         )
         await self._store.end_api_request(request, trace.logs)
+        self._telemetry.called(None if trace.error is None else trace.error.type)
 
 
 def _as_told(kind: ApiErrorType, failure: ContractError) -> ApiRequestError:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Counter
 
 from taskd.dispatch.lateness import LatenessHistogram
+from taskd.model.api_request import ApiErrorType
 from taskd.model.status import FINAL, Status
 from taskd.model.task import Task, TaskError
 
@@ -28,6 +29,8 @@ class Telemetry:
             "Occurrences that had passed when their schedule made its next task, and were left out.",
             registry=registry,
         )
+        calls = Counter("taskd_api_calls", "Calls of API functions, by what went wrong.", ["error"], registry=registry)
+        self._api_calls = {kind: calls.labels("none" if kind is None else kind.value) for kind in (None, *ApiErrorType)}
         self._lateness = LatenessHistogram()
         registry.register(self._lateness)
 
@@ -45,6 +48,10 @@ class Telemetry:
         """A schedule made a task, and left out ``skipped`` later occurrences."""
         self._fired.inc()
         self._skipped.inc(skipped)
+
+    def called(self, error: ApiErrorType | None) -> None:
+        """A call of an API function was answered, with an error of this kind or with what the function returned."""
+        self._api_calls[error].inc()
 
     def settled(self, tasks: Sequence[Task]) -> None:
         """Tasks were settled; publishes ``task_failed`` for those that failed."""

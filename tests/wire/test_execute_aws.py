@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from support.aws import use_key
 from support.lambda_server import LambdaServer, answer, running_lambda
 
@@ -13,6 +14,7 @@ from taskd.dispatch.api_functions import ApiFunctions
 from taskd.dispatch.attended import AttendedCalls
 from taskd.dispatch.direct import DirectExecutions
 from taskd.dispatch.settings import DispatchSettings
+from taskd.dispatch.telemetry import Telemetry
 from taskd.model.errors import NOT_INVOKED, ContractError
 from taskd.model.function import Function
 from taskd.model.status import Status
@@ -78,7 +80,8 @@ async def test_an_api_function_answers_from_lambda(
     store: EmbeddedStore, runtime: AwsRuntime, server: LambdaServer
 ) -> None:
     server.raw_answer = answer(200, b'{"statusCode": 201, "headers": {"X-A": "b"}, "body": "made"}')
-    functions = ApiFunctions(store, runtime, DispatchSettings(), AttendedCalls())
+    registry = CollectorRegistry()
+    functions = ApiFunctions(store, runtime, DispatchSettings(), AttendedCalls(), telemetry=Telemetry(registry))
     call = ApiCall(method="POST", path="/a", query="b=1", headers=[("X-C", "d")], body=b"text")
     answered = await functions.call(named("raw"), call)
     assert (answered.status, answered.headers["x-a"], answered.body) == (201, "b", b"made")
@@ -86,3 +89,7 @@ async def test_an_api_function_answers_from_lambda(
     assert (event["rawPath"], event["rawQueryString"], event["body"]) == ("/a", "?b=1", "text")
     [record] = (await store.find_api_requests(parse(""))).rows
     assert (record.id, record.status_code) == (event["requestContext"]["requestId"], 201)
+    assert registry.get_sample_value("taskd_api_calls_total", {"error": "none"}) == 1
+    with pytest.raises(ContractError):
+        await functions.call(named("function-error"), call)
+    assert registry.get_sample_value("taskd_api_calls_total", {"error": "runtime"}) == 1
