@@ -8,6 +8,7 @@ from taskd.api.listings import page_answer
 from taskd.api.logs import log_answer
 from taskd.api.requests import query_of
 from taskd.api.routing import Route
+from taskd.model import errors
 from taskd.model.permissions import Permission
 from taskd.model.wire import api_request_view
 from taskd.store.base import TaskStore
@@ -31,4 +32,4 @@ class ApiRequestHandlers:
 
     async def logs(self, request: web.Request) -> web.Response:
         """A page of the lines that were printed during one API request."""
-        return await log_answer(request, self._store, self._store.api_request)
+        return await log_answer(request, self._store, self._store.api_request, errors.NO_API_REQUEST_LOGS)

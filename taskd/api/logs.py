@@ -8,7 +8,7 @@ from taskd.api.answers import LogPage, PageInfo, json_answer
 from taskd.api.requests import object_id, query_of
 from taskd.api.routing import Route
 from taskd.model import errors
-from taskd.model.errors import ContractError
+from taskd.model.errors import ContractError, ErrorKind
 from taskd.model.logline import LogLine
 from taskd.model.permissions import Permission
 from taskd.model.status import Status
@@ -32,7 +32,7 @@ class LogHandlers:
 
     async def listing(self, request: web.Request) -> web.Response:
         """A page of a task's log lines, in the order they were printed."""
-        return await log_answer(request, self._store, self._require_run)
+        return await log_answer(request, self._store, self._require_run, errors.NO_LOGS)
 
     async def _require_run(self, task_id: str) -> None:
         task = await self._store.get(task_id)
@@ -42,22 +42,25 @@ class LogHandlers:
 
 
 async def log_answer(
-    request: web.Request, store: TaskStore, require: Callable[[str], Awaitable[object]]
+    request: web.Request, store: TaskStore, require: Callable[[str], Awaitable[object]], no_lines: ErrorKind
 ) -> web.Response:
-    """A page of the log lines of the record that the path names; ``require`` raises if it can have none."""
+    """A page of the log lines of the record that the path names; ``require`` raises if it can have none.
+
+    :raises ContractError: also ``no_lines``, if there are none.
+    """
     record_id, query = object_id(request), query_of(request)
     bound_ms = single_lower_bound(query, "timestamp")
     since_ms = MIN_MS if bound_ms is None else bound_ms
     await require(record_id)
     lines = await store.find_logs(record_id, since_ms, query.offset, query.limit)
     if not lines:
-        await _require_any(store, record_id)
+        await _require_any(store, record_id, no_lines)
     page = PageInfo(offset=query.offset, limit=query.limit)
     return json_answer(LogPage(page=page, data=[log_line(line) for line in lines]))
 
 
-async def _require_any(store: TaskStore, record_id: str) -> None:
+async def _require_any(store: TaskStore, record_id: str, no_lines: ErrorKind) -> None:
     """An empty page of a log is a page; a record without any lines is an error."""
     first: list[LogLine] = await store.find_logs(record_id, MIN_MS, 0, 1)
     if not first:
-        raise ContractError(errors.NO_LOGS, f"{record_id} left no log lines.")
+        raise ContractError(no_lines, f"{record_id} left no log lines.")

@@ -144,7 +144,6 @@ _RUNNING_ERRORS = (errors.NOT_INVOKED, errors.FUNCTION_FAILED, errors.FUNCTION_D
 _EXECUTION_ERRORS = (errors.CONCURRENT_EXECUTIONS, errors.EXECUTION_TIME_LIMIT, *_RUNNING_ERRORS)
 _CALL_ERRORS = (errors.CONCURRENT_API_CALLS, errors.API_TIME_LIMIT, errors.INVALID_API_RESULT, *_RUNNING_ERRORS)
 _CODE_ERRORS = (errors.INVALID_CODE, errors.INVALID_CONFIGURATION)
-_LOG_ERRORS = (errors.ILLEGAL_STATE, errors.NO_LOGS)
 _LOGIN_ERRORS = (errors.WRONG_PASSWORD, errors.TOO_MANY_REQUESTS)
 
 _CALL = Operation(
@@ -163,7 +162,11 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         tag=_TASKS, summary="Cancel a task", answer=AffectedRecords, errors=(errors.ILLEGAL_STATE,)
     ),
     ("GET", "/tasks/v1/{id}/logs"): Operation(
-        tag=_TASKS, summary="Read a task's log", answer=LogPage[LogLineView], takes_query=True, errors=_LOG_ERRORS
+        tag=_TASKS,
+        summary="Read a task's log",
+        answer=LogPage[LogLineView],
+        takes_query=True,
+        errors=(errors.ILLEGAL_STATE, errors.NO_LOGS),
     ),
     ("GET", "/tasks/v1/schedules"): Operation(
         tag=_SCHEDULES, summary="List schedules", answer=Page[ScheduleView], takes_query=True
@@ -227,7 +230,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         summary="Read an API request's log",
         answer=LogPage[LogLineView],
         takes_query=True,
-        errors=_LOG_ERRORS,
+        errors=(errors.NO_API_REQUEST_LOGS,),
     ),
     ("POST", "/auth/v2/oauth1/tokens"): Operation(
         tag=_ACCOUNTS,

@@ -72,7 +72,10 @@ API_TIME_LIMIT = ErrorKind(
 CONCURRENT_API_CALLS = ErrorKind(
     1412, 400, "CONCURRENT_API_FUNCTION_LIMIT_EXCEPTION", "As many calls of API functions run as may at once."
 )
-BODY_TOO_LARGE = ErrorKind(1413, 413, "BODY_TOO_LARGE_EXCEPTION", "The body is over the limit.")
+NO_API_REQUEST_LOGS = ErrorKind(
+    1413, 400, "NO_API_REQUEST_LOGS_FOUND", "The function printed nothing during the API request."
+)
+BODY_TOO_LARGE = ErrorKind(1414, 413, "BODY_TOO_LARGE_EXCEPTION", "The body is over the limit.")
 TOO_MANY_REQUESTS = ErrorKind(1429, 429, "TOO_MANY_REQUESTS_EXCEPTION", "The admission limit is reached.")
 UNAVAILABLE = ErrorKind(1503, 503, "UNAVAILABLE_EXCEPTION", "Shutting down, or the journal cannot be written.")
 

@@ -49,6 +49,12 @@ test('every call leaves a request, with its log', async () => {
   assert.deepEqual(await apiRequests.logs.findFirst(request.id), lines[0]);
 });
 
+test('a request during which nothing was printed has no log', async () => {
+  await assert.rejects(api.get('wrong', 'quiet', {}), errors.InvalidApiFunctionResultError);
+  const [request] = await requestsOf('quiet');
+  await assert.rejects(apiRequests.logs.find(request.id), errors.NoApiRequestLogsFoundError);
+});
+
 test('requests can be paged, and gone over', async () => {
   for (let number = 0; number < 3; number += 1) {
     await api.get('api', `paged/${number}`, {});

@@ -299,9 +299,9 @@ async def test_six_mebibytes_go_both_ways_but_not_more(service: Service):
     await deploy(service, "def handler(event, context): return {'statusCode': 200, 'body': event['body']}")
     largest = b"x" * (LAMBDA_PAYLOAD_MAX_BYTES - 4096)
     assert await (await send(service, largest)).read() == largest
-    await assert_error(await send(service, b"x" * LAMBDA_PAYLOAD_MAX_BYTES), 1413)
-    await assert_refused(await send(service, b"\xff" * (5 * MIB)), 1413, "base64")
-    await assert_error(await send(service, b"x" * (LAMBDA_PAYLOAD_MAX_BYTES + 1)), 1413)
+    await assert_error(await send(service, b"x" * LAMBDA_PAYLOAD_MAX_BYTES), 1414)
+    await assert_refused(await send(service, b"\xff" * (5 * MIB)), 1414, "base64")
+    await assert_error(await send(service, b"x" * (LAMBDA_PAYLOAD_MAX_BYTES + 1)), 1414)
 
 
 async def test_an_answer_over_the_limit_is_the_functions_failure(service: Service):

@@ -151,7 +151,7 @@ async def test_logs_that_are_not_there_are_told_so(service: Service):
     await call_api(service, "probe")
     [record] = (await service.get("/apiRequests"))["data"]
     path = f"{BASE}/apiRequests/{record['id']}/logs"
-    await assert_error(await service.client.get(path), 1408)
+    await assert_error(await service.client.get(path), 1413)
     await assert_error(await service.client.get(f"{path}?message=x"), 19)
     await assert_refused(await service.client.get(f"{BASE}/apiRequests/{'0' * 24}/logs"), 16, "API request")
     await assert_error(await service.client.get(f"{BASE}/apiRequests/nonsense/logs"), 12)

@@ -136,7 +136,7 @@ async def test_a_line_that_is_no_json_is_named_by_its_index(service: Service) ->
         (b'{"functionName": "hello"}\n' * 10_001, 26),
         (b"[" + b",".join([b'{"functionName": "hello"}'] * 10_001) + b"]", 26),
         (b'{"functionName": "hello"}\n' * 10_000 + b"{}\n", 26),
-        (b'{"functionName": "hello", "data": {"a": "' + b"x" * LIMIT_BYTES + b'"}}', 1413),
+        (b'{"functionName": "hello", "data": {"a": "' + b"x" * LIMIT_BYTES + b'"}}', 1414),
     ],
     ids=range(12),
 )

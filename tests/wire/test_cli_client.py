@@ -153,7 +153,7 @@ def test_a_host_name_that_cannot_be_is_no_traceback(host: str, capsys: pytest.Ca
 
 async def test_a_body_refused_while_it_is_sent_is_told_by_the_servers_answer() -> None:
     """The server answers and hangs up with most of the body unread, as one does that has a limit."""
-    answer = json.dumps({"code": 1413, "name": "BODY_TOO_LARGE_EXCEPTION", "message": "too large"}).encode()
+    answer = json.dumps({"code": 1414, "name": "BODY_TOO_LARGE_EXCEPTION", "message": "too large"}).encode()
 
     hung_up = asyncio.Event()
 
@@ -171,7 +171,7 @@ async def test_a_body_refused_while_it_is_sent_is_told_by_the_servers_answer() -
 
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
         client = ApiClient(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-        with pytest.raises(ApiError, match="1413"):
+        with pytest.raises(ApiError, match="1414"):
             await asyncio.to_thread(client.post, "/functions", {"code": "x" * 5_000_000})
         await hung_up.wait()
 

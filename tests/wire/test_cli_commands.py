@@ -158,7 +158,7 @@ def test_data_over_the_limit_is_told_by_the_server(run: Taskd, tmp_path: Path) -
     path.write_text(json.dumps({"large": "x" * 7_000_000}))
     result = run("tasks", "create", "silent", "--data", f"@{path}")
     assert result.code == ExitCode.FAILED
-    assert result.err.startswith("taskd: error 1413 BODY_TOO_LARGE_EXCEPTION: ")
+    assert result.err.startswith("taskd: error 1414 BODY_TOO_LARGE_EXCEPTION: ")
 
 
 def test_tasks_are_found_by_status_function_and_query(run: Taskd) -> None:

@@ -90,14 +90,14 @@ async def test_a_body_over_the_limit_is_refused_also_in_chunks(client: ClientSes
         yield b"x" * size
 
     async with client.post("/measure", data=chunks()) as response:
-        await assert_error(response, 1413)
+        await assert_error(response, 1414)
 
 
 async def test_a_decompression_bomb_is_refused(client: ClientSession):
     bomb = gzip.compress(b"\0" * 50_000_000)
     assert len(bomb) < LIMIT_BYTES
     async with client.post("/measure", data=bomb, headers={"Content-Encoding": "gzip"}) as response:
-        await assert_error(response, 1413)
+        await assert_error(response, 1414)
 
 
 WHOLE = gzip.compress(b"some body")

@@ -56,8 +56,8 @@ CALLS: list[Call] = [
     (1401, "POST", FUNCTIONS, function_body(code="nonsense!")),
     (1401, "POST", FUNCTIONS, function_body(code="aGVsbG8=")),
     (1402, "POST", FUNCTIONS, function_body(environmentVariables={"LARGE": {"value": "x" * 5000}})),
-    (1413, "POST", BASE, {**TASK, "data": {"a": "x" * limits.TASK_DATA_MAX_BYTES}}),
-    (1413, "POST", BASE, b" " * (limits.BODY_MAX_BYTES + 1)),
+    (1414, "POST", BASE, {**TASK, "data": {"a": "x" * limits.TASK_DATA_MAX_BYTES}}),
+    (1414, "POST", BASE, b" " * (limits.BODY_MAX_BYTES + 1)),
 ]
 
 
@@ -108,6 +108,12 @@ async def read_the_log_of_a_silent_task(service: Service) -> ClientResponse:
     return await send(service, "GET", f"{BASE}/{task['id']}/logs")
 
 
+async def read_the_log_of_a_silent_api_request(service: Service) -> ClientResponse:
+    await call_a_function(service, "/api/hello")
+    [record] = (await service.get("/apiRequests"))["data"]
+    return await send(service, "GET", f"{BASE}/apiRequests/{record['id']}/logs")
+
+
 async def call_a_function(service: Service, path: str, **fields: Any) -> ClientResponse:
     await send(service, "POST", FUNCTIONS, function_body(**fields))
     return await send(service, "POST", f"{BASE}{path}")
@@ -150,6 +156,7 @@ SEQUENCES: list[tuple[int, Callable[[Service], Awaitable[ClientResponse]]]] = [
     (1409, partial(call_a_function, path="/api/hello")),
     (1411, partial(call_a_function, path="/api/hello", timeLimit=31)),
     (1412, partial(call_twice_at_once, path="/api/gate")),
+    (1413, read_the_log_of_a_silent_api_request),
 ]
 
 

@@ -159,5 +159,5 @@ async def test_code_may_be_larger_than_other_bodies(service: Service):
         return await service.client.post(path, data=io.BytesIO(content))
 
     assert (await send(FUNCTIONS, function_body(), 7)).status == 200
-    await assert_error(await send(BASE, {"functionName": "hello"}, 7), 1413)
-    await assert_error(await send(FUNCTIONS, function_body(), 17), 1413)
+    await assert_error(await send(BASE, {"functionName": "hello"}, 7), 1414)
+    await assert_error(await send(FUNCTIONS, function_body(), 17), 1414)
