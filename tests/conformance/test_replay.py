@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.clocks import FakeClock
 
 from taskd.model.function import Function
@@ -199,7 +200,8 @@ def test_compaction_changes_nothing_that_a_restart_can_see(
         assert contents(again.state) == before
         assert (await again.store.find(parse("limit(100)"))).rows == listed
         for task in driver.ended.values():
-            assert await again.store.get(task.id) == task
+            # whether it was executed directly decides about retries alone, and so is not kept
+            assert await again.store.get(task.id) == replace(task, direct=False)
         await again.store.stop()
         assert not driver.fatal
         assert not again.fatal
