@@ -12,10 +12,9 @@ _KEY_BYTES = 32
 def load_key(directory: Path) -> bytes:
     """The signing key of the data directory; made if it has none."""
     path = directory / FILE_NAME
-    with locked(path):
-        text = read_secret(path)
-        if text is None:
-            text = _write_new(path)
+    text = read_secret(path)
+    if text is None:
+        text = _made(path)
     try:
         key = bytes.fromhex(text)
     except ValueError:
@@ -30,6 +29,13 @@ def rotate_key(directory: Path) -> None:
     path = directory / FILE_NAME
     with locked(path):
         _write_new(path)
+
+
+def _made(path: Path) -> str:
+    """The first key; that of another process, if that was faster."""
+    with locked(path):
+        there = read_secret(path)
+        return _write_new(path) if there is None else there
 
 
 def _write_new(path: Path) -> str:

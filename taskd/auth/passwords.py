@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import os
 import re
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
 from msgspec import Struct
@@ -79,7 +80,8 @@ def _parse(text: str) -> _Hash | None:
 def _scrypt(password: str, salt: bytes, cost: Cost) -> bytes:
     n, r, p = 2**cost.log_n, cost.block, cost.passes
     memory_max_bytes = 128 * r * (n + p + 2)
-    secret = password.encode("utf-8", "surrogatepass")
+    # keyboards differ in how they compose one and the same character
+    secret = unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")
     return hashlib.scrypt(secret, salt=salt, n=n, r=r, p=p, maxmem=memory_max_bytes, dklen=_HASH_BYTES)
 
 

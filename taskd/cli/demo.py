@@ -47,7 +47,7 @@ def demo(*, exit_after: bool, data: Path | None, listen: str, insecure: bool) ->
 
     The exit code is 1 if a task failed.
     """
-    load_config(None, Overrides(listen=listen, insecure=insecure))
+    _require_trusted(listen, insecure=insecure)
     console = output.stdout()
     console.print(demo_view.header())
     with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="taskd-demo-") as scratch:
@@ -59,6 +59,16 @@ def demo(*, exit_after: bool, data: Path | None, listen: str, insecure: bool) ->
             took = format_duration(_now_ms() - began_ms)
             console.print(demo_view.step(f"the daemon listens on {daemon.url}", f"after {took}"))
             return _show(console, daemon, exit_after=exit_after)
+
+
+def _require_trusted(listen: str, *, insecure: bool) -> None:
+    """Raises ``BadParameter`` where the daemon would ask callers who they are: the demo has no accounts."""
+    if load_config(None, Overrides(listen=listen, insecure=insecure)).authentication == "required":
+        message = (
+            f"{listen} can be reached by other machines, and the demo asks nobody who they are. "
+            "Pass --insecure if the network itself is trusted"
+        )
+        raise click.BadParameter(message, param_hint="--listen")
 
 
 def _serve_arguments(folder: Path, data: Path, listen: str, *, insecure: bool) -> list[str]:

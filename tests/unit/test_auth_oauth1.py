@@ -166,6 +166,12 @@ def test_a_request_signed_before_the_service_started_is_refused_also_inside_the_
     assert signer.kind_of_refusal(REQUEST, signed(REQUEST, signer.clock, timestamp=timestamp)) is errors.REPLAYED
 
 
+@pytest.mark.parametrize("host", ["", ":80", "[", "a:b"])
+def test_a_request_without_a_usable_host_is_refused(signer: Signer, host: str):
+    header = signed(REQUEST, signer.clock)
+    assert signer.kind_of_refusal(REQUEST._replace(host=host), header) is errors.OAUTH1_SIGNATURE
+
+
 def test_a_refused_forgery_does_not_use_up_the_nonce(signer: Signer):
     genuine = signed(REQUEST, signer.clock, nonce="once")
     forged = signed(REQUEST, signer.clock, nonce="once", token_secret="guessed")

@@ -101,7 +101,7 @@ async def test_a_daemon_does_not_start_with_accounts_that_others_can_read(tmp_pa
     daemon = DaemonProcess(tmp_path, REQUIRED)
     with pytest.raises(AssertionError, match="chmod 600"):
         await daemon.start()
-    assert await daemon.stop() == ExitCode.FAILED
+    assert await daemon.process.wait() == ExitCode.FAILED
 
 
 def test_listings_show_who_may_what_and_no_secret(terminal: Terminal):
