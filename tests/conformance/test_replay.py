@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.clocks import FakeClock
+from support.memory import memory_directory
 
 from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
@@ -133,6 +136,12 @@ class Driver:
 setattr(Driver, "pass", Driver._pass)
 
 
+@pytest.fixture(scope="module")
+def memory() -> Iterator[Path]:
+    with memory_directory() as root:
+        yield root
+
+
 def replayed(journal: Path) -> LiveState:
     state = LiveState()
     for _, payload in Replay(segments(journal)[0]):
@@ -147,10 +156,8 @@ def contents(state: LiveState) -> tuple[object, ...]:
 
 @settings(max_examples=200, deadline=None)
 @given(script=operations)
-def test_replay_equals_the_live_state_after_any_prefix(
-    tmp_path_factory: pytest.TempPathFactory, script: list[tuple[str, Any]]
-) -> None:
-    directory = tmp_path_factory.mktemp("data")
+def test_replay_equals_the_live_state_after_any_prefix(memory: Path, script: list[tuple[str, Any]]) -> None:
+    directory = Path(tempfile.mkdtemp(dir=memory))
     journal = directory / "journal"
 
     async def live() -> dict[int, tuple[object, ...]]:
@@ -178,11 +185,9 @@ def test_replay_equals_the_live_state_after_any_prefix(
 
 @settings(max_examples=150, deadline=None)
 @given(script=operations_with_compaction)
-def test_compaction_changes_nothing_that_a_restart_can_see(
-    tmp_path_factory: pytest.TempPathFactory, script: list[tuple[str, Any]]
-) -> None:
+def test_compaction_changes_nothing_that_a_restart_can_see(memory: Path, script: list[tuple[str, Any]]) -> None:
     """With a segment for every commit, so that there is always something to compact."""
-    directory = tmp_path_factory.mktemp("data")
+    directory = Path(tempfile.mkdtemp(dir=memory))
 
     async def live_then_restart() -> None:
         driver = Driver(directory, segment_mib=0)

@@ -1,24 +1,20 @@
 """Where the tests of reliability keep their files: in memory, or on a disk that is small enough to be filled."""
 
-import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.memory import memory_directory
 
 SMALL_DISK_MIB = 16
 
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    """A directory on a file system in memory, where there is one: thousands of states are laid out."""
-    shared = Path("/dev/shm")
-    root = Path(tempfile.mkdtemp(prefix="taskd-test-", dir=shared if os.access(shared, os.W_OK) else None))
-    yield root
-    shutil.rmtree(root)
+    """A directory in memory: thousands of states are laid out."""
+    with memory_directory() as root:
+        yield root
 
 
 @pytest.fixture
