@@ -243,6 +243,26 @@ def test_indexed_order_needs_no_sorting(catalogue, text):
     assert "TEMP B-TREE" not in catalogue.plan(parse(text)).replace("USE TEMP B-TREE FOR RIGHT PART OF ORDER BY", "")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("data.s=a/b", [1, 2, 3]),
+        ("data.s=string:a%252Fb", [1, 2, 3]),
+        ("in(data.s,a/b,other)", [1, 2, 3]),
+        ("data.s!=a/b", [4, 5]),
+        ("data.s='a\"b'", [4]),
+        ("in(data.s,1,2,3,4,5,6,7,8,a/b)", [1, 2, 3]),
+    ],
+)
+def test_a_string_is_found_however_it_was_escaped(find, text, expected):
+    documents = [r'{"s":"a/b"}', r'{"s":"a\/b"}', r'{"s":["\u0061/b"]}', r'{"s":"a\"b"}', r'{"s":"other a/b"}']
+    assert find(text, *(task(seq, document) for seq, document in enumerate(documents, 1))) == expected
+
+
+def test_documents_without_the_string_are_not_parsed():
+    assert "(instr(data, ?) > 0 OR instr(data, '\\') > 0) AND " in compile_query(parse("data.s=x"), TASKS).where_sql
+
+
 def test_nothing_of_a_value_or_a_name_gets_into_the_sql():
     text = "data.m1%2527%2522%252D%252D=m2'%3B&data.m3=m4'%3B&tags=re:m5'&sort(data.m6%2527)&like(status,m7')&m8=m9"
     compiled = compile_query(parse(text), TASKS)

@@ -13,19 +13,43 @@ from msgspec.structs import replace
 
 from taskd.rql.evaluate import matches
 from taskd.rql.query import Compare, Contains, Member, Path
-from taskd.store.catalogue.scalars import number_test, text_test
-from taskd.store.catalogue.sql import FALSE, Sql, bound, constant, listed
+from taskd.store.catalogue.scalars import number_test, text_test, values_of
+from taskd.store.catalogue.sql import FALSE, Sql, bound, constant, joined, listed
 
 _PLAIN_NAME = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9_$:@ -]+", re.ASCII)
 """A name that stands in JSON text as it is, and is not an index of an array."""
 _STEPS_MAX = 8
 """Longer paths are rare, and dearer to spell out in SQL than to decode a document for."""
+_VERBATIM = re.compile(r"[ !#-\[\]-~]*")
+"""ASCII that JSON writes as it is, or with an escape."""
+_HINTS_MAX = 8
+"""With more values, looking for each in turn costs more than parsing."""
 _CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "null": None, "object": {}}
 """SQLite's names for types of which one value is like another, and such a value."""
 
 
 def document_test(column: str, node: Compare | Member) -> Sql:
     """Whether the JSON in ``column`` satisfies ``node``, a positive comparison whose path begins at the JSON's top."""
+    hint, test = _hint(column, node), _test(column, node)
+    return test if hint is None else joined("AND", [hint, test])
+
+
+def _hint(column: str, node: Compare | Member) -> Sql | None:
+    """What holds for every text that satisfies ``node``, and for few others, and is found out without parsing them.
+
+    JSON that holds a string holds its characters between quotes, unless there are escapes in it.
+    """
+    values = values_of(node)
+    if node.op not in ("eq", "in") or len(values) > _HINTS_MAX:
+        return None
+    literals = [f'"{value}"' for value in values if isinstance(value, str) and _VERBATIM.fullmatch(value)]
+    if len(literals) < len(values):
+        return None
+    found = [Sql(f"instr({column}, ") + bound(literal) + ") > 0" for literal in literals]
+    return joined("OR", [*found, Sql(f"instr({column}, '\\') > 0")])
+
+
+def _test(column: str, node: Compare | Member) -> Sql:
     if not _is_plain(node.path):
         return _decoded_test(column, node)
     branches = _branches(node, _at("json_extract", column, node.path))
