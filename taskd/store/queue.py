@@ -1,36 +1,45 @@
 """The order of work: what is due, by priority; what is not, by time.
 
-A task of the future lies unordered in the bucket of its second, which costs a pointer and no comparison. When its
-second comes, or nothing earlier is left, the bucket is opened into *soon*, a heap by (due, seq). When a task is due it
-moves to *ready*, a heap by (-priority, start, seq). So a task of the future never stands before a due one. Removal
-is lazy: the owner's ``is_waiting`` says which entries still count, and when most do not, all are swept.
+A task of the future lies in the bucket of its second. When its second comes the bucket is opened into *soon*, a heap by
+(due, seq), and *coming*, a heap of groups by start. When a task is due it moves to *ready*, a heap by
+(-priority, start, seq), a group as a whole to a heap beside it. So a task of the future never stands before a due one.
+Removal is lazy: the owner's ``is_waiting`` says which entries still count, and when most do not, all are swept.
 """
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from itertools import chain
 from typing import TypeVar
 
 from taskd.model.task import Task
+from taskd.store.buckets import GROUP_MIN, Buckets, Coming, Group, IsWaiting, drop_dead
 
 _SWEEP_MIN = 1024
 
 _Soon = tuple[int, int, Task]
 _Ready = tuple[int, int, int, Task]
+_ReadyGroup = tuple[int, int, int, Group]
+"""As its first task would be in *ready*."""
 _Entry = TypeVar("_Entry", _Soon, _Ready)
 
 
 class WorkQueue:
     """Waiting tasks in the order in which they are to be worked on."""
 
-    def __init__(self, is_waiting: Callable[[Task], bool]) -> None:
+    def __init__(self, is_waiting: IsWaiting, group_min: int = GROUP_MIN) -> None:
+        """A second with more than ``group_min`` tasks is grouped."""
         self._is_waiting = is_waiting
-        self._buckets: dict[int, list[Task]] = {}
-        """By second; every one is later than ``_opened_s``."""
-        self._seconds: list[int] = []
-        """A heap of the keys of ``_buckets``."""
-        self._opened_s = 0
+        self._group_min = group_min
+        self._clear()
+
+    def _clear(self) -> None:
+        self._buckets = Buckets(self._group_min)
         self._soon: list[_Soon] = []
+        self._coming: list[Coming] = []
         self._ready: list[_Ready] = []
+        self._ready_groups: list[_ReadyGroup] = []
+        self._grouped = 0
+        """Tasks in ``_ready_groups``."""
         self._entries = 0
         self._dead = 0
 
@@ -42,10 +51,10 @@ class WorkQueue:
             self._entries += 1
             if task.due_ms <= now_ms:
                 due.append(_ready_entry(task))
-            elif task.due_ms // 1000 <= self._opened_s:
+            elif task.due_ms // 1000 <= self._buckets.opened_s:
                 soon.append(_soon_entry(task))
             else:
-                self._put_in_bucket(task)
+                self._buckets.put(task)
         _push_all(self._ready, due)
         _push_all(self._soon, soon)
 
@@ -54,17 +63,17 @@ class WorkQueue:
         self._entries += 1
         if task.due_ms <= now_ms:
             heapq.heappush(self._ready, _ready_entry(task))
-        elif task.due_ms // 1000 <= self._opened_s:
+        elif task.due_ms // 1000 <= self._buckets.opened_s:
             heapq.heappush(self._soon, _soon_entry(task))
         else:
-            self._put_in_bucket(task)
+            self._buckets.put(task)
 
     def pop_due(self, now_ms: int, limit: int) -> list[Task]:
         """Takes out up to ``limit`` due tasks, best first."""
         self._promote(now_ms)
         taken: list[Task] = []
-        while self._ready and len(taken) < limit:
-            task = heapq.heappop(self._ready)[3]
+        while len(taken) < limit and (self._ready or self._ready_groups):
+            task = self._pop_best()
             self._entries -= 1
             if self._is_waiting(task):
                 taken.append(task)
@@ -73,20 +82,24 @@ class WorkQueue:
         return taken
 
     def next_due_ms(self) -> int | None:
-        """When the next waiting task is due, in the past if one is already; ``None`` if none waits."""
+        """When the next waiting task is due, in the past if one is already; ``None`` if none waits.
+
+        May be early by less than a second when tasks were called off.
+        """
         self._drop_dead_tops(self._ready)
-        if self._ready:
-            return self._ready[0][3].due_ms
+        self._drop_dead_ready_groups()
+        for ready in (self._ready, self._ready_groups):
+            if ready:
+                return ready[0][1]
         self._drop_dead_tops(self._soon)
-        while not self._soon and self._seconds:
-            self._open_bucket()
-            self._drop_dead_tops(self._soon)
-        return self._soon[0][0] if self._soon else None
+        self._drop_dead_coming()
+        opened = [heap[0][0] for heap in (self._soon, self._coming) if heap]
+        return min(opened) if opened else self._earliest_in_buckets()
 
     def due_count(self, now_ms: int) -> int:
         """How many waiting tasks are due; an upper bound while called-off ones have not been swept yet."""
         self._promote(now_ms)
-        return len(self._ready)
+        return len(self._ready) + self._grouped
 
     def forget(self, count: int = 1) -> None:
         """Says that ``count`` tasks no longer wait; sweeps when they are most of what is there."""
@@ -96,34 +109,46 @@ class WorkQueue:
 
     def sweep(self) -> None:
         """Throws out every entry that no longer counts."""
-        tasks = [entry[3] for entry in self._ready] + [entry[2] for entry in self._soon]
-        tasks += [task for bucket in self._buckets.values() for task in bucket]
-        self._ready, self._soon, self._buckets, self._seconds = [], [], {}, []
-        self._entries = self._dead = self._opened_s = 0
+        tasks = [*self._buckets, *(entry[3] for entry in self._ready), *(entry[2] for entry in self._soon)]
+        for groups in ([entry[2] for entry in self._coming], [entry[3] for entry in self._ready_groups]):
+            tasks += chain.from_iterable(groups)
+        self._clear()
         # what is due goes to ready with the next promotion
         self.load((task for task in tasks if self._is_waiting(task)), now_ms=0)
 
-    def _put_in_bucket(self, task: Task) -> None:
-        second = task.due_ms // 1000
-        bucket = self._buckets.get(second)
-        if bucket is None:
-            self._buckets[second] = [task]
-            heapq.heappush(self._seconds, second)
-        else:
-            bucket.append(task)
+    def _pop_best(self) -> Task:
+        groups = self._ready_groups
+        if not groups or (self._ready and self._ready[0][:3] < groups[0][:3]):
+            return heapq.heappop(self._ready)[3]
+        return self._pop_first_of_group()
 
-    def _open_bucket(self) -> None:
-        self._opened_s = heapq.heappop(self._seconds)
-        _push_all(self._soon, [_soon_entry(task) for task in self._buckets.pop(self._opened_s)])
+    def _pop_first_of_group(self) -> Task:
+        """Takes the first task of the best group; the group then stands where its next task does."""
+        rank, start_ms, _, group = self._ready_groups[0]
+        task = group.popleft()
+        self._grouped -= 1
+        if group:
+            heapq.heapreplace(self._ready_groups, (rank, start_ms, group[0].seq, group))
+        else:
+            heapq.heappop(self._ready_groups)
+        return task
 
     def _promote(self, now_ms: int) -> None:
         """Moves what is due to ready."""
-        while self._seconds and self._seconds[0] < now_ms // 1000:
-            # the whole second is over: no need to order it by time first
-            self._opened_s = heapq.heappop(self._seconds)
-            _push_all(self._ready, [_ready_entry(task) for task in self._buckets.pop(self._opened_s)])
-        if self._seconds and self._seconds[0] == now_ms // 1000:
-            self._open_bucket()
+        for second, bucket in self._buckets.open_until(now_ms // 1000):
+            for coming in bucket.groups():
+                heapq.heappush(self._coming, coming)
+            if second < now_ms // 1000:  # the whole second is over: no need to order it by time first
+                _push_all(self._ready, [_ready_entry(task) for task in bucket.others])
+            else:
+                _push_all(self._soon, [_soon_entry(task) for task in bucket.others])
+        while self._coming and self._coming[0][0] <= now_ms:
+            start_ms, rank, group = heapq.heappop(self._coming)
+            heapq.heappush(self._ready_groups, (rank, start_ms, group[0].seq, group))
+            self._grouped += len(group)
+        self._promote_soon(now_ms)
+
+    def _promote_soon(self, now_ms: int) -> None:
         due = self._pop_soon(now_ms, len(self._soon) // 16 + 16)
         if self._soon and self._soon[0][0] <= now_ms:  # many: parting them is cheaper than popping each
             due += [_ready_entry(entry[2]) for entry in self._soon if entry[0] <= now_ms]
@@ -137,11 +162,36 @@ class WorkQueue:
             due.append(_ready_entry(heapq.heappop(self._soon)[2]))
         return due
 
+    def _earliest_in_buckets(self) -> int | None:
+        while (bucket := self._buckets.first()) is not None:
+            self._dropped(bucket.drop_dead(self._is_waiting))
+            if bucket:
+                return bucket.earliest_ms
+            self._buckets.drop_first()
+        return None
+
     def _drop_dead_tops(self, heap: list[_Entry]) -> None:
         while heap and not self._is_waiting(heap[0][-1]):
             heapq.heappop(heap)
-            self._entries -= 1
-            self._dead -= 1
+            self._dropped(1)
+
+    def _drop_dead_coming(self) -> None:
+        while self._coming:
+            group = self._coming[0][2]
+            self._dropped(drop_dead(group, self._is_waiting))
+            if group:
+                return
+            heapq.heappop(self._coming)
+
+    def _drop_dead_ready_groups(self) -> None:
+        groups = self._ready_groups
+        while groups and not self._is_waiting(groups[0][3][0]):
+            self._pop_first_of_group()
+            self._dropped(1)
+
+    def _dropped(self, count: int) -> None:
+        self._entries -= count
+        self._dead -= count
 
 
 def _ready_entry(task: Task) -> _Ready:
