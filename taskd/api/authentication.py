@@ -44,11 +44,16 @@ def address_of(request: web.Request) -> str:
     """Where ``request`` comes from: the peer, or whom a proxy on this machine names as its own peer."""
     peer = request.remote or ""
     forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    return forwarded if forwarded and _is_loopback(peer) else peer
+    return forwarded if _is_loopback(peer) and _ip(forwarded) else peer
 
 
 def _is_loopback(address: str) -> bool:
+    ip = _ip(address)
+    return ip is not None and ip.is_loopback
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(address).is_loopback
+        return ipaddress.ip_address(address)
     except ValueError:
-        return False
+        return None

@@ -86,7 +86,9 @@ class LoginThrottle:
 def _network(address: str) -> str:
     """What one guesser has at hand: an IPv4 address, or the /64 network of an IPv6 one."""
     try:
-        ip = ipaddress.ip_address(address)
+        ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else address
+    if ip.version == 4 or ip.ipv4_mapped:
+        return address
+    return str(ipaddress.ip_network((int(ip), 64), strict=False))

@@ -4,11 +4,13 @@ import asyncio
 import unicodedata
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.accounts import CHEAP
 from support.clocks import FakeClock
 
+from taskd.api.authentication import address_of
 from taskd.auth import passwords
 from taskd.auth.nonces import WINDOW_S, Nonces
 from taskd.auth.passwords import Cost, PasswordChecker, hash_password, is_hash, matches
@@ -111,6 +113,30 @@ def test_addresses_of_one_ipv6_network_are_one_guesser():
         assert guess(throttle, f"user{number}", f"2001:db8::{number:x}") is None
     assert guess(throttle, "another", "2001:db8::ffff:1") is not None
     assert guess(throttle, "another", "2001:db8:0:1::1") is None
+
+
+def test_ipv4_clients_of_a_socket_for_both_are_told_apart():
+    throttle = LoginThrottle(FakeClock())
+    for number in range(PER_ADDRESS.burst):
+        assert guess(throttle, f"user{number}", "::ffff:10.0.0.1") is None
+    assert guess(throttle, "another", "::ffff:10.0.0.1") is not None
+    assert guess(throttle, "another", "::ffff:10.0.0.2") is None
+    assert guess(throttle, "another", "fe80::1%eth0") is None
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("127.0.0.1", "10.0.0.2, 10.0.0.1", "10.0.0.1"),
+        ("::1", "2001:db8::1", "2001:db8::1"),
+        ("127.0.0.1", "made up", "127.0.0.1"),
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("10.0.0.9", "10.0.0.1", "10.0.0.9"),
+    ],
+)
+def test_only_a_proxy_on_this_machine_says_who_is_calling(peer: str, forwarded: str, address: str):
+    request = make_mocked_request("POST", "/", headers={"X-Forwarded-For": forwarded}).clone(remote=peer)
+    assert address_of(request) == address
 
 
 def test_right_logins_are_never_slowed_down():

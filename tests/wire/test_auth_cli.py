@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
+from oauthlib.oauth1 import Client
 from support.daemons import DaemonProcess, running_daemon
 from support.error_shape import assert_error
 
@@ -73,6 +74,9 @@ async def test_a_login_survives_a_crash_and_ends_on_request(tmp_path: Path, term
     terminal.run("user", "add", "ada@example.com")
     terminal.run("grant", "ada@example.com", "VIEW_TASKS")
     app = json.loads(terminal.run("app", "add", "web", "--kind", "oauth2", "--json"))
+    terminal.run("app", "add", "functions", "--kind", "oauth1")
+    called_back = ("app", "environment", "functions", "--user", "ada@example.com", "--host", "http://localhost")
+    variables = dict(line.split("=", 1) for line in terminal.run(*called_back).splitlines())
     login = {"grant_type": "password", "username": "ada@example.com", "password": PASSWORD}
     async with running_daemon(tmp_path, REQUIRED) as daemon:
         async with ClientSession(daemon.url) as client:
@@ -83,10 +87,17 @@ async def test_a_login_survives_a_crash_and_ends_on_request(tmp_path: Path, term
         async with ClientSession(daemon.url) as client:
             headers = {"Authorization": f"Bearer {answer['access_token']}"}
             assert (await client.get("/tasks/v1", headers=headers)).status == 200
-        terminal.run("user", "log-out", "ada@example.com")
-        await reload(daemon, "The accounts are read anew")
-        async with ClientSession(daemon.url) as client:
+            assert (await client.get("/tasks/v1", headers=signed(daemon.url, variables))).status == 200
+            terminal.run("user", "log-out", "ada@example.com")
+            await reload(daemon, "The accounts are read anew")
             await assert_error(await client.get("/tasks/v1", headers=headers), 117)
+            await assert_error(await client.get("/tasks/v1", headers=signed(daemon.url, variables)), 108)
+
+
+def signed(url: str, variables: dict[str, str]) -> dict[str, str]:
+    """The headers of ``GET /tasks/v1``, signed with what a function has in its environment."""
+    names = ("API_OAUTH_CONSUMER_KEY", "API_OAUTH_CONSUMER_SECRET", "API_OAUTH_TOKEN", "API_OAUTH_TOKEN_SECRET")
+    return dict(Client(*(variables[name] for name in names)).sign(f"{url}/tasks/v1")[1])
 
 
 async def test_a_daemon_that_asks_nobody_says_so_loudly(tmp_path: Path):
