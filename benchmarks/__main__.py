@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import sys
 from typing import Any
 
 import click
@@ -20,7 +21,7 @@ _BENCHMARKS = (
     "compaction",
     "growth",
 )
-_LONG = ("soak", "auth-cost")
+_APART = ("auth-cost",)
 """Those that are not part of ``all``."""
 
 
@@ -32,7 +33,7 @@ class _Benchmarks(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All that there are, ``all`` last."""
-        return [*filter(_exists, (*_BENCHMARKS, *_LONG)), *super().list_commands(ctx)]
+        return [*filter(_exists, (*_BENCHMARKS, *_APART)), *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The benchmark of this name."""
@@ -57,6 +58,15 @@ def run_all(frame: Frame, *, quick: bool) -> None:
     for name in filter(_exists, _BENCHMARKS):
         module = _module(name)
         ctx.invoke(module.command, **shared, **(module.QUICK if quick else {}))
+
+
+@main.command("soak", context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def run_soak(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+    """A daemon under load for as long as wanted, with or without faults."""
+    sys.argv[1:] = arguments
+    ctx.exit(_module("soak").main())
 
 
 def _module_name(name: str) -> str:

@@ -4,7 +4,6 @@
 the first due task has been claimed.
 """
 
-import asyncio
 import time
 from functools import partial
 from pathlib import Path
@@ -54,7 +53,8 @@ def ready(folder: Path, tasks: int) -> Figures:
 async def _ready(folder: Path, tasks: int) -> Figures:
     began_s, cpu_began_s = time.perf_counter(), time.process_time()
     async with open_store(folder) as store:
-        await asyncio.wait_for(store.claim(1), 60)
+        store.running()  # what the dispatcher looks through for orphans
+        await store.claim(1)
         return _figures(tasks, time.perf_counter() - began_s, time.process_time() - cpu_began_s)
 
 
