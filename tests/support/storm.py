@@ -12,8 +12,8 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ from support.daemons import DaemonProcess
 from support.zips import python_zip
 
 CLIENTS = 8
+CLIENT_PAUSE_S = 0.2
+"""At most this long between two tasks of a client: about what four sandboxes get through."""
 PAGE = 100
 FINAL = {"complete", "failed", "retried", "canceled"}
 RECORDER = """
@@ -119,16 +121,39 @@ class Storm:
         await self.daemon.start()
         async with ClientSession(timeout=ClientTimeout(total=30)) as self._session:
             await self._deploy()
-            clients = [asyncio.create_task(self._client()) for _ in range(CLIENTS)]
-            for number in range(strikes):
-                await asyncio.sleep(self._rng.random() * pause_s)
-                await self._faults[number % len(self._faults)]()
-                await self.compare()
+            async with self._working():
+                for number in range(strikes):
+                    await asyncio.sleep(self._rng.random() * pause_s)
+                    await self._faults[number % len(self._faults)]()
+                    await self.compare()
+        assert await self.daemon.stop() == 0
+
+    async def run_quietly(self, duration_s: float, measure: Callable[[], None], interval_s: float) -> None:
+        """Clients work undisturbed, and ``measure`` is called now and then: for leaks, which a restart would hide."""
+        self._ledger.touch()
+        await self.daemon.start()
+        async with ClientSession(timeout=ClientTimeout(total=30)) as self._session:
+            await self._deploy()
+            ends_s = time.monotonic() + duration_s
+            async with self._working():
+                while time.monotonic() < ends_s:
+                    await asyncio.sleep(interval_s)
+                    measure()
+        assert await self.daemon.stop() == 0
+
+    @asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
+        """Clients work meanwhile; at the end all tasks come to theirs, and the books are compared."""
+        clients = [asyncio.create_task(self._client()) for _ in range(CLIENTS)]
+        try:
+            yield
             self._over.set()
             await asyncio.gather(*clients)
-            tasks = await self._idle()
-            await self.compare()
-        assert await self.daemon.stop() == 0
+        finally:
+            for client in clients:
+                client.cancel()
+        tasks = await self._idle()
+        await self.compare()
         assert any(task["status"] == "complete" for task in tasks.values()), "nothing ran at all"
 
     async def compare(self) -> None:
@@ -142,6 +167,7 @@ class Storm:
         while not self._over.is_set():
             try:
                 await self._one_task()
+                await asyncio.sleep(self._rng.random() * CLIENT_PAUSE_S)
             except (ClientError, OSError, TimeoutError):  # the daemon is down
                 await asyncio.sleep(0.02)
 
@@ -193,7 +219,7 @@ class Storm:
 
     async def _idle(self) -> dict[str, Task]:
         """Every task, as soon as none waits or runs."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while True:
                 tasks = await self._all_tasks()
                 if all(task["status"] in FINAL for task in tasks.values()):
