@@ -110,30 +110,31 @@ class Storm:
         self.books = Books()
         self.struck: Counter[str] = Counter()
         self._rng = random.Random(seed)
-        self._ledger = directory / "ledger"
+        self.ledger = directory / "ledger"
         self._over = asyncio.Event()
         self._numbers = itertools.count()
-        self._faults: list[Callable[[], Awaitable[None]]] = [self._kill, self._terminate, self._freeze, self._shoot]
+        self.faults: list[Callable[[], Awaitable[None]]] = [self.kill, self._terminate, self._freeze, self._shoot]
+        """Strike in turn."""
 
     async def run(self, strikes: int, pause_s: float = 0.5) -> None:
         """Clients work while ``strikes`` faults strike; after each, and at the end, the books are compared."""
-        self._ledger.touch()
+        self.ledger.touch()
         await self.daemon.start()
         async with ClientSession(timeout=ClientTimeout(total=30)) as self._session:
-            await self._deploy()
+            await self.deploy()
             async with self._working():
                 for number in range(strikes):
                     await asyncio.sleep(self._rng.random() * pause_s)
-                    await self._faults[number % len(self._faults)]()
+                    await self.faults[number % len(self.faults)]()
                     await self.compare()
         assert await self.daemon.stop() == 0
 
     async def run_quietly(self, duration_s: float, measure: Callable[[], None], interval_s: float) -> None:
         """Clients work undisturbed, and ``measure`` is called now and then: for leaks, which a restart would hide."""
-        self._ledger.touch()
+        self.ledger.touch()
         await self.daemon.start()
         async with ClientSession(timeout=ClientTimeout(total=30)) as self._session:
-            await self._deploy()
+            await self.deploy()
             ends_s = time.monotonic() + duration_s
             async with self._working():
                 while time.monotonic() < ends_s:
@@ -196,13 +197,14 @@ class Storm:
         async with self._session.request(method, f"{self.daemon.url}/tasks/v1{path}", json=body) as response:
             return response.status, json.loads(await response.text())
 
-    async def _deploy(self) -> None:
+    async def deploy(self) -> None:
+        """Makes the function known."""
         body = {
             "name": "recorder",
             "runtime": "python3.11",
             "entryPoint": "index.handler",
             "code": base64.b64encode(python_zip(RECORDER)).decode(),
-            "environmentVariables": {"LEDGER": {"value": str(self._ledger)}},
+            "environmentVariables": {"LEDGER": {"value": str(self.ledger)}},
             "retryPolicy": {"enabled": True, "errorsToRetry": ["Flaky"]},
         }
         status, answer = await self._call("POST", "/functions", body)
@@ -227,9 +229,10 @@ class Storm:
                 await asyncio.sleep(0.1)
 
     def _runs(self) -> Counter[str]:
-        return Counter(self._ledger.read_text().split())
+        return Counter(self.ledger.read_text().split())
 
-    async def _kill(self) -> None:
+    async def kill(self) -> None:
+        """SIGKILL, and a new daemon on the same directory."""
         self.struck["SIGKILL"] += 1
         await self.daemon.kill()
         await self.daemon.start()
