@@ -1,7 +1,6 @@
 """``python -m benchmarks``: every benchmark as a subcommand, and ``all`` of them in a row."""
 
 import importlib
-import importlib.util
 import sys
 from typing import Any
 
@@ -32,12 +31,12 @@ class _Benchmarks(click.Group):
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All that there are, ``all`` last."""
-        return [*filter(_exists, (*_BENCHMARKS, *_APART)), *super().list_commands(ctx)]
+        """All that there are, then what runs several or goes its own way."""
+        return [*_BENCHMARKS, *_APART, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The benchmark of this name."""
-        if cmd_name not in self.list_commands(ctx) or cmd_name in self.commands:
+        if cmd_name not in (*_BENCHMARKS, *_APART):
             return super().get_command(ctx, cmd_name)
         command: click.Command = _module(cmd_name).command
         return command
@@ -55,7 +54,7 @@ def run_all(frame: Frame, *, quick: bool) -> None:
     """All benchmarks, one after the other."""
     ctx = click.get_current_context()
     shared = {"runs": 1 if quick else frame.runs, "folder": frame.folder, "results": frame.results}
-    for name in filter(_exists, _BENCHMARKS):
+    for name in _BENCHMARKS:
         module = _module(name)
         ctx.invoke(module.command, **shared, **(module.QUICK if quick else {}))
 
@@ -69,16 +68,8 @@ def run_soak(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     ctx.exit(_module("soak").main())
 
 
-def _module_name(name: str) -> str:
-    return f"benchmarks.{name.replace('-', '_')}"
-
-
-def _exists(name: str) -> bool:
-    return importlib.util.find_spec(_module_name(name)) is not None
-
-
 def _module(name: str) -> Any:
-    return importlib.import_module(_module_name(name))
+    return importlib.import_module(f"benchmarks.{name.replace('-', '_')}")
 
 
 if __name__ == "__main__":
