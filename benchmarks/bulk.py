@@ -3,6 +3,8 @@
 The yardstick is beanstalkd syncing before it answers, with as many puts in one go as a request here has tasks.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,11 +15,11 @@ from benchmarks.daemons import BASE_PATH, running_daemon
 from benchmarks.filling import HOUR_MS, body
 from benchmarks.frame import Frame, benchmark_options, size
 from benchmarks.load import Request
-from benchmarks.peers.brokers import BEANSTALKD
 from benchmarks.study import Comparison, Figures, Study, Subject
 from taskd.model.clock import system_clock_ms
 
 QUICK = {"seconds": 0.1, "batch": 20, "connections": 1}
+YARDSTICK = "beanstalkd -f0"
 
 
 def bulk_requests(batch: int, data_bytes: int) -> list[Request]:
@@ -26,6 +28,27 @@ def bulk_requests(batch: int, data_bytes: int) -> list[Request]:
     lines = [body(number, start_ms, data_bytes).decode() for number in range(4 * batch)]
     texts = ("\n".join(lines[begin : begin + batch]) for begin in range(0, len(lines), batch))
     return [Request("POST", f"{BASE_PATH}/bulk", text) for text in texts]
+
+
+def on_daemon(frame: Frame, requests: Sequence[Request], batch: int, connections: int, seconds: float) -> Figures:
+    """Sends ``requests`` of ``batch`` tasks to a daemon."""
+
+    def check(answered: int) -> None:
+        require_listed(daemon, answered * batch)
+
+    with frame.scratch() as folder, running_daemon(Path(folder)) as daemon:
+        figures = posted(daemon, requests, connections, seconds, check)
+    return {
+        "tasks/s": figures.pop("requests/s") * batch,
+        "CPU µs/task": figures.pop("CPU µs/request") / batch,
+        **{f"request {name}": value for name, value in figures.items()},
+    }
+
+
+def on_beanstalkd(frame: Frame, jobs: Sequence[bytes], batch: int, connections: int, seconds: float) -> Figures:
+    """Puts as many jobs in one go."""
+    with frame.scratch() as folder:
+        return put(Path(folder), jobs, batch, connections, seconds)
 
 
 @click.command()
@@ -37,35 +60,21 @@ def bulk_requests(batch: int, data_bytes: int) -> list[Request]:
 def command(frame: Frame, seconds: float, batch: int, connections: int, data_bytes: int) -> None:
     """How many tasks a second are created many at a time."""
     requests = bulk_requests(batch, data_bytes)
-
-    def on_daemon() -> Figures:
-        with frame.scratch() as folder, running_daemon(Path(folder)) as daemon:
-            figures = posted(
-                daemon, requests, connections, seconds, lambda answered: require_listed(daemon, answered * batch)
-            )
-        return {
-            "tasks/s": figures.pop("requests/s") * batch,
-            "CPU µs/task": figures.pop("CPU µs/request") / batch,
-            **{f"request {name}": value for name, value in figures.items()},
-        }
-
-    def on_beanstalkd() -> Figures:
-        jobs = [line.encode() for line in requests[0].body.splitlines()]
-        with frame.scratch() as folder:
-            return put(Path(folder), jobs, batch, connections, seconds)
-
+    jobs = [line.encode() for line in requests[0].body.splitlines()]
     study = Study(
         name="bulk",
         title=f"Creating tasks {batch:,} at a time",
-        subjects=[Subject("beanstalkd -f0", on_beanstalkd), Subject("taskd", on_daemon)],
+        subjects=[
+            Subject(YARDSTICK, partial(on_beanstalkd, frame, jobs, batch, connections, seconds)),
+            Subject("taskd", partial(on_daemon, frame, requests, batch, connections, seconds)),
+        ],
         settings={
             "connections": connections,
             "seconds": seconds,
             "bytes of data": data_bytes,
             "durable": "yes",
-            "yardstick": BEANSTALKD.settings,
         },
         plotted=("tasks/s",),
-        comparisons=[Comparison("tasks/s", ["beanstalkd -f0"])],
+        comparisons=[Comparison("tasks/s", [YARDSTICK])],
     )
     frame.conduct(study)

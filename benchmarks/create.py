@@ -7,7 +7,6 @@ checking, journaling, queueing and listing. Tasks start in an hour, so that none
 import json
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
@@ -55,9 +54,17 @@ def require_listed(server: Server, tasks: int) -> None:
         raise RuntimeError(f"{tasks} tasks were acknowledged, but only {total} are there.")
 
 
-def trivial_server(folder: Path) -> AbstractContextManager[Server]:
-    """The yardstick."""
-    return serving([sys.executable, "-m", "benchmarks.trivial_server"], folder / "trivial.log")
+def on_daemon(frame: Frame, requests: Sequence[Request], connections: int, seconds: float) -> Figures:
+    """Sends ``requests`` to a daemon."""
+    with frame.scratch() as folder, running_daemon(Path(folder)) as daemon:
+        return posted(daemon, requests, connections, seconds, partial(require_listed, daemon))
+
+
+def on_trivial_server(frame: Frame, requests: Sequence[Request], connections: int, seconds: float) -> Figures:
+    """Sends ``requests`` to the yardstick."""
+    command = [sys.executable, "-m", "benchmarks.trivial_server"]
+    with frame.scratch() as folder, serving(command, Path(folder) / "trivial.log") as server:
+        return posted(server, requests, connections, seconds)
 
 
 @click.command()
@@ -70,18 +77,13 @@ def command(frame: Frame, seconds: float, connections: int, data_bytes: int) -> 
     start_ms = system_clock_ms() + HOUR_MS
     requests = [Request("POST", BASE_PATH, body(number, start_ms, data_bytes).decode()) for number in range(100)]
 
-    def on_daemon() -> Figures:
-        with frame.scratch() as folder, running_daemon(Path(folder)) as daemon:
-            return posted(daemon, requests, connections, seconds, partial(require_listed, daemon))
-
-    def on_trivial_server() -> Figures:
-        with frame.scratch() as folder, trivial_server(Path(folder)) as server:
-            return posted(server, requests, connections, seconds)
-
     study = Study(
         name="create",
         title="Creating tasks with a request each",
-        subjects=[Subject(TRIVIAL, on_trivial_server), Subject("taskd", on_daemon)],
+        subjects=[
+            Subject(TRIVIAL, partial(on_trivial_server, frame, requests, connections, seconds)),
+            Subject("taskd", partial(on_daemon, frame, requests, connections, seconds)),
+        ],
         settings={"connections": connections, "seconds": seconds, "bytes of data": data_bytes, "durable": "yes"},
         plotted=("requests/s", "CPU µs/request"),
         comparisons=[Comparison("requests/s", [TRIVIAL])],

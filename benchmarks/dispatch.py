@@ -72,7 +72,7 @@ def _subjects(frame: Frame, url: str, tasks: int, in_flight: int) -> list[Subjec
 @click.command()
 @size("--tasks", 20_000)
 @size("--in-flight", 256, "Requests at once; the other queues have their own.")
-@size("--peer-tasks", 2_000, "How many tasks the other queues run.")
+@size("--peer-tasks", 2_000, "How many tasks the other queues run.", least=2)
 @click.option(
     "--peers",
     type=click.Choice([peer.key for peer in PEERS]),

@@ -48,6 +48,13 @@ async def _drained(url: str, folder: Path, tasks: int, in_flight: int) -> Figure
     return {"tasks/s": tasks / took_s, COST: cpu_s / tasks * 1e6}
 
 
+def drained_among(frame: Frame, url: str, tasks: int, waiting: int, in_flight: int) -> Figures:
+    """Drains ``tasks`` while ``waiting`` more are due."""
+    with frame.scratch() as folder:
+        in_fresh_process(fill, Path(folder), tasks + waiting)
+        return in_fresh_process(drained, url, Path(folder), tasks, in_flight)
+
+
 @click.command()
 @size("--few", 10_000, "Tasks that wait besides those that are drained.")
 @size("--many", 200_000, "The same, in the larger store.")
@@ -57,18 +64,14 @@ async def _drained(url: str, folder: Path, tasks: int, in_flight: int) -> Figure
 def command(frame: Frame, few: int, many: int, tasks: int, in_flight: int) -> None:
     """Whether dispatching a task costs more when many others wait as well."""
 
-    def among(url: str, waiting: int) -> Figures:
-        with frame.scratch() as folder:
-            in_fresh_process(fill, Path(folder), tasks + waiting)
-            return in_fresh_process(drained, url, Path(folder), tasks, in_flight)
-
     sizes = {f"{waiting:,} waiting": waiting for waiting in (few, many)}
     with running_stub() as url:
         study = Study(
             name="growth",
             title=f"Draining {tasks:,} tasks while others wait",
             subjects=[
-                Subject(size, partial(among, url, waiting)) for size, waiting in zip(sizes, (few, many), strict=True)
+                Subject(size, partial(drained_among, frame, url, tasks, waiting, in_flight))
+                for size, waiting in zip(sizes, (few, many), strict=True)
             ],
             settings={"in flight": in_flight},
             plotted=(COST, "tasks/s"),

@@ -45,6 +45,12 @@ async def _measured(folder: Path, tasks: int, data_bytes: int, start_in_ms: int 
     return {"resident MiB": after_bytes / _MIB, "B/task": each_bytes, "B/task beyond data": each_bytes - data_bytes}
 
 
+def created_anew(frame: Frame, tasks: int, data_bytes: int) -> Figures:
+    """Creates the tasks in a folder of their own, by a process of its own."""
+    with frame.scratch() as folder:
+        return in_fresh_process(created, Path(folder), tasks, data_bytes, HOUR_MS)
+
+
 @click.command()
 @size("--tasks", 200_000)
 @size("--data-bytes", 100, "Size of each task's data.")
@@ -57,15 +63,11 @@ def command(frame: Frame, tasks: int, data_bytes: int) -> None:
             in_fresh_process(created, later, tasks, data_bytes, HOUR_MS)
             in_fresh_process(created, due, tasks, data_bytes, 0)
 
-        def in_new_folder() -> Figures:
-            with frame.scratch() as other:
-                return in_fresh_process(created, Path(other), tasks, data_bytes, HOUR_MS)
-
         study = Study(
             name="memory",
             title=f"Memory of {tasks:,} waiting tasks with {data_bytes} bytes of data each",
             subjects=[
-                Subject("just created", in_new_folder),
+                Subject("just created", partial(created_anew, frame, tasks, data_bytes)),
                 Subject("found by a restart", partial(in_fresh_process, recovered, later, tasks, data_bytes)),
                 Subject("found, and all due", partial(in_fresh_process, recovered, due, tasks, data_bytes)),
             ],
