@@ -17,7 +17,7 @@ import pytest
 from support.disks import Disk, Image, Killed, Platter, lay_out
 from support.lives import History, Life, Shelf, contents
 
-SEEDS = int(os.environ.get("TASKD_POWER_SEEDS", "6"))
+SEEDS = int(os.environ.get("TASKD_POWER_SEEDS", "4"))
 CUTS_PER_MOMENT = 3
 GROUPS_PER_LIFE = 12
 LIVES = 3

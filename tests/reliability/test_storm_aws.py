@@ -14,7 +14,7 @@ from aiohttp import web
 from support.aws import use_key
 from support.storm import CONFIG, Storm
 
-STRIKES = int(os.environ.get("TASKD_STORM_STRIKES", "4"))
+STRIKES = int(os.environ.get("TASKD_STORM_STRIKES", "2"))
 SEED = int(os.environ.get("TASKD_STORM_SEED", "1"))
 
 
