@@ -70,7 +70,7 @@ def drain_with(peer: Peer, folder: Path, tasks: int) -> Figures:
     """Has ``peer`` run ``tasks`` tasks; raises ``UnavailableError`` if it or its broker is not installed."""
     missing = [name for name in peer.distributions if version(name) is None]
     if missing:
-        raise UnavailableError(f"there is no {', '.join(missing)} here; install it with: pip install 'taskd[bench]'")
+        raise UnavailableError(f"there is no {', '.join(missing)} here; install it with: pip install -e '.[bench]'")
     with running_broker(peer.broker, folder / "broker") as broker_url, running_stub() as stub_url:
         env = environment(**AWS_ENVIRONMENT, BENCHMARK_BROKER=broker_url, BENCHMARK_STUB=stub_url)
         subprocess.run(
