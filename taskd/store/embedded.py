@@ -179,10 +179,11 @@ class EmbeddedStore:
 
     async def remove_function(self, name: str) -> None:
         """See ``TaskStore``."""
-        if name not in self._commits.state.functions:
+        reservation = f"function {name}"
+        if name not in self._commits.state.functions or not self._commits.is_free(reservation):
             raise ContractError(RESOURCE_UNKNOWN, f"There is no function named {name!r}.")
         self._commits.require_writable()
-        await self._commits.submit([events.FunctionRemoved(name)])
+        await self._commits.submit([events.FunctionRemoved(name)], (reservation,))
 
     def function(self, name: str) -> Function | None:
         """See ``TaskStore``."""

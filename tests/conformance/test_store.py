@@ -242,6 +242,15 @@ async def test_functions_are_put_replaced_and_removed_for_good(open_store: OpenS
         await store.remove_function("g")
 
 
+async def test_a_function_is_removed_once_however_many_try(open_store: OpenStore) -> None:
+    store = await open_store()
+    await store.put_function(Function("f", "index.handler", "python3.11", 1, "v1"))
+    results = await asyncio.gather(*(store.remove_function("f") for _ in range(3)), return_exceptions=True)
+    assert [isinstance(result, ContractError) for result in results] == [False, True, True]
+    store = await open_store()
+    assert store.function("f") is None
+
+
 async def test_log_lines_are_kept_in_order_and_found_by_time(open_store: OpenStore, clock: FakeClock) -> None:
     store = await open_store()
     task = await add_one(store, clock)

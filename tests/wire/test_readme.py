@@ -81,10 +81,9 @@ async def test_the_walk_through_works_as_it_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [line for block in blocks("benchmark") for line in block.splitlines()])
-async def test_a_benchmark_of_the_readme_runs(command: str, tmp_path: Path) -> None:
-    command = re.sub(r"--tasks \d+", "", command) + " --tasks 20"
-    output = await run(command, ROOT, "")
-    assert "p99" in output or "ratio" in output
+async def test_a_benchmark_of_the_readme_is_there(command: str) -> None:
+    """Another test runs every benchmark, in a small size."""
+    assert "Usage: python -m benchmarks" in await run(f"{command} --help", ROOT, "")
 
 
 def test_what_the_readme_points_at_is_there() -> None:
