@@ -20,6 +20,11 @@ def left(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return Path(shutil.copytree(request.param, tmp_path / "data"))
 
 
+def remove_catalogue(data: Path) -> None:
+    for path in data.glob("catalogue.db*"):
+        path.unlink()
+
+
 async def test_what_a_release_left_is_all_there(left: Path) -> None:
     expected = json.loads((left / "expected.json").read_text())
     store = await open_store(left, FakeClock())
@@ -44,8 +49,7 @@ async def test_work_goes_on_where_a_release_left_it(left: Path) -> None:
 
 async def test_without_its_catalogue_a_releases_journal_gives_what_still_waits(left: Path) -> None:
     expected = json.loads((left / "expected.json").read_text())
-    for path in left.glob("catalogue.db*"):
-        path.unlink()
+    remove_catalogue(left)
     store = await open_store(left, FakeClock())
     found = await seen(store)
     await store.stop()

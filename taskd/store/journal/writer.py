@@ -16,6 +16,7 @@ from typing import Generic, Protocol, TypeVar
 from msgspec import Struct
 
 from taskd.model.clock import Clock
+from taskd.store.errors import SyncFailedError
 from taskd.store.journal.directory import TEMPORARY_SUFFIX, publish
 from taskd.store.journal.format import (
     SEGMENT_HEADER_BYTES,
@@ -188,10 +189,16 @@ class JournalWriter(Generic[E]):
                 return
         if not group:
             return
-        os.fdatasync(self._fd)
+        self._sync()
         self._sequence += len(group)
         self._listener.committed(group)
         self._keep_house()
+
+    def _sync(self) -> None:
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise SyncFailedError(self._directory, error) from error
 
     def _write(self, group: list[E]) -> OSError | None:
         """Writes the group behind the last good frame, or cuts back to it durably and gives the reason."""
