@@ -18,6 +18,8 @@ Json = dict[str, Any]
 def naive_page(tasks: list[Json], query: Query) -> list[Json]:
     """The page of ``tasks``, which are in the order of their creation, that ``query`` asks for."""
     found = [task for task in tasks if query.where is None or naive_matches(task, query.where)]
+    if not query.sort:
+        found.sort(key=lambda task: str(task["creationTimestamp"]))
     for key in reversed(query.sort):
         found.sort(key=lambda task, path=key.path: sort_value(task, path), reverse=key.descending)
     return found[query.offset : query.offset + query.limit]

@@ -232,13 +232,21 @@ def test_order_and_page(find, text, expected):
         ("id=000000000000000000000001", "(id=?)"),
         ("sort(-creationTimestamp)", "SCAN tasks USING INDEX tasks_creation"),
         ("sort(startTimestamp)", "SCAN tasks USING INDEX tasks_start"),
+        ("status=failed&sort(-creationTimestamp)", "tasks_status (status=?)"),
+        ("functionName=f&status=failed&sort(-creationTimestamp)", "tasks_"),
     ],
 )
 def test_index_is_used(catalogue, text, index):
     assert index in catalogue.plan(parse(text))
 
 
-@pytest.mark.parametrize("text", ["", "status=failed", "sort(creationTimestamp)", "sort(id)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "status=failed", "functionName=f", "sort(creationTimestamp)", "sort(id)"),
+        *("status=failed&sort(-creationTimestamp)", "functionName=f&sort(-creationTimestamp)"),
+    ],
+)
 def test_indexed_order_needs_no_sorting(catalogue, text):
     assert "TEMP B-TREE" not in catalogue.plan(parse(text)).replace("USE TEMP B-TREE FOR RIGHT PART OF ORDER BY", "")
 

@@ -57,7 +57,7 @@ def serving(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
         text=True,
     ) as process:
         yield process
-        process.kill()
+        process.terminate()  # not kill: the demo ends its daemon, too
 
 
 def read_until_serving(process: subprocess.Popen[str]) -> list[str]:

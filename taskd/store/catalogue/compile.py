@@ -37,7 +37,7 @@ def compile_query(query: Query, resource: Resource) -> Compiled:
     """The SQL for ``query``. Raises ``RqlError`` where a field is compared with what it cannot be compared with."""
     where = TRUE if query.where is None else _condition(query.where, resource)
     terms = [term for key in query.sort for term in _order(key, resource)]
-    order_sql = ", ".join([*(term.text for term in terms), resource.sequence])
+    order_sql = ", ".join([*(term.text for term in terms), resource.sequence]) if query.sort else resource.oldest_first
     order_params = tuple(param for term in terms for param in term.params)
     return Compiled(where.text, where.params, order_sql, order_params, query.limit, query.offset)
 

@@ -27,10 +27,14 @@ class Field(Struct, frozen=True):
 
 
 class Resource(Struct, frozen=True):
-    """The fields of a resource by their names on the wire, and the column that holds the order of creation."""
+    """The fields of a resource by their names on the wire.
+
+    ``oldest_first`` is the order of a listing that asks for none, ``sequence`` the column that breaks ties in any.
+    """
 
     fields: Mapping[str, Field]
     sequence: str = "seq"
+    oldest_first: str = "seq"
 
 
 TASKS = Resource(
@@ -51,7 +55,9 @@ TASKS = Resource(
         "retryForTaskIds": Field("retry_for_task_ids", Kind.JSON_OF_TEXTS),
         "error": Field("error", Kind.JSON_OF_TEXTS),
         "scheduleId": Field("schedule_id", Kind.TEXT),
-    }
+    },
+    # not just seq: after the column that is filtered by, the indexes hold the time of creation
+    oldest_first="creation_ms, seq",
 )
 """The table ``tasks``."""
 
@@ -69,6 +75,7 @@ API_REQUESTS = Resource(
         "error": Field("error", Kind.JSON_OF_TEXTS),
     },
     sequence="id",
+    oldest_first="id",
 )
 """The table ``api_requests``."""
 

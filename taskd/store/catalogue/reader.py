@@ -12,7 +12,8 @@ from taskd.store.catalogue.functions import register_functions
 from taskd.store.catalogue.schema import open_reader
 
 T = TypeVar("T")
-READERS = 4
+READERS = 2
+"""Listings at once: more would take the interpreter from the event loop for longer than they are worth."""
 
 
 class CatalogueReader:

@@ -32,8 +32,8 @@ CREATE TABLE tasks (
     error TEXT,                       -- JSON object, NULL when there is none
     data TEXT NOT NULL                -- JSON object, as it came in
 );
-CREATE INDEX tasks_status ON tasks (status);
-CREATE INDEX tasks_function ON tasks (function_name);
+CREATE INDEX tasks_status ON tasks (status, creation_ms);
+CREATE INDEX tasks_function ON tasks (function_name, creation_ms);
 CREATE INDEX tasks_creation ON tasks (creation_ms);
 CREATE INDEX tasks_start ON tasks (start_ms);
 CREATE TABLE logs (
