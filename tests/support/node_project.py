@@ -28,7 +28,6 @@ class NodeProject(Struct):
     async def run(self, test: str, daemon_url: str, scratch: Path) -> None:
         """Runs ``<test>.test.js`` against a daemon; a failure is told in the words of Node's own report."""
         __tracebackhide__ = True
-        __tracebackhide__ = True
         environment = scratch / f"{test}.json"
         environment.write_text(json.dumps(_environment(daemon_url)))
         status, report = await _output(
@@ -63,8 +62,10 @@ def _install(home: Path) -> None:
         command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         npm = subprocess.run(command, check=False, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, cwd=fresh)
         assert npm.returncode == 0, f"the SDK's tests need npm and its registry:\n{npm.stdout}{npm.stderr}"
-        if not home.is_dir():
-            fresh.rename(home)
+        fresh.rename(home)
+    except OSError:
+        if not home.is_dir():  # else another run was first
+            raise
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
