@@ -61,7 +61,6 @@ class Dispatcher:
         self._telemetry = telemetry or Telemetry()
         self._limit = InFlightLimit(settings.max_in_flight)
         self._pauses = FunctionPauses(rng or random.Random())  # noqa: S311 - jitter, not secrets
-        self._refused_since_ms: dict[str, int] = {}
         self._wake = WakeUp(clock)
         self._idle = asyncio.Event()
         self._idle.set()
@@ -189,7 +188,6 @@ class Dispatcher:
             return result
         if isinstance(result, Throttled):
             return self._held_back(task, result)
-        self._refused_since_ms.pop(task.id, None)
         if isinstance(result, Success | FunctionError):
             self._limit.succeeded()
             self._pauses.succeeded(task.function_name)
@@ -199,11 +197,10 @@ class Dispatcher:
         """The function did not run: the task waits, and throttling by the whole account makes room for less."""
         now_ms = self._clock()
         self._telemetry.throttled()
-        since_ms = self._refused_since_ms.setdefault(task.id, now_ms)
-        not_ready = not refusal.overload and not refusal.everything
-        if not_ready and now_ms - since_ms > limits.NOT_READY_MAX_S * 1000:
-            del self._refused_since_ms[task.id]
-            return self._end(task, InvocationError(refusal.reason, "The function did not become ready in time."))
+        if not refusal.overload and not refusal.everything:
+            waited_ms = self._pauses.not_ready_for_ms(task.function_name, now_ms)
+            if waited_ms > limits.NOT_READY_MAX_S * 1000:
+                return self._end(task, InvocationError(refusal.reason, "The function did not become ready in time."))
         if refusal.everything and refusal.overload:
             self._limit.refused(now_ms)
         return Requeued(task.id, self._pauses.refused(task.function_name, now_ms, refusal.retry_after_s))

@@ -40,8 +40,9 @@ class InFlightLimit:
 
 
 class _Pause(Struct):
-    until_ms: int
-    length_ms: int
+    until_ms: int = 0
+    length_ms: int = _PAUSE_MIN_MS // 2
+    not_ready_since_ms: int | None = None
 
 
 class FunctionPauses:
@@ -63,13 +64,18 @@ class FunctionPauses:
 
     def refused(self, function_name: str, now_ms: int, retry_after_s: float | None) -> int:
         """Begins or prolongs the pause; gives when the refused task may be tried again."""
-        pause = self._pauses.get(function_name)
-        if pause is None:
-            pause = self._pauses[function_name] = _Pause(0, _PAUSE_MIN_MS // 2)
+        pause = self._pauses.setdefault(function_name, _Pause())
         if pause.until_ms <= now_ms:  # the first refusal since the last pause; others of the same burst change nothing
             pause.length_ms = min(pause.length_ms * 2, _PAUSE_MAX_MS)
             pause.until_ms = now_ms + max(pause.length_ms, int((retry_after_s or 0) * 1000))
         return self._jittered(pause)
+
+    def not_ready_for_ms(self, function_name: str, now_ms: int) -> int:
+        """For how long no call of the function has got through since it was first said not to be ready: now, if ever."""
+        pause = self._pauses.setdefault(function_name, _Pause())
+        if pause.not_ready_since_ms is None:
+            pause.not_ready_since_ms = now_ms
+        return now_ms - pause.not_ready_since_ms
 
     def succeeded(self, function_name: str) -> None:
         """A call got through: the next pause begins small again."""

@@ -84,4 +84,4 @@ FUNCTION_LOG_WINDOW_MAX_S = 24 * 3600
 ERROR_TEXT_MAX_CHARS = 16 * 1024
 """Kept of a failed task's error name and message: a function may raise with megabytes."""
 NOT_READY_MAX_S = 600.0
-"""How long a task is held back for a function that is there but not ready to be invoked."""
+"""How long tasks are held back for a function that is there but not ready to be invoked."""

@@ -240,3 +240,24 @@ def test_pauses_of_a_function_grow_while_it_is_refused_and_end_with_a_success() 
     assert pauses.refused("f", now_ms, 60.0) >= now_ms + 60_000
     pauses.succeeded("f")
     assert pauses.not_before_ms("f", now_ms) is None
+
+
+def test_a_function_is_waited_for_from_when_it_was_first_not_ready_until_a_call_gets_through() -> None:
+    pauses = FunctionPauses(random.Random(1))
+    assert pauses.not_ready_for_ms("f", 1_000) == 0
+    assert pauses.not_ready_for_ms("g", 5_000) == 0
+    assert pauses.not_ready_for_ms("f", 9_000) == 8_000
+    pauses.succeeded("f")
+    assert pauses.not_ready_for_ms("f", 20_000) == 0
+
+
+async def test_a_function_that_does_not_become_ready_fails_its_tasks_in_the_end(
+    server: LambdaServer, tmp_path: Path
+) -> None:
+    async with benched(tmp_path, server) as bench:
+        bench.dispatcher._pauses.not_ready_for_ms("pending", system_clock_ms() - 700_000)
+        [task] = await bench.add("pending")
+        failed = await bench.settled(task)
+    assert failed.error is not None
+    assert (failed.status, failed.error.name) == (Status.FAILED, "ResourceConflictException")
+    assert "did not become ready" in failed.error.message
