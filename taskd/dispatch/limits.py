@@ -71,7 +71,7 @@ class FunctionPauses:
         return self._jittered(pause)
 
     def not_ready_for_ms(self, function_name: str, now_ms: int) -> int:
-        """For how long no call of the function has got through since it was first said not to be ready: now, if ever."""
+        """How long no call of the function has got through since it was first said not to be ready; else from now."""
         pause = self._pauses.setdefault(function_name, _Pause())
         if pause.not_ready_since_ms is None:
             pause.not_ready_since_ms = now_ms
