@@ -1,13 +1,12 @@
 """A disk that is really full: what was accepted goes on to its end, no more is accepted, and it heals by itself."""
 
 import asyncio
-import errno
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from support.full_disk import fill
 
 from taskd.model.status import Status
 from taskd.model.task import ErrorType, TaskDraft, TaskError
@@ -24,22 +23,6 @@ ANSWERS_WITHIN_S = 3
 
 def a_draft(size_bytes: int = 10) -> TaskDraft:
     return TaskDraft("f", b'"' + b"x" * size_bytes + b'"', 0)
-
-
-def fill(directory: Path) -> Path:
-    """A file that leaves not a byte of space."""
-    filler = directory / "filler"
-    fd = os.open(filler, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    chunk = 1 << 20
-    while chunk:
-        try:
-            os.write(fd, b"f" * chunk)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            chunk //= 2
-    os.close(fd)
-    return filler
 
 
 @asynccontextmanager

@@ -52,6 +52,10 @@ class LocalBench:
         """What lies in the work directory: sandboxes' scratch, half unpacked and half removed code."""
         return list((self.directory / ".work").iterdir())
 
+    def removing(self) -> bool:
+        """Whether code is being removed now."""
+        return bool(self.runtime._library._removals)
+
 
 @asynccontextmanager
 async def local_bench(

@@ -105,8 +105,13 @@ def _file_mode(entry: zipfile.ZipInfo) -> int:
 
 
 def _sync_directories(root: Path) -> None:
-    for directory, _, _ in os.walk(root):
+    for directory, _, _ in os.walk(root, onerror=_fail):
         sync_directory(Path(directory))
+
+
+def _fail(error: OSError) -> None:
+    """A directory that cannot be listed is not passed over: what is in it would not be synced."""
+    raise error
 
 
 def sync_directory(directory: Path) -> None:

@@ -10,11 +10,12 @@ import logging
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from taskd.model.errors import UNAVAILABLE, ContractError
+from taskd.model.errors import UNAVAILABLE, ContractError, TaskdError
 from taskd.model.function import Function
 from taskd.runtime.local import archive
 
@@ -22,9 +23,11 @@ _log = logging.getLogger(__name__)
 
 _FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DISK_FULL = "The disk has no room for the function's code: free some, then deploy the function again."
+_STAYS = "%s stays until the next start: %s"
 _WORK = ".work"
 """Holds what is half unpacked or half removed, and the sandboxes' scratch directories: nothing that must survive."""
 
+_EMPTY_JSON = "{}\n"
 _VERSION = re.compile(r"[0-9a-f]{64}")
 
 
@@ -35,6 +38,7 @@ class Library:
         self._root = root.resolve()
         self._pinned: set[Path] = set()
         self._removals: set[asyncio.Task[None]] = set()
+        self._publishing = threading.Lock()
 
     @property
     def work(self) -> Path:
@@ -50,34 +54,42 @@ class Library:
         return _VERSION.fullmatch(version) is not None and self.path(name, version).is_dir()
 
     async def open(self, functions: Iterable[Function]) -> None:
-        """Makes the directory ready and clears away every version that none of ``functions`` is deployed with."""
+        """Makes the directory ready and clears away every version that none of ``functions`` is deployed with.
+
+        :raises TaskdError: the disk does not let it.
+        """
         wanted = {self.path(function.name, function.code_version) for function in functions}
-        await asyncio.to_thread(self._sweep, wanted)
+        try:
+            await asyncio.to_thread(self._sweep, wanted)
+        except OSError as error:
+            advice = "Look at its free space and its permissions."
+            raise TaskdError(f"{self._root} cannot be used: {error}. {advice}") from error
 
     def _sweep(self, wanted: set[Path]) -> None:
         shutil.rmtree(self.work, ignore_errors=True)
-        self.work.mkdir(parents=True)
+        self.work.mkdir(parents=True, exist_ok=True)
         for function in self._root.iterdir():
             if function.is_dir() and function != self.work:
                 _sweep_function(function, wanted)
-        # Where Node stops looking for the package.json that says how to read a .js file.
-        (self._root / "package.json").write_text("{}\n")
+        _stop_node_at(self._root / "package.json")
 
     async def add(self, name: str, code: bytes) -> str:
         """Unpacks ``code`` durably and gives its version, which stays until :meth:`release`.
 
-        :raises ContractError: ``INVALID_CODE``; ``UNAVAILABLE`` when the disk is full.
+        :raises ContractError: ``INVALID_CODE``; ``UNAVAILABLE`` when the disk is full or fails. Then there is
+            no trace of it.
         """
         version = await asyncio.to_thread(_version, code)
         path = self.path(name, version)
         self._pinned.add(path)
         try:
             await asyncio.to_thread(self._unpack, code, path)
-        except (OSError, ContractError) as error:
+        except ContractError:
             self._pinned.discard(path)
-            if isinstance(error, OSError) and error.errno in _FULL_ERRNOS:
-                raise ContractError(UNAVAILABLE, _DISK_FULL) from error
             raise
+        except OSError as error:
+            self._pinned.discard(path)
+            raise unavailable(error) from error
         return version
 
     def _unpack(self, code: bytes, path: Path) -> None:
@@ -87,7 +99,9 @@ class Library:
         try:
             fresh.chmod(0o755)
             archive.unpack(code, fresh)
-            _put_in_place(fresh, path)
+            with self._publishing:
+                if not path.is_dir():  # the same code, unpacked by somebody else meanwhile, is as good
+                    _put_in_place(fresh, path)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
@@ -101,10 +115,13 @@ class Library:
             return
         try:
             trash = Path(tempfile.mkdtemp(prefix="trash-", dir=self.work))
+        except OSError as error:
+            _log.warning(_STAYS, path, error.strerror)
+            return
+        try:
             path.rename(trash / path.name)
         except OSError as error:
-            _log.warning("%s stays until the next start: %s", path, error.strerror)
-            return
+            _log.warning(_STAYS, path, error.strerror)
         self._discard(trash)
 
     def _discard(self, trash: Path) -> None:
@@ -121,15 +138,36 @@ def _version(code: bytes) -> str:
     return hashlib.sha256(code).hexdigest()
 
 
+def unavailable(error: OSError) -> ContractError:
+    """What the one who deploys hears when the disk, or a limit of this machine, does not let code be kept."""
+    if error.errno in _FULL_ERRNOS:
+        return ContractError(UNAVAILABLE, _DISK_FULL)
+    message = f"The function's code cannot be kept now ({error.strerror}): look at this machine, then deploy it again."
+    return ContractError(UNAVAILABLE, message)
+
+
 def _put_in_place(fresh: Path, path: Path) -> None:
+    """Gives ``fresh`` its name for good; what might not last is taken back, so that nobody relies on it."""
     path.parent.mkdir(exist_ok=True)
     try:
         fresh.rename(path)
+        archive.sync_directory(path.parent)
+        archive.sync_directory(path.parent.parent)
     except OSError:
-        if not path.is_dir():  # the same code, unpacked by somebody else meanwhile, is as good
-            raise
-    archive.sync_directory(path.parent)
-    archive.sync_directory(path.parent.parent)
+        if path.is_dir():
+            path.rename(fresh)
+        with suppress(OSError):  # not empty: there are other versions
+            path.parent.rmdir()
+        raise
+
+
+def _stop_node_at(file: Path) -> None:
+    """Node stops here when it looks for the package.json that says how to read a .js file.
+
+    One that is there is left alone: a start must not need space on a full disk.
+    """
+    if not file.is_file() or file.read_text() != _EMPTY_JSON:
+        file.write_text(_EMPTY_JSON)
 
 
 def _sweep_function(function: Path, wanted: set[Path]) -> None:

@@ -19,7 +19,7 @@ from taskd.runtime.local.call import Call
 from taskd.runtime.local.deployment import Deployment, environment
 from taskd.runtime.local.guardian import Guardian
 from taskd.runtime.local.languages import HERE, Languages
-from taskd.runtime.local.library import Library
+from taskd.runtime.local.library import Library, unavailable
 from taskd.runtime.local.memory import MemoryWatch
 from taskd.runtime.local.pool import Pool
 from taskd.runtime.local.process import ChildProcess, Launch
@@ -84,6 +84,9 @@ class LocalRuntime:
         except ContractError:
             await self.discard(prepared)
             raise
+        except OSError as error:
+            await self.discard(prepared)
+            raise unavailable(error) from error
         return prepared
 
     async def _version(self, function: Function, code: bytes | None) -> str:
