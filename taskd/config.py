@@ -7,6 +7,7 @@ about a value stands in one table. Nothing is opened or started here.
 import difflib
 import ipaddress
 import re
+import reprlib
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,8 +187,10 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except ValueError as error:  # also bytes that are no text, and numbers too long to be any
         raise ConfigError(str(path), [f"is not TOML: {error}"]) from error
+    except RecursionError as error:
+        raise ConfigError(str(path), ["is nested too deeply: no setting needs more than three levels"]) from error
 
 
 def _shape_problems(table: dict[str, Any], shape: type[Struct], prefix: str = "") -> Iterator[str]:
@@ -215,7 +218,7 @@ def _unknown_key(prefix: str, key: str, known: list[str]) -> str:
 def _type_problem(key: str, value: object, type_: Any) -> Iterator[str]:
     if get_origin(type_) is Literal:
         if value not in get_args(type_):
-            yield f"{key} is {value!r}: it must be one of {', '.join(get_args(type_))}"
+            yield f"{key} is {reprlib.repr(value)}: it must be one of {', '.join(get_args(type_))}"
         return
     try:
         msgspec.convert(value, type_)
