@@ -3,10 +3,12 @@
 import base64
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from taskd.runtime.aws.logtail import is_cut
+from taskd.runtime.aws.logtail import is_cut, read_log_tail
 from taskd.runtime.aws.outcome import LOG_RESULT, REQUEST_ID, cut_log_of
-from taskd.runtime.aws.platformlines import begins_a_call, ends_a_call, is_platform_line
+from taskd.runtime.aws.platformlines import begins_a_call, ends_a_call, is_platform_line, is_silent
 
 ID = "11111111-2222-4333-8444-555555555555"
 START = f"START RequestId: {ID} Version: $LATEST\n"
@@ -57,3 +59,22 @@ def test_lambdas_own_lines_are_known_in_both_formats() -> None:
     assert all(ends_a_call(line) for line in (report, json_report))
     assert not begins_a_call(JSON_START.replace("platform.start", "platform.startled"))
     assert not is_platform_line("I say START RequestId: " + ID)
+
+
+_LOG_PARTS = st.sampled_from(
+    [f"START RequestId: {ID} Version: $LATEST", f"END RequestId: {ID}", f"REPORT RequestId: {ID}\tDuration: 1 ms"]
+    + ["printed", "", "START", f"END RequestId: {ID[1:]}", "\r"]
+)
+
+
+@given(st.lists(_LOG_PARTS, max_size=6))
+def test_a_log_taken_for_silent_has_no_line_that_was_printed(parts: list[str]) -> None:
+    printed = [part.rstrip("\r") for part in parts if part.rstrip("\r") and not is_platform_line(part)]
+    log = "\n".join(parts).encode()
+    assert not (is_silent(log) and printed)
+    assert [line.message for line in read_log_tail(base64.b64encode(log), 0)] == printed
+
+
+def test_the_log_of_a_function_that_prints_nothing_is_silent() -> None:
+    lines = [f"START RequestId: {ID} Version: $LATEST", f"END RequestId: {ID}", f"REPORT RequestId: {ID}\tDuration: 1"]
+    assert is_silent(("\n".join(lines) + "\n").encode())

@@ -8,7 +8,7 @@ Where the log was longer than 4 KB the first line may lack its beginning.
 import binascii
 
 from taskd.model.logline import LogLine
-from taskd.runtime.aws.platformlines import begins_a_call, is_platform_line
+from taskd.runtime.aws.platformlines import begins_a_call, is_platform_line, is_silent
 
 _LONG_BASE64_CHARS = 3840 * 4 // 3
 """A shorter tail is a whole log. Less than that of 4 KB, should a tail ever be cut at the end of a line."""
@@ -16,6 +16,8 @@ _LONG_BASE64_CHARS = 3840 * 4 // 3
 
 def read_log_tail(encoded: bytes, now_ms: int) -> tuple[LogLine, ...]:
     """The lines that the function printed, stamped ``now_ms``; none if ``encoded`` is not base64."""
+    if is_silent(_decoded(encoded)):  # most calls print nothing, and this is the hot path
+        return ()
     return tuple(LogLine(now_ms, line) for line in _lines(encoded) if line and not is_platform_line(line))
 
 
@@ -28,8 +30,11 @@ def is_cut(encoded: bytes) -> bool:
 
 
 def _lines(encoded: bytes) -> list[str]:
+    return [line.rstrip("\r") for line in _decoded(encoded).decode("utf-8", "replace").split("\n")]
+
+
+def _decoded(encoded: bytes) -> bytes:
     try:
-        text = binascii.a2b_base64(encoded).decode("utf-8", "replace")
+        return binascii.a2b_base64(encoded)
     except ValueError:
-        return []
-    return [line.rstrip("\r") for line in text.split("\n")]
+        return b""
