@@ -62,8 +62,16 @@ def test_lambdas_own_lines_are_known_in_both_formats() -> None:
 
 
 _LOG_PARTS = st.sampled_from(
-    [f"START RequestId: {ID} Version: $LATEST", f"END RequestId: {ID}", f"REPORT RequestId: {ID}\tDuration: 1 ms"]
-    + ["printed", "", "START", f"END RequestId: {ID[1:]}", "\r"]
+    [
+        f"START RequestId: {ID} Version: $LATEST",
+        f"END RequestId: {ID}",
+        f"REPORT RequestId: {ID}\tDuration: 1 ms",
+        "printed",
+        "",
+        "START",
+        f"END RequestId: {ID[1:]}",
+        "\r",
+    ]
 )
 
 
