@@ -16,6 +16,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
 
+@lru_cache(maxsize=4096)  # tasks of one batch share their moments
 def format_ms(epoch_ms: int) -> str:
     """``epoch_ms`` as ``2021-09-29T15:17:07.051Z``."""
     seconds, ms = divmod(epoch_ms, 1000)

@@ -66,11 +66,7 @@ _LOG_PARTS = st.sampled_from(
         f"START RequestId: {ID} Version: $LATEST",
         f"END RequestId: {ID}",
         f"REPORT RequestId: {ID}\tDuration: 1 ms",
-        "printed",
-        "",
-        "START",
-        f"END RequestId: {ID[1:]}",
-        "\r",
+        *("printed", "", "START", f"END RequestId: {ID[1:]}", "\r"),
     ]
 )
 
