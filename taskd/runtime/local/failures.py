@@ -19,6 +19,7 @@ FailedStart = FunctionError | InvocationError | Throttled
 _EXHAUSTION_ERRNOS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC})
 """The machine has no process, memory, file descriptor or disk space left just now."""
 _UNKNOWN_NAME = "Runtime.Unknown"
+_TOO_DEEP = "(nested too deeply to be shown)"
 _NAME_MAX_CHARS = 256
 _MESSAGE_MAX_CHARS = 32 * 1024
 """An error message is kept with its task; Lambda's own limit, the payload's, is far too much for that."""
@@ -59,7 +60,7 @@ def response_too_large(logs: Logs) -> FunctionError:
 def reported(body: bytes, header_name: str | None, logs: Logs) -> FunctionError:
     """What the runtime in the sandbox said of an error: a JSON object, if it keeps to Lambda's format."""
     error = _json_object(body)
-    name = _text(error.get("errorType")) or header_name or _UNKNOWN_NAME
+    name = _text(error.get("errorType")) or _printable(header_name or _UNKNOWN_NAME)
     message = _text(error.get("errorMessage"))
     return FunctionError(name[:_NAME_MAX_CHARS], message[:_MESSAGE_MAX_CHARS], logs)
 
@@ -75,7 +76,15 @@ def _json_object(body: bytes) -> dict[str, Any]:
 def _text(value: object) -> str:
     if isinstance(value, str):
         return value
-    return "" if value is None else orjson.dumps(value).decode()
+    try:
+        return "" if value is None else orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # it reads deeper nesting than it writes
+        return _TOO_DEEP
+
+
+def _printable(header: str) -> str:
+    """A header may hold bytes that are no text, and nothing could store them as such."""
+    return header.encode(errors="replace").decode()
 
 
 def not_started(request_id: str, error: OSError | ValueError, logs: Logs) -> FailedStart:

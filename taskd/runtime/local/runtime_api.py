@@ -5,9 +5,10 @@ call but the one its own sandbox has in hand.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from taskd.model import limits
 from taskd.runtime.local.deployment import function_arn
@@ -27,6 +28,7 @@ class RuntimeApi:
 
     def __init__(self) -> None:
         self._sandboxes: dict[str, Sandbox] = {}
+        self._answering: set[Sandbox] = set()
         self._runner: web.AppRunner | None = None
         self._authority = ""
 
@@ -68,11 +70,27 @@ class RuntimeApi:
     def _handled_by(self, handler: _Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
             try:
-                return await handler(request, self._caller(request))
+                sandbox = self._caller(request)
+                with self._one_answer_at_a_time(request, sandbox):
+                    return await handler(request, sandbox)
             except RefusedError as error:
                 return _refusal(error)
 
         return handle
+
+    @contextmanager
+    def _one_answer_at_a_time(self, request: web.Request, sandbox: Sandbox) -> Iterator[None]:
+        """What a function can have this process keep is one body, however many connections it sends on."""
+        if request.method != hdrs.METH_POST:
+            yield
+            return
+        if sandbox in self._answering:
+            raise RefusedError(403, "InvalidStateTransition", "Another answer of this sandbox is on its way")
+        self._answering.add(sandbox)
+        try:
+            yield
+        finally:
+            self._answering.remove(sandbox)
 
     def _caller(self, request: web.Request) -> Sandbox:
         sandbox = self._sandboxes.get(request.match_info["secret"])
@@ -123,10 +141,13 @@ async def _body(request: web.Request) -> bytes | None:
     if (request.content_length or 0) > _BODY_MAX_BYTES:
         return None
     body = bytearray()
-    async for chunk in request.content.iter_any():
-        body += chunk
-        if len(body) > _BODY_MAX_BYTES:
-            return None
+    try:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > _BODY_MAX_BYTES:
+                return None
+    except ConnectionError as error:
+        raise RefusedError(400, "InvalidRequest", "The body broke off") from error
     return bytes(body)
 
 

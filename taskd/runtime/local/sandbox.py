@@ -118,11 +118,14 @@ class Sandbox:
 
     def _settle(self, result_of: Callable[[str, Logs], InvocationResult]) -> None:
         """Settles the call in hand, if there is one; ``result_of`` gets its request id and its log."""
-        call, self._call = self._call, None
-        self._is_delivered = False
+        call = self._call
         if call is not None:
+            # made first: if that failed, the call would still be in hand, and come to its end at its time limit
+            result = result_of(call.request_id, self._process.take_log())
             self.answered_s = self._loop.time()
-            call.settle(result_of(call.request_id, self._process.take_log()))
+            call.settle(result)
+        self._call = None
+        self._is_delivered = False
 
     def poll(self) -> "asyncio.Future[Call | None]":
         """The runtime asks for its next call; ``None`` comes when there will be none.

@@ -1,0 +1,165 @@
+"""Functions that turn on the Runtime API: they get at no call but their own, and at nothing of this process."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.local import appears, local_bench
+from support.zips import zip_of
+
+from taskd.runtime.base import FunctionError
+
+SILENT = """\
+    #!/bin/sh
+    echo "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime" > "$ADDRESS_FILE"
+    exec sleep 600
+    """
+WAIT_S = 10
+INCOMPLETE_S = 0.05
+"""How long an answer is waited for where most likely none comes: half a request was sent."""
+BODY_MAX_BYTES = 6 << 20
+
+heads = st.binary(max_size=20)
+methods = st.sampled_from([b"GET", b"POST", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS", b"get", b"PRI"]) | heads
+headers = st.sampled_from(
+    [
+        *(b"Content-Length: 2", b"Content-Length: -1", b"Content-Length: 99999999999", b"Content-Length: x"),
+        *(b"Transfer-Encoding: chunked", b"Transfer-Encoding: gzip, chunked", b"Content-Encoding: br", b"Expect: x"),
+        *(b"Lambda-Runtime-Function-Error-Type: \xff", b"Upgrade: h2c", b"X: " + b"x" * 9000, b"Host", b": y"),
+    ]
+)
+bodies = st.binary(max_size=40) | st.sampled_from([b"{}", b"2\r\n{}\r\n0\r\n\r\n", b"zz\r\n", b"[" * 2000, b"\xff" * 9])
+ids = st.sampled_from([b"{mine}", b"{yours}", b"{mine}%00", b"%2e%2e", b"", b"\xff", b"..", b"a/b"]) | heads
+secrets = st.sampled_from([b"{secret}", b"{secret}x", b"", b"..", b"\xff", b"%00"]) | heads
+ends = st.sampled_from([b"response", b"error", b"next", b"", b"response/", b"response?x=%zz", b"response#"]) | heads
+requests = st.tuples(methods, secrets, ids, ends, st.lists(headers, max_size=3), bodies).filter(
+    lambda request: not (request[1] == b"{secret}" and request[2] == b"{mine}")  # that answers its own call
+)
+
+
+class Victim:
+    """A call in hand of a sandbox whose process only tells its address; the test speaks for it."""
+
+    def __init__(self, call: "asyncio.Future[object]", api: str, request_id: str) -> None:
+        self.call = call
+        self.request_id = request_id
+        self.api = api
+        _, _, self.authority, self.secret, *_ = api.split("/")
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = self.authority.split(":")
+        return await asyncio.open_connection(host, int(port))
+
+    async def send(self, request: bytes, wait_s: float = WAIT_S) -> bytes:
+        """Sends ``request`` as it stands, and no more; gives what is answered, if anything is in time."""
+        reader, writer = await self.connect()
+        try:
+            writer.write(request)
+            async with asyncio.timeout(wait_s):
+                return await reader.read()
+        except TimeoutError:
+            return b""
+        finally:
+            writer.close()
+
+    def head(self, end: str, *lines: str) -> bytes:
+        """The head of an answer to the call in hand."""
+        path = f"/{self.secret}/2018-06-01/runtime/invocation/{self.request_id}/{end}"
+        return "\r\n".join([f"POST {path} HTTP/1.1", "Host: x", "Connection: close", *lines, "", ""]).encode()
+
+
+async def victim(bench, directory: Path, name: str) -> Victim:
+    file = directory / f"{name}.address"
+    variables = {"ADDRESS_FILE": str(file)}
+    code = zip_of({"bootstrap": SILENT}, mode=0o755)
+    await bench.deploy(code, name=name, runtime="provided.al2", environment=variables, time_limit_s=300)
+    call = bench.call({"for": name}, name, timeout_s=300)
+    api = await appears(file)
+    async with aiohttp.request("GET", f"{api}/invocation/next") as answer:
+        return Victim(call, api, answer.headers["Lambda-Runtime-Aws-Request-Id"])
+
+
+@pytest.fixture
+async def bench(tmp_path):
+    async with local_bench(tmp_path / "functions", max_sandboxes=2) as bench:
+        yield bench
+
+
+async def test_whatever_a_function_or_a_stranger_sends_reaches_no_other_call(bench, tmp_path, caplog):
+    caplog.set_level("CRITICAL")
+    mine, yours = await victim(bench, tmp_path, "mine"), await victim(bench, tmp_path, "yours")
+    names = {b"{secret}": mine.secret, b"{mine}": mine.request_id, b"{yours}": yours.request_id}
+    loop, sent = asyncio.get_running_loop(), []
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(request=requests)
+    def attack(request) -> None:
+        method, secret, request_id, end, lines, body = request
+        head = b"%s /%s/2018-06-01/runtime/invocation/%s/%s HTTP/1.1" % (method, secret, request_id, end)
+        text = b"\r\n".join([head, b"Host: x", b"Connection: close", *lines, b"", body])
+        for name, value in names.items():
+            text = text.replace(name, value.encode())
+        sent.append(text)
+        answer = asyncio.run_coroutine_threadsafe(mine.send(text, INCOMPLETE_S), loop).result(WAIT_S)
+        assert not answer or answer.startswith(b"HTTP/1."), answer
+        assert b" 500 " not in answer[:20], answer
+        assert b" 202 " not in answer[:20], answer
+
+    await asyncio.to_thread(attack)
+    assert sent
+    assert not mine.call.done()
+    assert not yours.call.done()
+    await mine.send(mine.head("response", "Content-Length: 1") + b"1")
+    assert (await mine.call).payload == b"1"
+
+
+NESTED = b'{"errorType":' + b"[" * 500 + b"]" * 500 + b"}"
+
+
+@pytest.mark.parametrize(
+    ("line", "body", "name"),
+    [
+        ("Content-Length: 2\r\nLambda-Runtime-Function-Error-Type: \xff\xfe", b"{}", "??"),
+        (f"Content-Length: {len(NESTED)}", NESTED, "(nested too deeply to be shown)"),
+        ("Content-Length: 22", b'{"errorType":"\\ud800"}', "Runtime.Unknown"),
+    ],
+    ids=["bytes", "nested", "surrogate"],
+)
+async def test_an_error_named_in_no_text_can_be_kept(bench, tmp_path, line, body, name):
+    one = await victim(bench, tmp_path, "probe")
+    head = one.head("error", line).decode().encode("latin-1")
+    assert b" 202 " in await one.send(head + body)
+    result = await one.call
+    assert isinstance(result, FunctionError)
+    assert result.name == name
+    msgspec.msgpack.encode([result.name, result.message])
+
+
+async def test_answers_sent_on_many_connections_at_once_are_refused_but_for_one(bench, tmp_path):
+    one = await victim(bench, tmp_path, "probe")
+    reader, writer = await one.connect()
+    writer.write(one.head("response", f"Content-Length: {BODY_MAX_BYTES}") + b"1" * 1000)
+    await writer.drain()
+    async with asyncio.timeout(WAIT_S):
+        while b" 403 " not in (refused := await one.send(one.head("error", "Content-Length: 2") + b"{x")):
+            assert not refused.startswith(b"HTTP/1.1 202")
+    assert json.loads(refused.split(b"\r\n\r\n")[1])["errorType"] == "InvalidStateTransition"
+    assert not one.call.done()
+    writer.write(b"1" * (BODY_MAX_BYTES - 1000))
+    assert b"202" in await reader.readline()
+    assert len((await one.call).payload) == BODY_MAX_BYTES
+    writer.close()
+
+
+async def test_an_answer_broken_off_may_be_sent_again(bench, tmp_path):
+    one = await victim(bench, tmp_path, "probe")
+    await one.send(one.head("response", "Content-Length: 1000") + b"1", INCOMPLETE_S)
+    async with asyncio.timeout(WAIT_S):
+        while b" 202 " not in await one.send(one.head("response", "Content-Length: 1") + b"2"):
+            pass
+    assert (await one.call).payload == b"2"
