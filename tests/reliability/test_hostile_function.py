@@ -9,6 +9,8 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.daemons import api_of, running_daemon
+from support.http_service import zipped
 from support.local import appears, local_bench
 from support.zips import zip_of
 
@@ -163,3 +165,28 @@ async def test_an_answer_broken_off_may_be_sent_again(bench, tmp_path):
         while b" 202 " not in await one.send(one.head("response", "Content-Length: 1") + b"2"):
             pass
     assert (await one.call).payload == b"2"
+
+
+HEADER_OF_NO_TEXT = """
+import os, socket
+
+def handler(task, context):
+    authority, secret = os.environ["AWS_LAMBDA_RUNTIME_API"].split("/")
+    host, port = authority.split(":")
+    path = f"/{secret}/2018-06-01/runtime/invocation/{context.aws_request_id}/error"
+    with socket.create_connection((host, int(port))) as connection:
+        head = f"POST {path} HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 2\\r\\n".encode()
+        connection.sendall(head + b"Lambda-Runtime-Function-Error-Type: \\xff\\r\\n\\r\\n{}")
+        connection.recv(1)
+"""
+
+
+async def test_a_function_that_names_its_error_in_bytes_of_no_text_does_not_end_the_daemon(tmp_path: Path) -> None:
+    async with running_daemon(tmp_path) as daemon, api_of(daemon) as api:
+        fields = {"code": zipped(index=HEADER_OF_NO_TEXT), "entryPoint": "index.handler", "runtime": "python3.12"}
+        await api.call("POST", "/functions", {"name": "hostile", **fields})
+        task = await api.wait_until_final((await api.create("hostile"))["id"])
+        assert task["error"] == {"type": "runtime", "name": "?", "message": ""}
+        async with aiohttp.request("GET", f"{daemon.url}/metrics") as response:
+            assert "taskd_asyncio_tasks " in await response.text()
+        assert await daemon.stop() == 0

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -23,17 +24,26 @@ class Sample(NamedTuple):
     children: int
     threads: int
     resident_mib: int
+    asyncio_tasks: int
 
 
-def sample(pid: int) -> Sample:
-    """What the process holds now."""
+def sample(pid: int, metrics: str) -> Sample:
+    """What the process holds now; ``metrics`` is what it says of itself."""
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return Sample(
         len(list(Path(f"/proc/{pid}/fd").iterdir())),
         len(descendants(pid)),
         int(status["Threads"]),
         int(status["VmRSS"].split()[0]) // 1024,
+        asyncio_tasks(metrics),
     )
+
+
+def asyncio_tasks(metrics: str) -> int:
+    """The gauge of that name in the text of ``/metrics``."""
+    found = re.search(r"^taskd_asyncio_tasks ([0-9.]+)$", metrics, re.MULTILINE)
+    assert found, metrics
+    return int(float(found[1]))
 
 
 def leaks(samples: list[Sample]) -> list[str]:
@@ -70,8 +80,8 @@ async def quiet(directory: Path, minutes: float, seed: int) -> None:
     one = Storm(directory, seed)
     samples: list[Sample] = []
 
-    def measure() -> None:
-        samples.append(sample(one.daemon.process.pid))
+    async def measure() -> None:
+        samples.append(sample(one.daemon.process.pid, await one.metrics()))
         row = "".join(f"{value:>14,}" for value in samples[-1])
         print(f"{len(one.books.created):>10,}{row}", flush=True)
 

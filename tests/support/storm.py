@@ -129,7 +129,7 @@ class Storm:
                     await self.compare()
         assert await self.daemon.stop() == 0
 
-    async def run_quietly(self, duration_s: float, measure: Callable[[], None], interval_s: float) -> None:
+    async def run_quietly(self, duration_s: float, measure: Callable[[], Awaitable[None]], interval_s: float) -> None:
         """Clients work undisturbed, and ``measure`` is called now and then: for leaks, which a restart would hide."""
         self.ledger.touch()
         await self.daemon.start()
@@ -139,8 +139,14 @@ class Storm:
             async with self._working():
                 while time.monotonic() < ends_s:
                     await asyncio.sleep(interval_s)
-                    measure()
+                    await measure()
         assert await self.daemon.stop() == 0
+
+    async def metrics(self) -> str:
+        """The text of ``/metrics``."""
+        async with self._session.get(f"{self.daemon.url}/metrics") as response:
+            assert response.status == 200
+            return await response.text()
 
     @asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
