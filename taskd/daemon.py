@@ -46,11 +46,11 @@ EXIT_INTERNAL_FAULT = 70
 _REPORT_S = 5.0
 
 
-def run(config: Config) -> int:
+def run(config: Config, clock: Clock = system_clock_ms) -> int:
     """Runs the daemon until it is told to stop; gives the status for the process to exit with."""
     set_up_logging(config.log)
     try:
-        uvloop.run(Daemon(config).run())
+        uvloop.run(Daemon(config, clock).run())
     except TaskdError as error:
         log.critical("%s", error)
         return EXIT_CANNOT_START

@@ -1,10 +1,10 @@
 """Where the tests of reliability keep their files: in memory, or on a disk that is small enough to be filled."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.full_disk import NoMountError, small_disk_at
 from support.memory import memory_directory
 
 SMALL_DISK_MIB = 16
@@ -20,14 +20,8 @@ def memory() -> Iterator[Path]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 16 MiB of its own."""
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_MIB}m", "tmpfs", str(mounted)]
     try:
-        done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command here")
-    if done.returncode:
-        pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
-    yield mounted
-    subprocess.run(["umount", "--lazy", str(mounted)], check=True)
+        with small_disk_at(tmp_path / "disk", SMALL_DISK_MIB) as mounted:
+            yield mounted
+    except NoMountError as error:
+        pytest.skip(str(error))

@@ -20,13 +20,21 @@ CREDENTIALS = Credentials("AKIDEXAMPLE", "not a secret", "a-session-token")
 _numbers = itertools.count()
 
 
-def use_key(monkeypatch: pytest.MonkeyPatch, key: str = "AKID1") -> None:
+def environment_with(key: str = "AKID1") -> dict[str, str]:
     """An AWS environment that has these credentials and nothing else."""
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent/config")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not a secret")
+    return {
+        "AWS_CONFIG_FILE": "/nonexistent/config",
+        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent/credentials",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": "not a secret",
+    }
+
+
+def use_key(monkeypatch: pytest.MonkeyPatch, key: str = "AKID1") -> None:
+    """Has the test run in that environment."""
+    for name, value in environment_with(key).items():
+        monkeypatch.setenv(name, value)
 
 
 def a_call(function_name: str, payload: bytes | None = None, timeout_s: float = 30.0) -> Invocation:

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,16 @@ START_TIMEOUT_S = 60
 class DaemonProcess:
     """``taskd serve`` on a directory; its log goes to ``daemon.log`` beside the data."""
 
-    def __init__(self, directory: Path, config: str = "", arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        config: str = "",
+        arguments: tuple[str, ...] = (),
+        *,
+        program: tuple[str, ...] = ("-m", "taskd"),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """``program`` is what Python runs; ``environment`` comes on top of that of the test."""
         self.directory = directory
         self.data = directory / "data"
         self.log = directory / "daemon.log"
@@ -26,6 +36,8 @@ class DaemonProcess:
         self._config = directory / "taskd.toml"
         self._config.write_text(config)
         self._arguments = arguments
+        self._program = program
+        self._environment = dict(environment or {})
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -35,12 +47,13 @@ class DaemonProcess:
 
     async def start(self) -> str:
         """Starts it and waits until it says that it listens; gives its URL."""
-        command = ["-m", "taskd", "serve", "--config", str(self._config), "--data", str(self.data)]
+        command = [*self._program, "serve", "--config", str(self._config), "--data", str(self.data)]
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, *command, "--listen", "127.0.0.1:0", *self._arguments),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
+                env={**os.environ, **self._environment},
             )
         assert self._process.stdout is not None
         async with asyncio.timeout(START_TIMEOUT_S):
