@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from support.clocks import FakeClock
-from support.disks import image_of, lay_out
 from support.lives import History, Life, Shelf, contents
+from support.platter import image_of, lay_out
 
 from taskd.cli import main
 from taskd.model.status import Status

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.disks import Disk, Image, Killed, Platter, lay_out
+from support.disks import Disk, Killed
 from support.lives import History, Life, Shelf, contents
+from support.platter import Image, Platter, lay_out
 
 SEEDS = int(os.environ.get("TASKD_POWER_SEEDS", "4"))
 CUTS_PER_MOMENT = 3
@@ -100,7 +101,7 @@ def test_every_state_a_power_cut_may_leave_gives_back_all_that_was_acknowledged(
     recording = Recording(root, rng)
     recording.make(monkeypatch)
     disk = recording.disk
-    platter, known = Platter(disk.base), Known()
+    platter, known = Platter(disk.base, disk.base_keys), Known()
     for moment, operation in enumerate(disk.trace):
         if operation[0] == "mark":
             known.advance(*operation[1:])
