@@ -5,12 +5,17 @@ import asyncio
 import re
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from support.storm import Storm, descendants
+from support.faults import descendants
+from support.storm import Storm, disk_for, weather
+from support.storm_aws import aws_storm
 
 SAMPLES = 12
+STRIKES = 16
+"""In one storm: each fault twice, at least."""
 LEAK_FACTOR = 1.25
 """How much larger the last third of the samples may be than the second."""
 SLACK = 8
@@ -59,20 +64,31 @@ def leaks(samples: list[Sample]) -> list[str]:
 
 
 async def storm(directory: Path, minutes: float, seed: int) -> None:
-    """Storm after storm, each with a seed of its own, until the time is over."""
+    """Storm after storm until the time is over, each with a seed of its own: even ones here, odd ones around Lambda."""
     ends_s = time.monotonic() + minutes * 60
     while time.monotonic() < ends_s:
         place = directory / f"{seed}"
         place.mkdir()
-        one = Storm(place, seed)
-        try:
-            await one.run(12)
-        finally:
-            if one.daemon.process.returncode is None:
-                await one.daemon.kill()
+        with disk_for(place) as disk:
+            one = await (around_lambda if seed % 2 else on_this_machine)(place, seed, disk)
         ended = f"{len(one.books.created)} acknowledged, {len(one.books.ends)} seen to end"
-        print(f"seed {seed}: {dict(one.struck)}, {ended}, nothing lost, nothing run twice", flush=True)
+        struck = ", ".join(f"{count} x {name}" for name, count in Counter(one.struck).items())
+        print(f"seed {seed}: {struck}; {ended}, nothing lost, nothing run twice", flush=True)
         seed += 1
+
+
+async def on_this_machine(place: Path, seed: int, disk: Path | None) -> Storm:
+    """One storm on the local runtime."""
+    one = Storm(place, seed, disk=disk)
+    await weather(one, STRIKES)
+    return one
+
+
+async def around_lambda(place: Path, seed: int, disk: Path | None) -> Storm:
+    """One storm on the AWS runtime."""
+    async with aws_storm(place, seed, disk) as one:
+        await weather(one, STRIKES)
+        return one
 
 
 async def quiet(directory: Path, minutes: float, seed: int) -> None:
@@ -81,7 +97,7 @@ async def quiet(directory: Path, minutes: float, seed: int) -> None:
     samples: list[Sample] = []
 
     async def measure() -> None:
-        samples.append(sample(one.daemon.process.pid, await one.metrics()))
+        samples.append(sample(one.daemon.process.pid, await one.told("/metrics")))
         row = "".join(f"{value:>14,}" for value in samples[-1])
         print(f"{len(one.books.created):>10,}{row}", flush=True)
 

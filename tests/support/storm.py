@@ -1,44 +1,37 @@
-"""A storm: clients that keep books, functions that record each run, and faults that strike at random.
+"""A storm: clients that keep books, functions that record each run, schedules, and faults that strike at random.
 
 Everything random comes from one seed, which failures name. ``python -m benchmarks.soak`` runs it for as long as wanted.
 """
 
 import asyncio
 import base64
-import itertools
 import json
-import os
 import random
-import signal
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientSession, ClientTimeout
+from support import faults, shifted_clock
+from support.books import Books, Seen
+from support.clients import Client, a_key
 from support.daemons import DaemonProcess
-from support.zips import python_zip
+from support.faults import Fault
+from support.full_disk import NoMountError, small_disk_at
+from support.grids import Record, moment_ms
+from support.ledger import RECORDER, Ledger
+from support.shifted_clock import ShiftedClock
 
 CLIENTS = 8
-CLIENT_PAUSE_S = 0.2
-"""At most this long between two tasks of a client: about what four sandboxes get through."""
 PAGE = 100
-FINAL = {"complete", "failed", "retried", "canceled"}
-RECORDER = """
-import os, time
-
-class Flaky(Exception): pass
-
-def handler(task, context):
-    ledger = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(ledger, (task["id"] + "\\n").encode())  # one write: whole or not at all
-    os.close(ledger)
-    time.sleep(task["data"]["ms"] / 1000)
-    if task["data"]["fails"] and len(task.get("retryForTaskIds", [])) < 1:
-        raise Flaky("once")
-"""
+INTERVALS_S = (0.1, 0.35, 1.0, 2.5)
+"""Of the schedules of a storm."""
+AWAKE_MS = 1_500
+"""How late a schedule may be while all is well."""
+HEALS_WITHIN_S = 30
+ENDS_WITHIN_S = 120
 CONFIG = """
 [local]
 max_sandboxes = 4
@@ -47,111 +40,81 @@ level = "warning"
 [dispatch]
 grace_s = 2
 """
-UNAVAILABLE = (429, 503)
-
-Task = dict[str, Any]
-
-
-class Seen(NamedTuple):
-    """What the service and its functions say at one moment: the runs before and after the listing."""
-
-    runs_before: Counter[str]
-    tasks: dict[str, Task]
-    runs_after: Counter[str]
-
-
-class Books:
-    """What the clients were told, and what they saw; compared with what the service says."""
-
-    def __init__(self) -> None:
-        self.tries: Counter[str] = Counter()
-        """Creations sent, by the key that the task carries in its data."""
-        self.created: set[str] = set()
-        """Tasks whose creation was acknowledged."""
-        self.canceled: set[str] = set()
-        self.ends: dict[str, str] = {}
-        """Final statuses that were seen."""
-
-    def compare(self, created: set[str], canceled: set[str], seen: Seen) -> None:
-        """Asserts every promise; ``created`` and ``canceled`` were acknowledged before the listing began."""
-        tasks = seen.tasks
-        assert created <= set(tasks), f"acknowledged tasks are missing: {created - set(tasks)}"
-        made = Counter(task["data"]["key"] for task in tasks.values() if "retryForTaskIds" not in task)
-        assert all(made[key] <= self.tries[key] for key in made), "tasks were invented"
-        twice = [task_id for task_id, runs in seen.runs_after.items() if runs > 1]
-        assert not twice, f"tasks ran twice: {twice}"
-        assert set(seen.runs_before) <= set(tasks), "something ran that is no task"
-        not_canceled = [task_id for task_id in canceled if tasks[task_id]["status"] != "canceled"]
-        assert not not_canceled, f"canceled tasks went on: {not_canceled}"
-        for task_id, task in tasks.items():
-            self._compare_one(task_id, task, seen)
-
-    def _compare_one(self, task_id: str, task: Task, seen: Seen) -> None:
-        status = task["status"]
-        earlier = self.ends.get(task_id, status)
-        assert earlier == status, f"{task_id} went from {earlier} to {status}"
-        if status in FINAL:
-            self.ends[task_id] = status
-        if status in ("canceled", "new"):
-            assert not seen.runs_before[task_id], f"{task_id} is {status} and has run"
-        if status == "complete":
-            assert seen.runs_after[task_id], f"{task_id} is complete and never ran"
-        if "retriedByTaskId" in task and task["retriedByTaskId"] in seen.tasks:
-            assert seen.tasks[task["retriedByTaskId"]]["retryForTaskIds"][-1] == task_id
-        for retried in task.get("retryForTaskIds", [])[-1:]:
-            assert seen.tasks[retried].get("retriedByTaskId") in (task_id, None)
+DISK_MIB = 32
+"""Of a small disk for a storm."""
+LOG_TAIL_CHARS = 8_000
 
 
 class Storm:
     """A daemon, its clients and what befalls it."""
 
-    def __init__(self, directory: Path, seed: int, config: str = CONFIG) -> None:
-        self.daemon = DaemonProcess(directory, config)
-        self.books = Books()
-        self.struck: Counter[str] = Counter()
-        self._rng = random.Random(seed)
-        self.ledger = directory / "ledger"
+    retried_errors: frozenset[str] = frozenset({"Flaky"})
+    """Errors that the retry policy of the function covers; its second attempt succeeds."""
+
+    def __init__(
+        self,
+        directory: Path,
+        seed: int,
+        *,
+        disk: Path | None = None,
+        config: str = CONFIG,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """``disk`` is a small file system for the data; without one, it is never filled."""
+        self.seed = seed
+        self.disk = disk
+        self.rng = random.Random(f"{seed} faults")
+        self.clock = ShiftedClock(directory / "clock")
+        self.ledger = Ledger(directory / "ledger")
+        self.books = Books(self.clock)
+        self.faults: Sequence[Fault] = [*faults.ON_ANY_RUNTIME, *faults.ON_THE_LOCAL_RUNTIME]
+        """What may strike; the seed says in which order."""
+        self.struck: list[str] = []
+        program = ("-P", shifted_clock.__file__, str(self.clock.path))
+        self.daemon = DaemonProcess(directory, config, program=program, environment=environment)
+        if disk is not None:
+            self.daemon.data = disk / "data"
         self._over = asyncio.Event()
-        self._numbers = itertools.count()
-        self.faults: list[Callable[[], Awaitable[None]]] = [self.kill, self._terminate, self._freeze, self._shoot]
-        """Strike in turn."""
+        self._schedules: list[str] = []
 
     async def run(self, strikes: int, pause_s: float = 0.5) -> None:
         """Clients work while ``strikes`` faults strike; after each, and at the end, the books are compared."""
-        self.ledger.touch()
-        await self.daemon.start()
-        async with ClientSession(timeout=ClientTimeout(total=30)) as self._session:
-            await self.deploy()
-            async with self._working():
-                for number in range(strikes):
-                    await asyncio.sleep(self._rng.random() * pause_s)
-                    await self.faults[number % len(self.faults)]()
-                    await self.compare()
-        assert await self.daemon.stop() == 0
+        async with self._started(), self._working():
+            for fault in self._order(strikes):
+                await asyncio.sleep(self.rng.random() * pause_s)
+                self.struck.append(fault.name)
+                await fault.strike(self)
+                await self.compare()
 
     async def run_quietly(self, duration_s: float, measure: Callable[[], Awaitable[None]], interval_s: float) -> None:
         """Clients work undisturbed, and ``measure`` is called now and then: for leaks, which a restart would hide."""
-        self.ledger.touch()
+        async with self._started(), self._working():
+            ends_s = time.monotonic() + duration_s
+            while time.monotonic() < ends_s:
+                await asyncio.sleep(interval_s)
+                await measure()
+
+    def _order(self, strikes: int) -> Iterator[Fault]:
+        """Every fault that can strike here once, in random order, then all again in another."""
+        possible = [fault for fault in self.faults if self.disk is not None or not fault.needs_disk]
+        for number in range(strikes):
+            if number % len(possible) == 0:
+                self.rng.shuffle(possible)
+            yield possible[number % len(possible)]
+
+    @asynccontextmanager
+    async def _started(self) -> AsyncIterator[None]:
         await self.daemon.start()
         async with ClientSession(timeout=ClientTimeout(total=30)) as self._session:
             await self.deploy()
-            ends_s = time.monotonic() + duration_s
-            async with self._working():
-                while time.monotonic() < ends_s:
-                    await asyncio.sleep(interval_s)
-                    await measure()
+            await self.add_schedules()
+            yield
         assert await self.daemon.stop() == 0
-
-    async def metrics(self) -> str:
-        """The text of ``/metrics``."""
-        async with self._session.get(f"{self.daemon.url}/metrics") as response:
-            assert response.status == 200
-            return await response.text()
 
     @asynccontextmanager
     async def _working(self) -> AsyncIterator[None]:
-        """Clients work meanwhile; at the end all tasks come to theirs, and the books are compared."""
-        clients = [asyncio.create_task(self._client()) for _ in range(CLIENTS)]
+        """Clients work meanwhile; at the end all tasks come to theirs, and the books are closed."""
+        clients = [asyncio.create_task(self._client(number).work(self._over)) for number in range(CLIENTS)]
         try:
             yield
             self._over.set()
@@ -159,49 +122,55 @@ class Storm:
         finally:
             for client in clients:
                 client.cancel()
-        tasks = await self._idle()
-        await self.compare()
-        assert any(task["status"] == "complete" for task in tasks.values()), "nothing ran at all"
+        await self._close()
+
+    def _client(self, number: int) -> Client:
+        return Client(self, self.books, self.clock, random.Random(f"{self.seed} client {number}"))
 
     async def compare(self) -> None:
         """Asserts that the books and the service agree, while clients go on."""
         created, canceled = set(self.books.created), set(self.books.canceled)
-        runs = self._runs()
+        runs = self.ledger.counts()
+        schedules = await self._awake()
         tasks = await self._all_tasks()
-        self.books.compare(created, canceled, Seen(runs, tasks, self._runs()))
+        self.books.compare(created, canceled, Seen(runs, schedules, tasks, self.ledger.runs()))
 
-    async def _client(self) -> None:
-        while not self._over.is_set():
-            try:
-                await self._one_task()
-                await asyncio.sleep(self._rng.random() * CLIENT_PAUSE_S)
-            except (ClientError, OSError, TimeoutError):  # the daemon is down
-                await asyncio.sleep(0.02)
+    async def _close(self) -> None:
+        """What is due comes to its end; then it becomes time for the rest, and no schedule fires any more."""
+        await self._idle()
+        await self.compare()
+        tasks = await self._remove_schedules()
+        last_ms = max(moment_ms(task, "startTimestamp") for task in tasks.values())
+        self.clock.jump(max(0, last_ms - self.clock()) + 1)
+        await self._idle()
+        tasks = await self._all_tasks()
+        assert any(task["status"] == "complete" for task in tasks.values()), "nothing ran at all"
+        self.books.close(tasks, self.retried_errors)
 
-    async def _one_task(self) -> None:
-        key = f"k{next(self._numbers)}"
-        rng = self._rng
-        data = {"key": key, "ms": rng.choice([0, 0, 5, 30]), "fails": rng.random() < 0.1}
-        body: Task = {"functionName": "recorder", "data": data, "priority": rng.randrange(3)}
-        called_off = rng.random() < 0.1
-        if called_off:
-            body["startTimestamp"] = time.time() * 1000 + rng.randrange(0, 500)
-        self.books.tries[key] += 1
-        status, task = await self._call("POST", "", body)
-        if status != 200:
-            assert status in UNAVAILABLE, task
-            await asyncio.sleep(0.05)
-            return
-        self.books.created.add(task["id"])
-        if called_off:
-            status, answer = await self._call("POST", f"/{task['id']}/cancel")
-            assert status in (200, 400, *UNAVAILABLE), answer
-            if status == 200:
-                self.books.canceled.add(task["id"])
-
-    async def _call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """See ``Service``."""
         async with self._session.request(method, f"{self.daemon.url}/tasks/v1{path}", json=body) as response:
             return response.status, json.loads(await response.text())
+
+    async def done(self, method: str, path: str, body: object = None) -> Any:
+        """The answer to a call that must succeed."""
+        status, answer = await self.call(method, path, body)
+        assert status == 200, answer
+        return answer
+
+    async def told(self, path: str) -> str:
+        """What the daemon says of itself under a path of its own."""
+        async with self._session.get(f"{self.daemon.url}{path}") as response:
+            assert response.status in (200, 503)
+            return await response.text()
+
+    async def health(self) -> Record:
+        """What ``/health`` says."""
+        return dict(json.loads(await self.told("/health")))
+
+    async def create(self, **body: Any) -> tuple[int, Any]:
+        """A task of the storm's own; gives the status and the JSON of the answer."""
+        return await self._client(CLIENTS).create(**body)
 
     async def deploy(self) -> None:
         """Makes the function known."""
@@ -209,72 +178,80 @@ class Storm:
             "name": "recorder",
             "runtime": "python3.11",
             "entryPoint": "index.handler",
-            "code": base64.b64encode(python_zip(RECORDER)).decode(),
-            "environmentVariables": {"LEDGER": {"value": str(self.ledger)}},
-            "retryPolicy": {"enabled": True, "errorsToRetry": ["Flaky"]},
+            "code": base64.b64encode(RECORDER).decode(),
+            "environmentVariables": {"LEDGER": {"value": str(self.ledger.path)}},
+            "retryPolicy": {"enabled": True, "errorsToRetry": sorted(self.retried_errors)},
         }
-        status, answer = await self._call("POST", "/functions", body)
-        assert status == 200, answer
+        await self.done("POST", "/functions", body)
 
-    async def _all_tasks(self) -> dict[str, Task]:
-        found: dict[str, Task] = {}
+    async def add_schedules(self) -> None:
+        """One of each interval, from now on."""
+        for interval_s in INTERVALS_S:
+            data = a_key() | {"ms": 0, "fails": self.rng.random() < 0.1}
+            body = {"functionName": "recorder", "interval": interval_s, "data": data, "priority": 1}
+            self._schedules.append((await self.done("POST", "/schedules", body))["id"])
+
+    async def _awake(self) -> list[Record]:
+        """All schedules, as soon as none is late."""
+        async with asyncio.timeout(HEALS_WITHIN_S):
+            while True:
+                since_ms = self.clock() - AWAKE_MS
+                found = (await self.done("GET", f"/schedules?limit({PAGE})"))["data"]
+                assert [schedule["id"] for schedule in found] == self._schedules
+                if all(moment_ms(schedule, "nextTimestamp") >= since_ms for schedule in found):
+                    return list(found)
+                await asyncio.sleep(0.05)
+
+    async def _remove_schedules(self) -> dict[str, Record]:
+        """All tasks after that; no schedule makes any more."""
+        for schedule_id in self._schedules:
+            await self.done("DELETE", f"/schedules/{schedule_id}")
+        return await self._all_tasks()
+
+    async def _all_tasks(self) -> dict[str, Record]:
+        found: dict[str, Record] = {}
         while True:
-            status, page = await self._call("GET", f"?limit({PAGE},{len(found)})")
-            assert status == 200, page
+            page = await self.done("GET", f"?limit({PAGE},{len(found)})")
             found |= {task["id"]: task for task in page["data"]}
             if len(page["data"]) < PAGE:
                 return found
 
-    async def _idle(self) -> dict[str, Task]:
-        """Every task, as soon as none waits or runs."""
-        async with asyncio.timeout(120):
-            while True:
-                tasks = await self._all_tasks()
-                if all(task["status"] in FINAL for task in tasks.values()):
-                    return tasks
-                await asyncio.sleep(0.1)
+    async def _idle(self) -> None:
+        """Returns when no task runs, or waits although its time has come."""
+        busy: Record = {}
+        try:
+            async with asyncio.timeout(ENDS_WITHIN_S):
+                while (busy := await self._busy())["page"]["total"]:
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise AssertionError(f"after {ENDS_WITHIN_S} s these have not ended: {busy}") from None
 
-    def _runs(self) -> Counter[str]:
-        return Counter(self.ledger.read_text().split())
-
-    async def kill(self) -> None:
-        """SIGKILL, and a new daemon on the same directory."""
-        self.struck["SIGKILL"] += 1
-        await self.daemon.kill()
-        await self.daemon.start()
-
-    async def _terminate(self) -> None:
-        self.struck["SIGTERM"] += 1
-        assert await self.daemon.stop() == 0
-        await self.daemon.start()
-
-    async def _freeze(self) -> None:
-        self.struck["SIGSTOP"] += 1
-        self.daemon.process.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(self._rng.choice([0.3, 1.0]))
-        self.daemon.process.send_signal(signal.SIGCONT)
-
-    async def _shoot(self) -> None:
-        """Kills a process that runs functions."""
-        self.struck["sandbox killed"] += 1
-        sandboxes = [pid for pid in descendants(self.daemon.process.pid) if "awslambdaric" in command_line(pid)]
-        for pid in sandboxes[:1]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    async def _busy(self) -> Record:
+        """A page of what runs, or waits although its time has come."""
+        due = f"and(eq(status,new),le(startTimestamp,{self.clock()}))"
+        return dict(await self.done("GET", f"?or(eq(status,inProgress),{due})&limit(3)"))
 
 
-def command_line(pid: int) -> str:
-    """What a process was started as; nothing if it is gone."""
+async def weather(storm: Storm, strikes: int) -> None:
+    """Runs the storm; whatever goes wrong is told with the seed, what struck, and the daemon's last words."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    except OSError:
-        return ""
+        await storm.run(strikes)
+    except BaseException as error:
+        log = storm.daemon.log.read_text()[-LOG_TAIL_CHARS:]
+        error.add_note(f"seed {storm.seed}, after {storm.struck}; the daemon said:\n{log}")
+        raise
+    finally:
+        if storm.daemon.process.returncode is None:
+            await storm.daemon.kill()
+        storm.clock.close()
 
 
-def descendants(pid: int) -> list[int]:
-    """Every process below ``pid``."""
-    try:
-        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-    return [*children, *(below for child in children for below in descendants(child))]
+@contextmanager
+def disk_for(directory: Path) -> Iterator[Path | None]:
+    """A small disk below ``directory``, where one can be made."""
+    with ExitStack() as stack:
+        try:
+            disk: Path | None = stack.enter_context(small_disk_at(directory / "disk", DISK_MIB))
+        except NoMountError:
+            disk = None
+        yield disk
