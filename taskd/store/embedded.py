@@ -63,6 +63,8 @@ class EmbeddedStore:
         self._due_callbacks: list[Callable[[], None]] = []
         self._schedule_callbacks: list[Callable[[], None]] = []
         self._lock: DirectoryLock | None = None
+        self.lost_history: str | None = None
+        """For people: which part of the history of tasks that have ended was found lost at the start."""
 
     async def start(self) -> None:
         """Opens the directory and recovers what an earlier process left.
@@ -294,6 +296,7 @@ class EmbeddedStore:
 
     def _take_over(self, recovered: Recovered) -> None:
         state = recovered.state
+        self.lost_history = recovered.lost_history
         self._commits = CommitLog(state, self._catalogue, self._on_applied, self._on_fatal)
         segment_bytes = self._settings.segment_mib << 20
         self._journal = JournalWriter(recovered.position, self._commits, segment_bytes=segment_bytes, clock=self._clock)

@@ -13,6 +13,7 @@ from taskd.model.task import IllegalTransitionError, Task
 from taskd.store.catalogue.writer import CatalogueWriter
 from taskd.store.errors import JournalDamagedError, StoreError
 from taskd.store.events import Added, Event, decode_events
+from taskd.store.history import HistoryGap
 from taskd.store.journal.directory import (
     make_directory,
     remove_segments,
@@ -34,6 +35,8 @@ class Recovered(Struct):
 
     state: LiveState
     position: Position
+    lost_history: str | None
+    """For people: which part of the history is lost; ``None`` if all of it is there."""
 
 
 def apply_frame(state: LiveState, events: Sequence[Event]) -> tuple[list[Task], list[Task]]:
@@ -58,24 +61,25 @@ def recover(directory: Path, catalogue: CatalogueWriter, clock: Clock) -> Recove
     if stale:
         remove_segments(directory, stale)
     replay = Replay(live)
-    state = _fold(replay, catalogue)
+    gap = HistoryGap(live, catalogue, clock())
+    state = _fold(replay, catalogue, gap)
     _report(replay, catalogue)
     if not live or live[-1].header.kind is Kind.SNAPSHOT:
         path = create_segment(directory, replay.last_sequence + 1, clock())
-        return Recovered(state, Position(path, SEGMENT_HEADER_BYTES, replay.last_sequence))
-    return Recovered(state, Position(live[-1].path, replay.end_offset, replay.last_sequence))
+        return Recovered(state, Position(path, SEGMENT_HEADER_BYTES, replay.last_sequence), gap.lost)
+    return Recovered(state, Position(live[-1].path, replay.end_offset, replay.last_sequence), gap.lost)
 
 
-def _fold(replay: Replay, catalogue: CatalogueWriter) -> LiveState:
+def _fold(replay: Replay, catalogue: CatalogueWriter, gap: HistoryGap) -> LiveState:
     state = LiveState()
     known = catalogue.position
     report_at = time.monotonic() + _PROGRESS_S
     for sequence, payload in replay:
         assert replay.segment is not None
         in_snapshot = replay.segment.header.kind is Kind.SNAPSHOT
+        if not in_snapshot:
+            gap.close(state)
         added, changed = apply_payload(state, payload, replay.segment.path, replay.end_offset)
-        if known == 0 and in_snapshot and replay.frames == 1:
-            _report_lost_history(state.ended)
         if sequence > known:
             # The frames of a snapshot share one number, which is reached only behind the last of them.
             catalogue.put(sequence - 1 if in_snapshot else sequence, added, changed)
@@ -83,6 +87,7 @@ def _fold(replay: Replay, catalogue: CatalogueWriter) -> LiveState:
         if time.monotonic() > report_at:
             report_at += _PROGRESS_S
             log.info("Replaying the journal: %d frames, %d live tasks so far.", replay.frames, len(state.tasks))
+    gap.close(state)
     if replay.last_sequence > known:
         catalogue.put(replay.last_sequence, [], [])
     return state
@@ -97,15 +102,6 @@ def apply_payload(state: LiveState, payload: memoryview, path: Path, offset: int
         return apply_frame(state, decode_events(payload))
     except (msgspec.DecodeError, KeyError, IllegalTransitionError) as error:
         raise JournalDamagedError(path, offset, f"its events cannot be applied: {error!r}") from error
-
-
-def _report_lost_history(ended: int) -> None:
-    if ended:
-        log.warning(
-            "The catalogue is new, and the journal no longer holds the %d tasks that ended before its snapshot: "
-            "their history and their logs are lost. Waiting and running tasks are all there.",
-            ended,
-        )
 
 
 def _report(replay: Replay, catalogue: CatalogueWriter) -> None:

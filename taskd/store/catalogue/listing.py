@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from taskd.model.logline import LogLine
+from taskd.model.status import FINAL, Status
 from taskd.model.task import Task
 from taskd.rql.query import Query
 from taskd.store.base import Page
@@ -40,6 +41,13 @@ def page_of(
         return Page([record_of(row) for row in rows], total)
 
     return read
+
+
+def pending_tasks(connection: sqlite3.Connection) -> list[Task]:
+    """Every task that has not come to an end."""
+    pending = [status.value for status in Status if status not in FINAL]
+    places = ", ".join("?" * len(pending))
+    return [task_of(row) for row in connection.execute(f"{_SELECT_TASKS} WHERE status IN ({places})", pending)]
 
 
 def task_by_id(connection: sqlite3.Connection, task_id: str) -> Task | None:

@@ -15,7 +15,7 @@ import msgspec
 from taskd.model.api_request import ApiRequest
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
-from taskd.store.catalogue import api_requests
+from taskd.store.catalogue import api_requests, listing
 from taskd.store.catalogue.schema import is_damage
 from taskd.store.catalogue.statements import updates, upserts
 
@@ -113,6 +113,10 @@ class CatalogueWriter:
     def backlog(self) -> int:
         """Rows that are not written yet."""
         return self._being_written + len(self._batch)
+
+    def pending_tasks(self) -> list[Task]:
+        """The tasks that have not ended, as far as was read or written. For recovery, before anything was put."""
+        return listing.pending_tasks(self._connection)
 
     def put(self, position: int, added: Sequence[Task], changed: Sequence[Task]) -> None:
         """Takes in the frame at ``position``."""
