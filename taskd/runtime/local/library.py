@@ -68,6 +68,7 @@ class Library:
     def _sweep(self, wanted: set[Path]) -> None:
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True, exist_ok=True)
+        archive.sync_directory(self._root.parent)  # or a power cut takes the root, and with it all code deployed since
         for function in self._root.iterdir():
             if function.is_dir() and function != self.work:
                 _sweep_function(function, wanted)
