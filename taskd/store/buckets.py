@@ -1,125 +1,161 @@
-"""The tasks of the future, by the second in which they are due.
+"""The tasks of the future, by the stretch of time in which they are due: the nearer, the shorter the stretch.
 
-A task in a bucket costs a pointer and no comparison. In a bucket of many, those with the same start and priority form
-a group, which becomes due as a whole: a million tasks for one moment must not hold up the event loop when it comes.
+A task in a bucket costs a pointer and no comparison with others. A bucket with many tasks is parted by time, down to
+the millisecond, and what is due in the same millisecond lies in runs: so a bucket whose time has passed becomes due as
+a whole, and one whose time has come has few tasks that must be told apart.
 """
 
 import heapq
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from taskd.model.task import Task
+from taskd.store.runs import RUN_MAX, Run
 
-GROUP_MIN = 1024
-"""A bucket of no more than these is not grouped: groups would cost more memory than they save time."""
-
-IsWaiting = Callable[[Task], bool]
-Group = deque[Task]
-"""Tasks with the same start and priority, due at their start, in the order of creation; never empty."""
-Coming = tuple[int, int, Group]
-"""Start, minus priority, group."""
+_PART_BITS = 5
+"""A bucket has 32 parts."""
+_SHORT = 10
+"""The length of a bucket as a power of two of milliseconds: a second,"""
+_LONG = (_SHORT + 2 * _PART_BITS, _SHORT + _PART_BITS)
+"""17 minutes and half a minute."""
+_SHIFT_BITS = 5
 
 
 class Bucket:
-    """The tasks of one second: those in groups, and the others."""
+    """Tasks that are due within ``2 ** shift`` milliseconds from ``begin_ms`` on."""
 
-    __slots__ = ("_group_min", "_groups", "earliest_ms", "others")
+    __slots__ = ("_parts", "_run_max", "_runs", "begin_ms", "earliest_ms", "shift")
 
-    def __init__(self, group_min: int) -> None:
-        self._group_min = group_min
-        self.others: list[Task] = []
-        self._groups: dict[tuple[int, int], Group] = {}
+    def __init__(self, begin_ms: int, shift: int, run_max: int) -> None:
+        self.begin_ms = begin_ms
+        self.shift = shift
         self.earliest_ms = 1 << 63
         """No task is due before this."""
+        self._run_max = run_max
+        self._runs = [Run()]
+        """Several only in a bucket of one millisecond."""
+        self._parts: dict[int, Bucket] = {}
+        """By the time they begin. If there are any, all tasks are in them."""
 
-    def add(self, task: Task) -> None:
+    @property
+    def end_ms(self) -> int:
+        """When it is over."""
+        return self.begin_ms + (1 << self.shift)
+
+    @property
+    def key(self) -> int:
+        """Orders buckets by the time they begin, and is different for each."""
+        return self.begin_ms << _SHIFT_BITS | self.shift
+
+    @property
+    def is_short(self) -> bool:
+        """Whether its tasks are few, and due within a second."""
+        return self.shift <= _SHORT and not self._parts
+
+    def add(self, task: Task, due_ms: int) -> None:
         """Takes one task."""
-        self.earliest_ms = min(self.earliest_ms, task.due_ms)
-        if not self._groups or not self._join(task):
-            self.others.append(task)
-            if not self._groups and len(self.others) > self._group_min:
-                self.others = [task for task in self.others if not self._join(task)]
+        self.earliest_ms = min(self.earliest_ms, due_ms)
+        if self._parts:
+            self._add_to_part(task, due_ms)
+            return
+        run = self._runs[-1]
+        run.add(task)
+        if len(run.tasks) >= self._run_max:
+            self._make_room()
 
-    def groups(self) -> Iterator[Coming]:
-        """The groups."""
-        return ((start_ms, rank, group) for (start_ms, rank), group in self._groups.items())
+    def parts(self) -> Iterator["Bucket"]:
+        """What it falls into by time."""
+        if not self._parts:
+            self._part()
+        return iter(self._parts.values())
 
-    def drop_dead(self, is_waiting: IsWaiting) -> int:
-        """Drops tasks that no longer wait until one is found that does; gives how many were dropped."""
-        dropped = 0
-        while self.others and not is_waiting(self.others[-1]):
-            self.others.pop()
-            dropped += 1
-        while not self.others and self._groups:
-            key, group = next(iter(self._groups.items()))
-            dropped += drop_dead(group, is_waiting)
-            if group:
-                break
-            del self._groups[key]
-        return dropped
+    def runs(self) -> Iterator[Run]:
+        """Its tasks; no run is empty."""
+        for part in self._parts.values():
+            yield from part.runs()
+        yield from (run for run in self._runs if run.tasks)
 
     def __iter__(self) -> Iterator[Task]:
-        yield from self.others
-        for group in self._groups.values():
-            yield from group
+        for run in self.runs():
+            yield from run.tasks
 
-    def __bool__(self) -> bool:
-        return bool(self.others or self._groups)
+    def _make_room(self) -> None:
+        if self.shift:
+            self._part()
+        else:
+            self._runs.append(Run())
 
-    def _join(self, task: Task) -> bool:
-        """Puts the task into its group, unless that would break the order of creation."""
-        if task.due_ms != task.start_ms:
-            return False
-        group = self._groups.setdefault((task.start_ms, -task.priority), deque())
-        if group and group[-1].seq > task.seq:
-            return False
-        group.append(task)
-        return True
+    def _part(self) -> None:
+        [run] = self._runs
+        self._runs = []
+        while run.tasks:  # whoever else holds the run finds it empty
+            task = run.tasks.pop()
+            self._add_to_part(task, task.due_ms)
+
+    def _add_to_part(self, task: Task, due_ms: int) -> None:
+        shift = self.shift - _PART_BITS
+        begin_ms = due_ms >> shift << shift
+        part = self._parts.get(begin_ms)
+        if part is None:
+            part = self._parts[begin_ms] = Bucket(begin_ms, shift, self._run_max)
+        part.add(task, due_ms)
 
 
 class Buckets:
-    """All buckets; each is opened once, when its second comes."""
+    """All buckets; each is opened once, when its time comes."""
 
-    def __init__(self, group_min: int) -> None:
-        self._group_min = group_min
-        self._by_second: dict[int, Bucket] = {}
-        self._seconds: list[int] = []
-        """A heap of the keys of ``_by_second``."""
-        self.opened_s = 0
-        """The second that was opened last: what is due in it or before does not belong here any more."""
+    def __init__(self, run_max: int = RUN_MAX) -> None:
+        self._run_max = run_max
+        self._by_key: dict[int, Bucket] = {}
+        self._keys: list[int] = []
+        """A heap of the keys of ``_by_key``."""
+        self.opened_ms = 0
+        """What is due before this does not belong here any more."""
 
-    def put(self, task: Task) -> None:
+    def put(self, task: Task, due_ms: int) -> None:
         """Takes one task."""
-        second = task.due_ms // 1000
-        bucket = self._by_second.get(second)
+        shift = self._shift(due_ms)
+        begin_ms = due_ms >> shift << shift
+        bucket = self._by_key.get(begin_ms << _SHIFT_BITS | shift)
         if bucket is None:
-            bucket = self._by_second[second] = Bucket(self._group_min)
-            heapq.heappush(self._seconds, second)
-        bucket.add(task)
+            bucket = Bucket(begin_ms, shift, self._run_max)
+            self._insert(bucket)
+        bucket.add(task, due_ms)
 
-    def open_until(self, second: int) -> Iterator[tuple[int, Bucket]]:
-        """Takes out the buckets up to this second, in order."""
-        while self._seconds and self._seconds[0] <= second:
-            self.opened_s = heapq.heappop(self._seconds)
-            yield self.opened_s, self._by_second.pop(self.opened_s)
+    def open_until(self, now_ms: int) -> Iterator[Bucket]:
+        """Takes out the buckets that are over, and those with few tasks that have begun."""
+        while self._keys and self._keys[0] >> _SHIFT_BITS <= now_ms:
+            bucket = self._by_key.pop(heapq.heappop(self._keys))
+            if bucket.end_ms <= now_ms + 1 or bucket.is_short:
+                yield bucket
+            else:
+                for part in bucket.parts():
+                    self._insert(part)
+        self.opened_ms = max(self.opened_ms, (now_ms >> _SHORT) + 1 << _SHORT)
 
     def first(self) -> Bucket | None:
         """The earliest bucket."""
-        return self._by_second[self._seconds[0]] if self._seconds else None
+        return self._by_key[self._keys[0]] if self._keys else None
 
     def drop_first(self) -> None:
         """Drops the earliest bucket, without opening it."""
-        del self._by_second[heapq.heappop(self._seconds)]
+        del self._by_key[heapq.heappop(self._keys)]
+
+    def runs(self) -> Iterator[Run]:
+        """The runs of all buckets."""
+        for bucket in self._by_key.values():
+            yield from bucket.runs()
 
     def __iter__(self) -> Iterator[Task]:
-        for bucket in self._by_second.values():
+        for bucket in self._by_key.values():
             yield from bucket
 
+    def _shift(self, due_ms: int) -> int:
+        """Of the longest stretch of time around this moment that was not opened yet."""
+        for shift in _LONG:
+            if due_ms >> shift << shift >= self.opened_ms:
+                return shift
+        return _SHORT
 
-def drop_dead(group: Group, is_waiting: IsWaiting) -> int:
-    """Drops tasks from the beginning of a group until one still waits; gives how many were dropped."""
-    dropped = 0
-    while group and not is_waiting(group[0]):
-        group.popleft()
-        dropped += 1
-    return dropped
+    def _insert(self, bucket: Bucket) -> None:
+        self._by_key[bucket.key] = bucket
+        heapq.heappush(self._keys, bucket.key)

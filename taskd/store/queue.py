@@ -1,212 +1,157 @@
 """The order of work: what is due, by priority; what is not, by time.
 
-A task of the future lies in the bucket of its second. When its second comes the bucket is opened into *soon*, a heap by
-(due, seq), and *coming*, a heap of groups by start. When a task is due it moves to *ready*, a heap by
-(-priority, start, seq), a group as a whole to a heap beside it. So a task of the future never stands before a due one.
-Removal is lazy: the owner's ``is_waiting`` says which entries still count, and when most do not, all are swept.
+A task of the future lies in a bucket of those that are due about the same time. When the bucket's time has passed, its
+tasks go to *ready* as they are; when its time has only come, they go to *soon*, a heap by (due, seq), and from there
+to ready one by one. In ready, heaps by (-priority, start, seq) say which task is best. So a task of the future never
+stands before a due one, and opening the buckets of an hour that was slept through takes no longer than their number.
+Removal is lazy: the owner's ``is_waiting`` says which tasks still count, and when most do not, they are swept out.
 """
 
 import heapq
 from collections.abc import Iterable
-from itertools import chain
-from typing import TypeVar
 
 from taskd.model.task import Task
-from taskd.store.buckets import GROUP_MIN, Buckets, Coming, Group, IsWaiting, drop_dead
+from taskd.store.buckets import Buckets
+from taskd.store.ready import Ready
+from taskd.store.runs import RUN_MAX, IsWaiting, Run
 
 _SWEEP_MIN = 1024
+_ORDERED_AT_ONCE = 8192
+"""How many tasks are put in order before a call gives what it has: some 4 ms."""
 
 _Soon = tuple[int, int, Task]
-_Ready = tuple[int, int, int, Task]
-_ReadyGroup = tuple[int, int, int, Group]
-"""As its first task would be in *ready*."""
-_Entry = TypeVar("_Entry", _Soon, _Ready)
 
 
 class WorkQueue:
     """Waiting tasks in the order in which they are to be worked on."""
 
-    def __init__(self, is_waiting: IsWaiting, group_min: int = GROUP_MIN) -> None:
-        """A second with more than ``group_min`` tasks is grouped."""
+    def __init__(self, is_waiting: IsWaiting, run_max: int = RUN_MAX) -> None:
+        """No more than ``run_max`` tasks are put in order at once."""
         self._is_waiting = is_waiting
-        self._group_min = group_min
+        self._run_max = run_max
         self._clear()
 
     def _clear(self) -> None:
-        self._buckets = Buckets(self._group_min)
+        self._buckets = Buckets(self._run_max)
         self._soon: list[_Soon] = []
-        self._coming: list[Coming] = []
-        self._ready: list[_Ready] = []
-        self._ready_groups: list[_ReadyGroup] = []
-        self._grouped = 0
-        """Tasks in ``_ready_groups``."""
+        self._ready = Ready(self._run_max)
+        self._unswept: list[Run] = []
+        """What a sweep that has begun has not come to yet."""
         self._entries = 0
         self._dead = 0
 
     def load(self, tasks: Iterable[Task], now_ms: int) -> None:
         """Takes many tasks at once, in linear time."""
-        due: list[_Ready] = []
-        soon: list[_Soon] = []
+        due: list[Task] = []
         for task in tasks:
-            self._entries += 1
             if task.due_ms <= now_ms:
-                due.append(_ready_entry(task))
-            elif task.due_ms // 1000 <= self._buckets.opened_s:
-                soon.append(_soon_entry(task))
+                due.append(task)
             else:
-                self._buckets.put(task)
-        _push_all(self._ready, due)
-        _push_all(self._soon, soon)
+                self.push(task, now_ms)
+        self._entries += len(due)
+        self._ready.load(due)
 
     def push(self, task: Task, now_ms: int) -> None:
         """Takes one task."""
         self._entries += 1
-        if task.due_ms <= now_ms:
-            heapq.heappush(self._ready, _ready_entry(task))
-        elif task.due_ms // 1000 <= self._buckets.opened_s:
-            heapq.heappush(self._soon, _soon_entry(task))
+        due_ms = task.due_ms
+        if due_ms <= now_ms:
+            self._ready.push(task)
+        elif due_ms < self._buckets.opened_ms:
+            heapq.heappush(self._soon, (due_ms, task.seq, task))
         else:
-            self._buckets.put(task)
+            self._buckets.put(task, due_ms)
 
     def pop_due(self, now_ms: int, limit: int) -> list[Task]:
-        """Takes out up to ``limit`` due tasks, best first."""
+        """Takes out the best due tasks, at least one if there is one, and up to ``limit``.
+
+        Gives fewer where telling which are the next best would take long.
+        """
         self._promote(now_ms)
+        ready = self._ready
         taken: list[Task] = []
-        while len(taken) < limit and (self._ready or self._ready_groups):
-            task = self._pop_best()
-            self._entries -= 1
+        dead = 0
+        enough = ready.ordered + _ORDERED_AT_ONCE
+        while len(taken) < limit and (task := ready.pop()) is not None:
             if self._is_waiting(task):
                 taken.append(task)
+                if ready.ordered >= enough:
+                    break
             else:
-                self._dead -= 1
+                dead += 1
+        self._entries -= len(taken)
+        self._dropped(dead)
         return taken
 
     def next_due_ms(self) -> int | None:
         """When the next waiting task is due, in the past if one is already; ``None`` if none waits.
 
-        May be early by less than a second when tasks were called off.
+        May be early when tasks were called off.
         """
-        self._drop_dead_tops(self._ready)
-        self._drop_dead_ready_groups()
-        for ready in (self._ready, self._ready_groups):
-            if ready:
-                return ready[0][1]
-        self._drop_dead_tops(self._soon)
-        self._drop_dead_coming()
-        opened = [heap[0][0] for heap in (self._soon, self._coming) if heap]
-        return min(opened) if opened else self._earliest_in_buckets()
+        while (task := self._ready.best()) is not None:
+            if self._is_waiting(task):
+                return task.start_ms
+            self._ready.pop()
+            self._dropped(1)
+        while self._soon and not self._is_waiting(self._soon[0][2]):
+            heapq.heappop(self._soon)
+            self._dropped(1)
+        return self._soon[0][0] if self._soon else self._earliest_in_buckets()
 
     def due_count(self, now_ms: int) -> int:
         """How many waiting tasks are due; an upper bound while called-off ones have not been swept yet."""
         self._promote(now_ms)
-        return len(self._ready) + self._grouped
+        return len(self._ready)
 
     def forget(self, count: int = 1) -> None:
-        """Says that ``count`` tasks no longer wait; sweeps when they are most of what is there."""
+        """Says that ``count`` tasks no longer wait; sweeps a little for each while they are most of what is there."""
         self._dead += count
-        if self._dead > _SWEEP_MIN and self._dead * 2 > self._entries:
-            self.sweep()
+        for _ in range(count):
+            if not self._unswept and (self._dead <= _SWEEP_MIN or self._dead * 2 <= self._entries):
+                return
+            self._sweep_some()
 
     def sweep(self) -> None:
         """Throws out every entry that no longer counts."""
-        tasks = [*self._buckets, *(entry[3] for entry in self._ready), *(entry[2] for entry in self._soon)]
-        for groups in ([entry[2] for entry in self._coming], [entry[3] for entry in self._ready_groups]):
-            tasks += chain.from_iterable(groups)
+        tasks = [*self._buckets, *self._ready, *(entry[2] for entry in self._soon)]
         self._clear()
         # what is due goes to ready with the next promotion
         self.load((task for task in tasks if self._is_waiting(task)), now_ms=0)
 
-    def _pop_best(self) -> Task:
-        groups = self._ready_groups
-        if not groups or (self._ready and self._ready[0][:3] < groups[0][:3]):
-            return heapq.heappop(self._ready)[3]
-        return self._pop_first_of_group()
-
-    def _pop_first_of_group(self) -> Task:
-        """Takes the first task of the best group; the group then stands where its next task does."""
-        rank, start_ms, _, group = self._ready_groups[0]
-        task = group.popleft()
-        self._grouped -= 1
-        if group:
-            heapq.heapreplace(self._ready_groups, (rank, start_ms, group[0].seq, group))
+    def _sweep_some(self) -> None:
+        """Throws such entries out of one run, and at the beginning out of all that is in none."""
+        if not self._unswept:
+            self._unswept = [*self._buckets.runs(), *self._ready.runs()]
+            self._dropped(self._ready.drop_dead_singles(self._is_waiting) + self._drop_dead_soon())
         else:
-            heapq.heappop(self._ready_groups)
-        return task
+            self._dropped(self._unswept.pop().drop_dead(self._is_waiting))
+
+    def _drop_dead_soon(self) -> int:
+        before = len(self._soon)
+        self._soon = [entry for entry in self._soon if self._is_waiting(entry[2])]
+        heapq.heapify(self._soon)
+        return before - len(self._soon)
 
     def _promote(self, now_ms: int) -> None:
         """Moves what is due to ready."""
-        for second, bucket in self._buckets.open_until(now_ms // 1000):
-            for coming in bucket.groups():
-                heapq.heappush(self._coming, coming)
-            if second < now_ms // 1000:  # the whole second is over: no need to order it by time first
-                _push_all(self._ready, [_ready_entry(task) for task in bucket.others])
+        for bucket in self._buckets.open_until(now_ms):
+            if bucket.end_ms <= now_ms + 1:
+                for run in bucket.runs():
+                    self._ready.push_run(run)
             else:
-                _push_all(self._soon, [_soon_entry(task) for task in bucket.others])
-        while self._coming and self._coming[0][0] <= now_ms:
-            start_ms, rank, group = heapq.heappop(self._coming)
-            heapq.heappush(self._ready_groups, (rank, start_ms, group[0].seq, group))
-            self._grouped += len(group)
-        self._promote_soon(now_ms)
-
-    def _promote_soon(self, now_ms: int) -> None:
-        due = self._pop_soon(now_ms, len(self._soon) // 16 + 16)
-        if self._soon and self._soon[0][0] <= now_ms:  # many: parting them is cheaper than popping each
-            due += [_ready_entry(entry[2]) for entry in self._soon if entry[0] <= now_ms]
-            self._soon = [entry for entry in self._soon if entry[0] > now_ms]
-            heapq.heapify(self._soon)
-        _push_all(self._ready, due)
-
-    def _pop_soon(self, now_ms: int, limit: int) -> list[_Ready]:
-        due: list[_Ready] = []
-        while self._soon and self._soon[0][0] <= now_ms and len(due) < limit:
-            due.append(_ready_entry(heapq.heappop(self._soon)[2]))
-        return due
+                self._soon += [(task.due_ms, task.seq, task) for task in bucket]
+                heapq.heapify(self._soon)
+        while self._soon and self._soon[0][0] <= now_ms:
+            self._ready.push(heapq.heappop(self._soon)[2])
 
     def _earliest_in_buckets(self) -> int | None:
         while (bucket := self._buckets.first()) is not None:
-            self._dropped(bucket.drop_dead(self._is_waiting))
-            if bucket:
+            if any(self._is_waiting(task) for task in bucket):
                 return bucket.earliest_ms
+            self._dropped(sum(len(run.tasks) for run in bucket.runs()))
             self._buckets.drop_first()
         return None
-
-    def _drop_dead_tops(self, heap: list[_Entry]) -> None:
-        while heap and not self._is_waiting(heap[0][-1]):
-            heapq.heappop(heap)
-            self._dropped(1)
-
-    def _drop_dead_coming(self) -> None:
-        while self._coming:
-            group = self._coming[0][2]
-            self._dropped(drop_dead(group, self._is_waiting))
-            if group:
-                return
-            heapq.heappop(self._coming)
-
-    def _drop_dead_ready_groups(self) -> None:
-        groups = self._ready_groups
-        while groups and not self._is_waiting(groups[0][3][0]):
-            self._pop_first_of_group()
-            self._dropped(1)
 
     def _dropped(self, count: int) -> None:
         self._entries -= count
         self._dead -= count
-
-
-def _ready_entry(task: Task) -> _Ready:
-    return (-task.priority, task.start_ms, task.seq, task)
-
-
-def _soon_entry(task: Task) -> _Soon:
-    return (task.due_ms, task.seq, task)
-
-
-def _push_all(heap: list[_Entry], entries: list[_Entry]) -> None:
-    """Adds many to a heap: one by one while they are few beside what is there, else in linear time."""
-    if len(entries) * 8 < len(heap):
-        for entry in entries:
-            heapq.heappush(heap, entry)
-    elif entries:
-        heap += entries
-        heapq.heapify(heap)
