@@ -8,7 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from support.clients import a_key
 from support.full_disk import fill
@@ -118,8 +118,8 @@ async def _healed(storm: Storm) -> None:
     assert status == 200, task
 
 
-async def _until(storm: Storm, holds: Callable[[dict[str, object]], bool], within_s: float) -> None:
-    health: dict[str, object] = {}
+async def _until(storm: Storm, holds: Callable[[dict[str, Any]], bool], within_s: float) -> None:
+    health: dict[str, Any] = {}
     try:
         async with asyncio.timeout(within_s):
             while not holds(health := await storm.health()):

@@ -31,7 +31,7 @@ INTERVALS_S = (0.1, 0.35, 1.0, 2.5)
 AWAKE_MS = 1_500
 """How late a schedule may be while all is well."""
 HEALS_WITHIN_S = 30
-ENDS_WITHIN_S = 120
+ENDS_WITHIN_S = 60
 CONFIG = """
 [local]
 max_sandboxes = 4
@@ -137,12 +137,14 @@ class Storm:
 
     async def _close(self) -> None:
         """What is due comes to its end; then it becomes time for the rest, and no schedule fires any more."""
-        await self._idle()
+        await self._none_left(
+            lambda: f"or(eq(status,inProgress),and(eq(status,new),le(startTimestamp,{self.clock()})))"
+        )
         await self.compare()
         tasks = await self._remove_schedules()
         last_ms = max(moment_ms(task, "startTimestamp") for task in tasks.values())
         self.clock.jump(max(0, last_ms - self.clock()) + 1)
-        await self._idle()
+        await self._none_left(lambda: "in(status,new,inProgress)")
         tasks = await self._all_tasks()
         assert any(task["status"] == "complete" for task in tasks.values()), "nothing ran at all"
         self.books.close(tasks, self.retried_errors)
@@ -216,20 +218,15 @@ class Storm:
             if len(page["data"]) < PAGE:
                 return found
 
-    async def _idle(self) -> None:
-        """Returns when no task runs, or waits although its time has come."""
-        busy: Record = {}
+    async def _none_left(self, query: Callable[[], str]) -> None:
+        """Returns when a query, made anew each time, finds no task any more."""
+        found: Record = {}
         try:
             async with asyncio.timeout(ENDS_WITHIN_S):
-                while (busy := await self._busy())["page"]["total"]:
+                while (found := await self.done("GET", f"?{query()}&limit(3)"))["page"]["total"]:
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            raise AssertionError(f"after {ENDS_WITHIN_S} s these have not ended: {busy}") from None
-
-    async def _busy(self) -> Record:
-        """A page of what runs, or waits although its time has come."""
-        due = f"and(eq(status,new),le(startTimestamp,{self.clock()}))"
-        return dict(await self.done("GET", f"?or(eq(status,inProgress),{due})&limit(3)"))
+            raise AssertionError(f"after {ENDS_WITHIN_S} s these have not ended: {found}") from None
 
 
 async def weather(storm: Storm, strikes: int) -> None:
