@@ -2,24 +2,28 @@
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from typing import Any
+
+import msgspec
 
 from taskd.model.task import Task
 from taskd.model.wire import encode_task
 from taskd.rql.query import Query
-from taskd.store.catalogue.compile import Compiled, compile_query
-from taskd.store.catalogue.fields import TASKS
+from taskd.store.base import Page
+from taskd.store.catalogue import listing
 from taskd.store.catalogue.functions import register_functions
 from taskd.store.catalogue.rows import COLUMNS, row
-from taskd.store.catalogue.schema import _CREATE
+from taskd.store.catalogue.schema import migrate
+from taskd.store.catalogue.statements import Write
 
 
 class MemoryCatalogue:
     """The table of tasks, and what queries find in it."""
 
     def __init__(self) -> None:
-        self.connection = sqlite3.connect(":memory:")
-        self.connection.executescript(_CREATE)
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        migrate(self.connection)
         register_functions(self.connection)
 
     def fill(self, tasks: list[Task]) -> None:
@@ -30,24 +34,27 @@ class MemoryCatalogue:
             f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES ({places})", [row(task) for task in tasks]
         )
 
+    def write(self, writes: Iterable[Write]) -> None:
+        """Writes as the catalogue's own writer does."""
+        for statement, rows in writes:
+            self.connection.execute(statement, [msgspec.json.encode(rows).decode()])
+
+    def page(self, query: Query) -> Page[Task]:
+        """What ``query`` finds."""
+        return listing.tasks(query)(self.connection)
+
     def find(self, query: Query) -> list[str]:
         """The ids on the page that ``query`` asks for."""
-        compiled = compile_query(query, TASKS)
-        window = (compiled.limit, compiled.offset)
-        rows = self.connection.execute(page_sql(compiled), (*compiled.params, *compiled.order_params, *window))
-        return [task_id for (task_id,) in rows]
+        return [task.id for task in self.page(query).rows]
 
     def plan(self, query: Query) -> str:
         """SQLite's plan for the page, one step a line."""
-        compiled = compile_query(query, TASKS)
-        parameters = (*compiled.params, *compiled.order_params, compiled.limit, compiled.offset)
-        rows = self.connection.execute(f"EXPLAIN QUERY PLAN {page_sql(compiled)}", parameters)
-        return "\n".join(step for *_, step in rows)
-
-
-def page_sql(compiled: Compiled) -> str:
-    """Ids of a page; the limit and the offset are the last parameters."""
-    return f"SELECT id FROM tasks WHERE {compiled.where_sql} ORDER BY {compiled.order_sql} LIMIT ? OFFSET ?"
+        statements: list[str] = []
+        self.connection.set_trace_callback(statements.append)
+        self.page(query)
+        self.connection.set_trace_callback(None)
+        steps = self.connection.execute(f"EXPLAIN QUERY PLAN {statements[0]}")
+        return "\n".join(step for *_, step in steps)
 
 
 def on_the_wire(task: Task) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.catalogues import MemoryCatalogue, on_the_wire
-from support.naive_filter import TIMES, naive_page
+from support.naive_filter import TIMES, naive_matches, naive_page
 
 from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskError
@@ -134,4 +134,6 @@ def test_same_page_as_the_naive_filter(catalogue, rows, queries):
     catalogue.fill(rows)
     wire = [on_the_wire(task) for task in rows]
     for query in queries:
-        assert catalogue.find(query) == [task["id"] for task in naive_page(wire, query)], query
+        page = catalogue.page(query)
+        assert [task.id for task in page.rows] == [task["id"] for task in naive_page(wire, query)], query
+        assert page.total == sum(query.where is None or naive_matches(task, query.where) for task in wire), query

@@ -13,7 +13,7 @@ from taskd.model.api_request import ApiRequest, ApiRequestError
 from taskd.rql.query import Query
 from taskd.store.base import Page
 from taskd.store.catalogue.fields import API_REQUESTS
-from taskd.store.catalogue.listing import page_of
+from taskd.store.catalogue.pages import Table, page_of
 
 COLUMNS = (
     "id",
@@ -33,6 +33,7 @@ INSERT = (
 )
 """Takes one parameter: the rows as a JSON array of arrays."""
 
+_TABLE = Table("api_requests", COLUMNS, API_REQUESTS)
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM api_requests"
 _TOO_OLD = "seq <= (SELECT max(seq) - ? FROM api_requests)"
 
@@ -62,7 +63,7 @@ def forget_oldest(connection: sqlite3.Connection, kept: int) -> None:
 
 def page(query: Query) -> Callable[[sqlite3.Connection], Page[ApiRequest]]:
     """A page of API requests. A query that makes no sense raises ``INVALID_RQL`` here."""
-    return page_of(query, API_REQUESTS, "api_requests", COLUMNS, request_of)
+    return page_of(query, _TABLE, request_of)
 
 
 def by_id(connection: sqlite3.Connection, request_id: str) -> ApiRequest | None:

@@ -1,46 +1,24 @@
 """The questions that are asked of the catalogue, each a function of a read-only connection."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable
 
 from taskd.model.logline import LogLine
 from taskd.model.status import FINAL, Status
 from taskd.model.task import Task
 from taskd.rql.query import Query
 from taskd.store.base import Page
-from taskd.store.catalogue.compile import compile_query
-from taskd.store.catalogue.fields import TASKS, Resource
+from taskd.store.catalogue.fields import TASKS
+from taskd.store.catalogue.pages import Table, page_of
 from taskd.store.catalogue.rows import COLUMNS, task_of
 
-T = TypeVar("T")
-
 _SELECT_TASKS = f"SELECT {', '.join(COLUMNS)} FROM tasks"
+_TABLE = Table("tasks", COLUMNS, TASKS, small_sql="length(data) <= 65536", is_counted=True)
 
 
 def tasks(query: Query) -> Callable[[sqlite3.Connection], Page[Task]]:
     """A page of tasks. A query that makes no sense raises ``INVALID_RQL`` here, before any connection is taken."""
-    return page_of(query, TASKS, "tasks", COLUMNS, task_of)
-
-
-def page_of(
-    query: Query, resource: Resource, table: str, columns: Sequence[str], record_of: Callable[[tuple[Any, ...]], T]
-) -> Callable[[sqlite3.Connection], Page[T]]:
-    """A page of what ``table`` holds: its ``columns``, of each row turned into a record by ``record_of``."""
-    compiled = compile_query(query, resource)
-    found_sql = f"FROM {table} WHERE {compiled.where_sql}"
-    page_sql = f"SELECT {', '.join(columns)} {found_sql} ORDER BY {compiled.order_sql} LIMIT ? OFFSET ?"
-    count_sql = f"SELECT count(*) {found_sql}"
-
-    def read(connection: sqlite3.Connection) -> Page[T]:
-        window = (query.limit, query.offset)
-        rows = connection.execute(page_sql, (*compiled.params, *compiled.order_params, *window)).fetchall()
-        total = None
-        if not query.skip_count:
-            total = connection.execute(count_sql, compiled.params).fetchone()[0]
-        return Page([record_of(row) for row in rows], total)
-
-    return read
+    return page_of(query, _TABLE, task_of)
 
 
 def pending_tasks(connection: sqlite3.Connection) -> list[Task]:

@@ -4,11 +4,12 @@ import logging
 import sqlite3
 from pathlib import Path
 
+from taskd.store.catalogue import counts
 from taskd.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 """``PRAGMA user_version``. To change the schema, raise it and add the step to it to ``_MIGRATIONS``."""
 
 _CREATE = """
@@ -58,7 +59,7 @@ CREATE TABLE api_requests (
 );
 CREATE INDEX api_requests_function ON api_requests (function_name);
 """
-_MIGRATIONS: dict[int, str] = {0: _CREATE}
+_MIGRATIONS: dict[int, str] = {0: _CREATE, 1: counts.CREATE}
 """For each version, the step to the next."""
 
 
@@ -107,6 +108,13 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a newer taskd (schema {version}, this one knows {VERSION}). Use the newer taskd, "
             f"or move the file away: what the journal holds is rebuilt."
         )
+    if 0 < version < VERSION:
+        log.info("Bringing %s from schema %d to %d: a few seconds for each million tasks.", path, version, VERSION)
+    migrate(connection, version)
+
+
+def migrate(connection: sqlite3.Connection, version: int = 0) -> None:
+    """Takes a catalogue of an earlier version, or by default an empty file, step by step to this one."""
     for step in range(version, VERSION):
         connection.executescript(f"BEGIN; {_MIGRATIONS[step]} PRAGMA user_version = {step + 1}; COMMIT;")
 

@@ -1,0 +1,76 @@
+"""Pages of listings: what a query finds in a table, with the number of all that it finds.
+
+A page comes as one value. Fetched row by row, it would take the interpreter's lock for each row, and beside a busy
+event loop wait for it each time.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from taskd.rql.query import Query
+from taskd.store.base import Page
+from taskd.store.catalogue import counts
+from taskd.store.catalogue.compile import Compiled, compile_query
+from taskd.store.catalogue.fields import Resource
+
+T = TypeVar("T")
+_decode_rows = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
+
+
+class Table(Struct, frozen=True):
+    """Where the records of a resource are."""
+
+    name: str
+    columns: Sequence[str]
+    resource: Resource
+    small_sql: str = "1"
+    """True of a row that may be in memory twice for a moment."""
+    is_counted: bool = False
+    """Whether :mod:`taskd.store.catalogue.counts` are of this table."""
+
+
+def page_of(
+    query: Query, table: Table, record_of: Callable[[tuple[Any, ...]], T]
+) -> Callable[[sqlite3.Connection], Page[T]]:
+    """The page of ``table`` that ``query`` asks for, each row turned into a record by ``record_of``.
+
+    A query that makes no sense raises ``INVALID_RQL`` here, before any connection is taken.
+    """
+    compiled = compile_query(query, table.resource)
+    found_sql = _found_sql(table, compiled)
+    columns = ", ".join(table.columns)
+    count_sql = "NULL" if query.skip_count else _count_sql(query, table, compiled)
+    packed_sql = (
+        f"SELECT json_group_array(json_array({columns})) FILTER (WHERE {table.small_sql}), count(*), {count_sql} "
+        f"{found_sql}"
+    )
+    of_count = () if query.skip_count else compiled.params
+    of_page = (*compiled.params, *compiled.order_params, query.limit, query.offset)
+
+    def read(connection: sqlite3.Connection) -> Page[T]:
+        packed, found, total = connection.execute(packed_sql, (*of_count, *of_page)).fetchone()
+        rows = _decode_rows(packed)
+        if len(rows) < found:
+            rows = connection.execute(f"SELECT {columns} {found_sql}", of_page).fetchall()
+        return Page([record_of(row) for row in rows], total)
+
+    return read
+
+
+def _found_sql(table: Table, compiled: Compiled) -> str:
+    """The page's rows in their order. They are looked up last: what is sorted and skipped may be in an index."""
+    name = table.name
+    return (
+        f"FROM (SELECT rowid AS place FROM {name} WHERE {compiled.where_sql} ORDER BY {compiled.order_sql} "
+        f"LIMIT ? OFFSET ?) CROSS JOIN {name} ON {name}.rowid = place"
+    )
+
+
+def _count_sql(query: Query, table: Table, compiled: Compiled) -> str:
+    if table.is_counted and counts.are_enough_for(query.where):
+        return f"(SELECT ifnull(sum(tasks), 0) FROM {counts.TABLE} WHERE {compiled.where_sql})"
+    return f"(SELECT count(*) FROM {table.name} WHERE {compiled.where_sql})"
