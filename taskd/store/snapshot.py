@@ -28,20 +28,24 @@ def snapshot_payloads(sealed: list[Segment]) -> Iterator[bytes]:
     for _, payload in Replay(sealed):
         state.apply_all(decode_events(payload))
     yield encode_events([state.counters(), *(FunctionPut(function) for function in state.functions.values())])
-    for schedules in _chunks(state.schedules):
+    for schedules in _chunks(_take_all(state.schedules)):
         yield encode_events([SchedulePut(schedule) for schedule in schedules])
-    for tasks in _chunks(state.tasks):
+    for tasks in _chunks(state.tasks.take_all()):
         yield encode_events([Added(tuple(tasks))])
     while state.used_keys:
         keys = [state.used_keys.popitem(last=False)[1] for _ in range(min(CHUNK_RECORDS, len(state.used_keys)))]
         yield encode_events([KeysUsed(tuple(keys), EVERY_KEY_KEPT)])
 
 
-def _chunks(records: dict[str, R]) -> Iterator[list[R]]:
+def _take_all(schedules: dict[str, Schedule]) -> Iterator[Schedule]:
+    for schedule_id in list(schedules):
+        yield schedules.pop(schedule_id)
+
+
+def _chunks(records: Iterator[R]) -> Iterator[list[R]]:
     chunk: list[R] = []
     size_bytes = 0
-    for record_id in list(records):
-        record = records.pop(record_id)
+    for record in records:
         chunk.append(record)
         size_bytes += len(record.data)
         if len(chunk) >= CHUNK_RECORDS or size_bytes >= CHUNK_BYTES:

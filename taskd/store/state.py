@@ -15,13 +15,14 @@ from taskd.model.schedule import Schedule
 from taskd.model.task import Task
 from taskd.store import events
 from taskd.store.events import Event
+from taskd.store.livetasks import LiveTasks
 
 
 class LiveState:
     """Waiting and running tasks, functions and schedules, used keys, and the counters that numbering goes on from."""
 
     def __init__(self) -> None:
-        self.tasks: dict[str, Task] = {}
+        self.tasks = LiveTasks()
         self.functions: dict[str, Function] = {}
         self.schedules: dict[str, Schedule] = {}
         self.used_keys: OrderedDict[bytes, UsedKey] = OrderedDict()
@@ -51,13 +52,13 @@ class LiveState:
 
     def replace(self, tasks: list[Task]) -> list[Task]:
         """Takes the new states of tasks that stay alive."""
-        self.tasks.update((task.id, task) for task in tasks)
+        self.tasks.put(tasks)
         return tasks
 
     def end(self, tasks: list[Task]) -> list[Task]:
         """Lets go of tasks that came to an end."""
         for task in tasks:
-            del self.tasks[task.id]
+            self.tasks.remove(task.id)
         self.ended += len(tasks)
         return tasks
 

@@ -150,7 +150,9 @@ def replayed(journal: Path) -> LiveState:
 
 
 def contents(state: LiveState) -> tuple[object, ...]:
-    alive = (dict(state.tasks), dict(state.functions), list(state.schedules.items()), list(state.used_keys.items()))
+    tasks = {task.id: task for task in state.tasks.values()}
+    assert len(tasks) == len(state.tasks)
+    alive = (tasks, dict(state.functions), list(state.schedules.items()), list(state.used_keys.items()))
     return *alive, state.last_seq, state.last_id, state.ended
 
 

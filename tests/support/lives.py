@@ -151,14 +151,15 @@ class Life:
 def copy_of(state: LiveState) -> LiveState:
     """A state that may be changed without changing the first."""
     copy = LiveState()
-    copy.tasks, copy.functions, copy.schedules = dict(state.tasks), dict(state.functions), dict(state.schedules)
+    copy.tasks.put(state.tasks.values())
+    copy.functions, copy.schedules = dict(state.functions), dict(state.schedules)
     copy.last_seq, copy.last_id, copy.ended = state.last_seq, state.last_id, state.ended
     return copy
 
 
 def contents(state: LiveState) -> dict[str, Any]:
     """What two states must have in common to be equal."""
-    return vars(copy_of(state))
+    return vars(copy_of(state)) | {"tasks": {task.id: task for task in state.tasks.values()}}
 
 
 class History:
