@@ -10,8 +10,10 @@ from support.books import Books
 
 from taskd.model.clock import Clock
 
-PAUSE_S = 0.2
-"""At most this long between two tasks of a client: about what four sandboxes get through."""
+PAUSE_S = 0.15
+"""At most this long between two tasks of a client."""
+DURATIONS_MS = {0: 6, 5: 3, 30: 2, 300: 1}
+"""How long functions take, and how often that is so: four sandboxes are busy most of the time, and keep up."""
 FAR_MS = (20 * 60_000, 90 * 60_000)
 """So far ahead lie tasks that only a clock that jumps brings near."""
 UNAVAILABLE = {429: 1429, 503: 1503}
@@ -56,7 +58,7 @@ class Client:
 
     async def _one_task(self) -> None:
         rng = self._rng
-        data = a_key() | {"ms": rng.choice([0, 0, 5, 30]), "fails": rng.random() < 0.1}
+        data = a_key() | {"ms": rng.choices([*DURATIONS_MS], [*DURATIONS_MS.values()])[0], "fails": rng.random() < 0.1}
         kind = rng.choices(["now", "soon", "far"], [17, 2, 1])[0]
         start_ms = {"now": None, "soon": rng.randrange(500), "far": rng.randrange(*FAR_MS)}[kind]
         start = {} if start_ms is None else {"startTimestamp": self._clock() + start_ms}
