@@ -3,9 +3,6 @@
 Probes (``/health``, ``/metrics``) are always let in: an overloaded service must still be able to say how it is.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
@@ -28,26 +25,33 @@ class Admission:
         self.requests = 0
         self.bodies_bytes = 0
 
-    @contextmanager
-    def admitted(self, request: web.BaseRequest) -> Iterator[None]:
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Counts ``request`` in as long as it lasts.
 
         :raises ContractError: ``TOO_MANY_REQUESTS``; nothing of the body has been read.
         """
         size_bytes = self._body_bytes(request)
-        if self.requests >= self._requests_max:
-            raise _refused(f"{self.requests} requests are in progress, which is the limit")
-        if self.bodies_bytes + size_bytes > self._bodies_max_bytes and self.bodies_bytes:
-            raise _refused(
-                f"the bodies of requests in progress take {self.bodies_bytes} bytes, which is near the limit"
-            )
+        if self._is_too_much(size_bytes) and request.path not in _ALWAYS:
+            raise self._refused()
         self.requests += 1
         self.bodies_bytes += size_bytes
         try:
-            yield
+            return await handler(request)
         finally:
             self.requests -= 1
             self.bodies_bytes -= size_bytes
+
+    def _is_too_much(self, size_bytes: int) -> bool:
+        if self.requests >= self._requests_max:
+            return True
+        return self.bodies_bytes + size_bytes > self._bodies_max_bytes and self.bodies_bytes > 0
+
+    def _refused(self) -> ContractError:
+        why = f"the bodies of requests in progress take {self.bodies_bytes} bytes, which is near the limit"
+        if self.requests >= self._requests_max:
+            why = f"{self.requests} requests are in progress, which is the limit"
+        return ContractError(errors.TOO_MANY_REQUESTS, f"Too much at once: {why}. Try again in a moment.")
 
     def _body_bytes(self, request: web.BaseRequest) -> int:
         """The memory that the body may take; one that does not say is taken for the largest there may be."""
@@ -57,15 +61,3 @@ class Admission:
             return self._body_max_bytes
         packed = "Content-Encoding" in request.headers
         return request.content_length * (_UNPACKED_FACTOR if packed else 1)
-
-    @web.middleware
-    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answers 1429 to what is too much at once."""
-        if request.path in _ALWAYS:
-            return await handler(request)
-        with self.admitted(request):
-            return await handler(request)
-
-
-def _refused(why: str) -> ContractError:
-    return ContractError(errors.TOO_MANY_REQUESTS, f"Too much at once: {why}. Try again in a moment.")

@@ -3,8 +3,9 @@
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
+
+from taskd.api.encoded import JsonResponse
 
 T = TypeVar("T")
 
@@ -40,11 +41,6 @@ class AffectedRecords(Struct, rename="camel"):
     affected_records: int = 1
 
 
-def json_response(text: bytes, status: int = 200) -> web.Response:
-    """``text``, which is JSON already."""
-    return web.Response(body=text, status=status, content_type="application/json")
-
-
-def json_answer(value: Any, status: int = 200) -> web.Response:
+def json_answer(value: Any, status: int = 200) -> JsonResponse:
     """``value`` as JSON."""
-    return json_response(_encoder.encode(value), status)
+    return JsonResponse(_encoder.encode(value), status)

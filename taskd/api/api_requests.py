@@ -25,11 +25,11 @@ class ApiRequestHandlers:
         yield Route("GET", "/apiRequests", self.listing, Permission.VIEW_API_FUNCTION_REQUESTS)
         yield Route("GET", "/apiRequests/{id}/logs", self.logs, Permission.VIEW_API_FUNCTION_REQUEST_LOGS)
 
-    async def listing(self, request: web.Request) -> web.Response:
+    async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the API requests that a query finds."""
         query = query_of(request)
         return page_answer(query, await self._store.find_api_requests(query), api_request_view)
 
-    async def logs(self, request: web.Request) -> web.Response:
+    async def logs(self, request: web.Request) -> web.StreamResponse:
         """A page of the lines that were printed during one API request."""
         return await log_answer(request, self._store, self._store.api_request, errors.NO_API_REQUEST_LOGS)

@@ -17,6 +17,7 @@ from taskd.api.deployment import Deployments
 from taskd.api.docs import DocHandlers
 from taskd.api.errors import errors_as_answers
 from taskd.api.execute import ExecuteHandlers
+from taskd.api.front import TABLE, table_of
 from taskd.api.function_logs import FunctionLogHandlers
 from taskd.api.functions import FunctionHandlers
 from taskd.api.logs import LogHandlers
@@ -66,7 +67,6 @@ def build_app(
     bulk = BulkHandlers(store, clock, settings.bulk_body_max_bytes)
     execute = ExecuteHandlers(store, executions, clock, settings.body_max_bytes)
     api = ApiFunctionHandlers(store, api_functions, settings.body_max_bytes)
-    app = web.Application(middlewares=[errors_as_answers, Admission(settings).middleware])
     routes = [*functions.routes(), *function_logs.routes(), *tasks.routes(), *logs.routes()]
     routes += [*execute.routes(), *api.routes(), *ApiRequestHandlers(store).routes()]
     routes += [*schedules.routes(), *bulk.routes()]
@@ -75,8 +75,14 @@ def build_app(
         mounts += _account_mounts(auth)
     docs = DocHandlers(mounts)
     mounts.append(Mount(BASE_PATH, list(docs.routes()), trust_everybody))
-    for mount in mounts:
-        app.add_routes(mounted(*mount))
+    return _assembled([route for mount in mounts for route in mounted(*mount)], Admission(settings))
+
+
+def _assembled(routes: list[web.RouteDef], admission: Admission) -> web.Application:
+    middlewares = [errors_as_answers, admission.middleware]
+    app = web.Application(middlewares=middlewares)
+    app.add_routes(routes)
+    app[TABLE] = table_of(routes, middlewares)
     return app
 
 
@@ -95,7 +101,7 @@ def _open_routes(health: Health, registry: CollectorRegistry | None) -> list[Rou
 
 
 def _health_handler(health: Health) -> Callable[[web.Request], Any]:
-    async def handler(request: web.Request) -> web.Response:
+    async def handler(request: web.Request) -> web.StreamResponse:
         """How the daemon is; 503 when it is not well."""
         report = health()
         return json_answer(report, status=200 if report["status"] == "ok" else 503)

@@ -42,7 +42,7 @@ class BulkHandlers:
         """The routes under the base path."""
         yield Route("POST", "/bulk", self.create, Permission.CREATE_TASKS)
 
-    async def create(self, request: web.Request) -> web.Response:
+    async def create(self, request: web.Request) -> web.StreamResponse:
         """New tasks, durable together when the answer leaves; it gives their ids, in the order of the request."""
         text = await read_body(request, self._body_max_bytes)
         drafts = await self._drafts(decode_tasks(text), caller_of(request))

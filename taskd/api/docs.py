@@ -6,8 +6,8 @@ from functools import cached_property
 import orjson
 from aiohttp import web
 
-from taskd.api.answers import json_response
 from taskd.api.docs_page import render_page
+from taskd.api.encoded import JsonResponse
 from taskd.api.openapi import Json, openapi_document
 from taskd.api.routing import Mount, Route
 
@@ -26,11 +26,11 @@ class DocHandlers:
         yield Route("GET", "/openapi.json", self.document, None)
         yield Route("GET", "/docs", self.page, None)
 
-    async def document(self, request: web.Request) -> web.Response:
+    async def document(self, request: web.Request) -> web.StreamResponse:
         """An OpenAPI 3.1 document, made from the code that answers."""
-        return json_response(self._document_text)
+        return JsonResponse(self._document_text)
 
-    async def page(self, request: web.Request) -> web.Response:
+    async def page(self, request: web.Request) -> web.StreamResponse:
         """The same document in HTML, for reading."""
         return web.Response(text=self._page_text, content_type="text/html", headers=_PAGE_HEADERS)
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.answers import json_response
 from taskd.api.bodies import decode_execution
 from taskd.api.callers import caller_of
 from taskd.api.calling import called_function
 from taskd.api.drafting import draft_execution
+from taskd.api.encoded import JsonResponse
 from taskd.api.payload import read_optional_body
 from taskd.api.routing import Route
 from taskd.dispatch.direct import DirectExecutions
@@ -31,10 +31,10 @@ class ExecuteHandlers:
         """The routes under the base path."""
         yield Route("POST", "/functions/{name}/execute", self.execute, None, anonymous=True)
 
-    async def execute(self, request: web.Request) -> web.Response:
+    async def execute(self, request: web.Request) -> web.StreamResponse:
         """The task as it ended, with the function's result; the body may be missing."""
         function = called_function(request, self._store, Permission.EXECUTE_TASK_FUNCTION)
         body = decode_execution(await read_optional_body(request, self._body_max_bytes) or b"{}")
         draft = draft_execution(body, function, self._clock(), caller_of(request))
         executed = await self._executions.execute(function, draft)
-        return json_response(encode_executed(executed.task, executed.result))
+        return JsonResponse(encode_executed(executed.task, executed.result))

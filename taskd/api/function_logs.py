@@ -30,7 +30,7 @@ class FunctionLogHandlers:
         """The routes under the base path."""
         yield Route("GET", "/functions/{name}/logs", self.listing, Permission.VIEW_TASK_FUNCTION_LOGS)
 
-    async def listing(self, request: web.Request) -> web.Response:
+    async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the lines that the function's tasks printed within a window of time, oldest first."""
         name, query = request.match_info["name"], query_of(request)
         since_ms, until_ms = _window(query, self._clock())

@@ -37,20 +37,20 @@ class FunctionHandlers:
         yield Route("POST", "/functions/{name}/enable", self.enable, Permission.UPDATE_TASK_FUNCTION)
         yield Route("POST", "/functions/{name}/disable", self.disable, Permission.UPDATE_TASK_FUNCTION)
 
-    async def listing(self, request: web.Request) -> web.Response:
+    async def listing(self, request: web.Request) -> web.StreamResponse:
         """All functions, on one page; a query is not looked at."""
         rows = [function_row(function) for function in self._store.functions()]
         page = PageInfo(offset=0, limit=len(rows), total=len(rows))
         return json_answer(Page(query="{}", page=page, data=rows))
 
-    async def create(self, request: web.Request) -> web.Response:
+    async def create(self, request: web.Request) -> web.StreamResponse:
         """A new function."""
         body = decode_function(await read_body(request, self._body_max_bytes))
         definition = define_function(body, self._clock())
         function = await self._deployments.create(definition, decode_code(body.code))
         return json_answer(function_details(function))
 
-    async def details(self, request: web.Request) -> web.Response:
+    async def details(self, request: web.Request) -> web.StreamResponse:
         """Everything about a function but its code."""
         name = request.match_info["name"]
         function = self._store.function(name)
@@ -58,7 +58,7 @@ class FunctionHandlers:
             raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function {name}.")
         return json_answer(function_details(function))
 
-    async def update(self, request: web.Request) -> web.Response:
+    async def update(self, request: web.Request) -> web.StreamResponse:
         """Changes what the body names; with ``code``, calls that already run finish on the code they began with."""
         body = decode_function_update(await read_body(request, self._body_max_bytes))
         code = None if body.code is None else decode_code(body.code)
@@ -68,19 +68,19 @@ class FunctionHandlers:
         )
         return json_answer(AffectedRecords())
 
-    async def enable(self, request: web.Request) -> web.Response:
+    async def enable(self, request: web.Request) -> web.StreamResponse:
         """Tasks of the function run again."""
         return await self._set_enabled(request, enabled=True)
 
-    async def disable(self, request: web.Request) -> web.Response:
+    async def disable(self, request: web.Request) -> web.StreamResponse:
         """Due tasks of the function fail instead of running."""
         return await self._set_enabled(request, enabled=False)
 
-    async def delete(self, request: web.Request) -> web.Response:
+    async def delete(self, request: web.Request) -> web.StreamResponse:
         """The function goes; its tasks and logs stay."""
         await self._deployments.remove(request.match_info["name"])
         return json_answer(AffectedRecords())
 
-    async def _set_enabled(self, request: web.Request, *, enabled: bool) -> web.Response:
+    async def _set_enabled(self, request: web.Request, *, enabled: bool) -> web.StreamResponse:
         await self._deployments.set_enabled(request.match_info["name"], enabled=enabled, now_ms=self._clock())
         return json_answer(AffectedRecords())

@@ -20,7 +20,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
-def page_answer(query: Query, found: base.Page[T], view: Callable[[T], Struct]) -> web.Response:
+def page_answer(query: Query, found: base.Page[T], view: Callable[[T], Struct]) -> web.StreamResponse:
     """The page that ``query`` found, each record as ``view`` shows it."""
     total = UNSET if found.total is None else found.total
     info = PageInfo(offset=query.offset, limit=query.limit, total=total)

@@ -30,7 +30,7 @@ class LogHandlers:
         """The routes under the base path."""
         yield Route("GET", "/{id}/logs", self.listing, Permission.VIEW_TASK_LOGS)
 
-    async def listing(self, request: web.Request) -> web.Response:
+    async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of a task's log lines, in the order they were printed."""
         return await log_answer(request, self._store, self._require_run, errors.NO_LOGS)
 
@@ -43,7 +43,7 @@ class LogHandlers:
 
 async def log_answer(
     request: web.Request, store: TaskStore, require: Callable[[str], Awaitable[object]], no_lines: ErrorKind
-) -> web.Response:
+) -> web.StreamResponse:
     """A page of the log lines of the record that the path names; ``require`` raises if it can have none.
 
     :raises ContractError: also ``no_lines``, if there are none.

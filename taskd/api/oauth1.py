@@ -36,7 +36,7 @@ class OAuth1Handlers:
         """The routes below ``/auth/v2``."""
         yield Route("POST", "/oauth1/tokens", self.create_token, None)
 
-    async def create_token(self, request: web.Request) -> web.Response:
+    async def create_token(self, request: web.Request) -> web.StreamResponse:
         """A token for the user whose password is in the body, through the application that signed."""
         application = self._application(request)
         body = _decode_password(await read_body(request, limits.LOGIN_BODY_MAX_BYTES))

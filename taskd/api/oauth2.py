@@ -63,7 +63,7 @@ class OAuth2Handlers:
         """The routes below ``/auth/v2``."""
         yield Route("POST", "/oauth2/tokens", self.create_tokens, None)
 
-    async def create_tokens(self, request: web.Request) -> web.Response:
+    async def create_tokens(self, request: web.Request) -> web.StreamResponse:
         """Access and refresh tokens, for one of the grants."""
         try:
             return _answer(await self._grant(request))
@@ -141,7 +141,7 @@ def _basic(header: str) -> tuple[str, str]:
     return unquote_plus(user), unquote_plus(password)
 
 
-def _answer(grant: Grant) -> web.Response:
+def _answer(grant: Grant) -> web.StreamResponse:
     answer = {
         "access_token": grant.access_token,
         "refresh_token": grant.refresh_token,
@@ -155,7 +155,7 @@ def _answer(grant: Grant) -> web.Response:
     return response
 
 
-def _error_answer(error: str, description: str, extra: dict[str, Any]) -> web.Response:
+def _error_answer(error: str, description: str, extra: dict[str, Any]) -> web.StreamResponse:
     is_client = error == "invalid_client"
     body = {"error": error, "error_description": description, **extra}
     response = json_answer(body, status=401 if is_client else 400)

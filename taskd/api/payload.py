@@ -49,7 +49,11 @@ async def receive_body(request: web.Request, limit_bytes: int) -> bytes:
     """
     if (request.content_length or 0) > limit_bytes:
         raise _too_large(limit_bytes)
-    body = await _receive(request.content, limit_bytes)
+    content = request.content
+    try:  # small bodies arrive together with the headers
+        body = content.read_nowait() if content.is_eof() else await _receive(content, limit_bytes)
+    except (ConnectionError, web.RequestPayloadError) as error:
+        raise ContractError(errors.BODY_FORMAT, f"The body did not arrive whole: {error}.") from None
     if len(body) > limit_bytes:
         raise _too_large(limit_bytes)
     return body
@@ -57,15 +61,11 @@ async def receive_body(request: web.Request, limit_bytes: int) -> bytes:
 
 async def _receive(content: StreamReader, limit_bytes: int) -> bytes:
     try:
-        if content.is_eof():  # small bodies arrive together with the headers
-            return content.read_nowait()
         async with asyncio.timeout(BODY_TIME_LIMIT_S):
             return await _gather(content, limit_bytes)
     except TimeoutError:
         message = f"The body did not arrive within {BODY_TIME_LIMIT_S:g} seconds."
-    except (ConnectionError, web.RequestPayloadError) as error:
-        message = f"The body did not arrive whole: {error}."
-    raise ContractError(errors.BODY_FORMAT, message)
+        raise ContractError(errors.BODY_FORMAT, message) from None
 
 
 async def _gather(content: StreamReader, limit_bytes: int) -> bytes:

@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler
 
 from taskd.api.callers import CALLER, Authenticate, require
 from taskd.model import errors
-from taskd.model.caller import ANONYMOUS, Caller
+from taskd.model.caller import ANONYMOUS
 from taskd.model.errors import ContractError
 from taskd.model.permissions import Permission
 
@@ -45,18 +45,15 @@ def mounted(base: str, routes: Sequence[Route], authenticate: Authenticate) -> I
 
 def _guarded(route: Route, authenticate: Authenticate) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
-        caller = request[CALLER] = await _caller(route, request, authenticate)
+        try:
+            caller = await authenticate(request)
+        except ContractError as error:
+            if not route.anonymous or error.kind is not errors.NOT_AUTHENTICATED:
+                raise
+            caller = ANONYMOUS
+        request[CALLER] = caller
         if route.permission is not None:
             require(caller, route.permission)
         return await route.handler(request)
 
     return handler
-
-
-async def _caller(route: Route, request: web.Request, authenticate: Authenticate) -> Caller:
-    try:
-        return await authenticate(request)
-    except ContractError as error:
-        if route.anonymous and error.kind is errors.NOT_AUTHENTICATED:
-            return ANONYMOUS
-        raise

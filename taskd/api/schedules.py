@@ -32,19 +32,19 @@ class ScheduleHandlers:
         yield Route("POST", "/schedules", self.create, Permission.CREATE_TASK_SCHEDULE)
         yield Route("DELETE", "/schedules/{id}", self.delete, Permission.DELETE_TASK_SCHEDULE)
 
-    async def listing(self, request: web.Request) -> web.Response:
+    async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the schedules that a query finds."""
         query = query_of(request)
         return page_answer(query, await self._store.find_schedules(query), schedule_view)
 
-    async def create(self, request: web.Request) -> web.Response:
+    async def create(self, request: web.Request) -> web.StreamResponse:
         """A new schedule; it is durable when the answer leaves."""
         body = decode_schedule(await read_body(request, self._body_max_bytes))
         function = self._store.function(body.function_name)
         draft = draft_schedule(body, function, self._clock(), caller_of(request))
         return json_answer(schedule_view(await self._store.add_schedule(draft)))
 
-    async def delete(self, request: web.Request) -> web.Response:
+    async def delete(self, request: web.Request) -> web.StreamResponse:
         """The schedule goes; the tasks that it made stay."""
         await self._store.remove_schedule(object_id(request))
         return json_answer(AffectedRecords())

@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from taskd.api.errors import error_response, fault, log
+from taskd.api.front import TABLE, Front
 from taskd.model import errors
 from taskd.model.errors import ContractError, TaskdError
 
@@ -58,6 +59,11 @@ class _Connection(web.RequestHandler):
     def __init__(self, server: web.Server) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **_CONNECTION_OPTIONS)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  the signature is aiohttp's
+        """Resumes if there is a pause. aiohttp asks for it after every body, and takes 3 µs where there is none."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -101,6 +107,7 @@ class _Site(web.BaseSite):
         await super().start()
         server = self._app_runner.server
         assert server is not None, "the runner is set up"
+        server.request_handler = Front(self._app_runner.app.get(TABLE, {}), server.request_handler)
         listening = await asyncio.get_running_loop().create_server(
             lambda: _Connection(server), self._host, self._port, backlog=BACKLOG
         )

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.answers import AffectedRecords, json_answer, json_response
+from taskd.api.answers import AffectedRecords, json_answer
 from taskd.api.bodies import decode_task
 from taskd.api.callers import caller_of
 from taskd.api.drafting import draft_task
+from taskd.api.encoded import JsonResponse
 from taskd.api.idempotency import idempotency_key
 from taskd.api.listings import page_answer
 from taskd.api.payload import read_body
@@ -33,21 +34,21 @@ class TaskHandlers:
         yield Route("POST", "", self.create, Permission.CREATE_TASKS)
         yield Route("POST", "/{id}/cancel", self.cancel, Permission.CANCEL_TASKS)
 
-    async def create(self, request: web.Request) -> web.Response:
+    async def create(self, request: web.Request) -> web.StreamResponse:
         """A new task; it is durable when the answer leaves."""
         text = await read_body(request, self._body_max_bytes)
         body = decode_task(text)
         function = self._store.function(body.function_name)
         draft = draft_task(body, function, self._clock(), caller_of(request))
         [task] = await self._store.add((draft,), idempotency_key(request, text))
-        return json_response(encode_task(task))
+        return JsonResponse(encode_task(task))
 
-    async def listing(self, request: web.Request) -> web.Response:
+    async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the tasks that a query finds."""
         query = query_of(request)
         return page_answer(query, await self._store.find(query), task_view)
 
-    async def cancel(self, request: web.Request) -> web.Response:
+    async def cancel(self, request: web.Request) -> web.StreamResponse:
         """Calls a task off that has not started."""
         await self._store.cancel(object_id(request))
         return json_answer(AffectedRecords())

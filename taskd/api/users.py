@@ -25,7 +25,7 @@ class UserHandlers:
         """The routes below ``/users/v1``."""
         yield Route("GET", "/me", self.me, None)
 
-    async def me(self, request: web.Request) -> web.Response:
+    async def me(self, request: web.Request) -> web.StreamResponse:
         """The user behind the request."""
         subject = await self._subject(request)
         if subject is not None:

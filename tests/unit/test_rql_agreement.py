@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.catalogues import MemoryCatalogue, on_the_wire
 from support.naive_filter import TIMES, naive_matches, naive_page
@@ -128,7 +128,7 @@ def catalogue():
     return MemoryCatalogue()
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250)
 @given(tasks(), st.lists(QUERIES, min_size=3, max_size=3))
 def test_same_page_as_the_naive_filter(catalogue, rows, queries):
     catalogue.fill(rows)

