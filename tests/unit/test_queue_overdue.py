@@ -16,7 +16,7 @@ NOW_MS = 1_000_000_000
 HOUR_MS = 3_600_000
 CROWD = 60_000
 STALL_MAX_S = 0.1
-"""Ordering the crowd at once takes about 0.15 s; one call should not take a tenth of that, but the machine is shared."""
+"""Ordering the crowd at once takes 0.15 s; one call should take a tenth of that, but the machine is shared."""
 
 
 def a_task(seq: int, start_ms: int, priority: int = 0) -> Task:
