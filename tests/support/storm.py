@@ -128,7 +128,9 @@ class Storm:
         return Client(self, self.books, self.clock, random.Random(f"{self.seed} client {number}"))
 
     async def compare(self) -> None:
-        """Asserts that the books and the service agree, while clients go on."""
+        """Asserts that what was due gets its turn, and that the books and the service agree, while clients go on."""
+        due_ms = self.clock()
+        await self._none_left(lambda: f"and(eq(status,new),le(startTimestamp,{due_ms}))")
         created, canceled = set(self.books.created), set(self.books.canceled)
         runs = self.ledger.counts()
         schedules = await self._awake()
@@ -137,9 +139,6 @@ class Storm:
 
     async def _close(self) -> None:
         """What is due comes to its end; then it becomes time for the rest, and no schedule fires any more."""
-        await self._none_left(
-            lambda: f"or(eq(status,inProgress),and(eq(status,new),le(startTimestamp,{self.clock()})))"
-        )
         await self.compare()
         tasks = await self._remove_schedules()
         last_ms = max(moment_ms(task, "startTimestamp") for task in tasks.values())

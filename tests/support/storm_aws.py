@@ -16,6 +16,9 @@ from support.faults import Fault
 from support.ledger import Ledger
 from support.storm import CONFIG, Storm
 
+BREAKS_OFF_AFTER_S = 0.01
+"""Not 0, which means to wait for every answer."""
+
 
 class Endpoint:
     """Lambda, as far as invoking goes; every run is recorded before it is answered."""
@@ -31,7 +34,7 @@ class Endpoint:
         """Listens, always on the same port; gives the URL."""
         app = web.Application()
         app.router.add_post("/2015-03-31/functions/{name}/invocations", self._invoke)
-        self._runner = web.AppRunner(app, shutdown_timeout=0)
+        self._runner = web.AppRunner(app, shutdown_timeout=BREAKS_OFF_AFTER_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
         await site.start()
