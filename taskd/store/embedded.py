@@ -23,6 +23,8 @@ from taskd.store import base, events
 from taskd.store.base import Occurrence, Outcome, Page, StoreUnavailableError
 from taskd.store.catalogue import api_requests, listing
 from taskd.store.catalogue.catalogue import Catalogue
+from taskd.store.catalogue.effort import scans
+from taskd.store.catalogue.fields import API_REQUESTS, TASKS
 from taskd.store.commit import CommitLog
 from taskd.store.compactor import Compactor
 from taskd.store.creation import Creation
@@ -155,7 +157,7 @@ class EmbeddedStore:
 
     async def find(self, query: Query) -> Page[Task]:
         """See ``TaskStore``."""
-        return await self._catalogue.read(listing.tasks(query))
+        return await self._catalogue.read(listing.tasks(query), scans=scans(query, TASKS))
 
     def running(self) -> list[Task]:
         """See ``TaskStore``."""
@@ -240,7 +242,8 @@ class EmbeddedStore:
     ) -> list[LogLine]:
         """See ``TaskStore``."""
         window = (since_ms, until_ms, offset, limit)
-        return await self._catalogue.read(functools.partial(listing.function_log_lines, function_name, window))
+        work = functools.partial(listing.function_log_lines, function_name, window)
+        return await self._catalogue.read(work, scans=True)
 
     async def begin_api_request(self) -> str:
         """See ``TaskStore``."""
@@ -260,7 +263,7 @@ class EmbeddedStore:
 
     async def find_api_requests(self, query: Query) -> Page[ApiRequest]:
         """See ``TaskStore``."""
-        return await self._catalogue.read(api_requests.page(query))
+        return await self._catalogue.read(api_requests.page(query), scans=scans(query, API_REQUESTS))
 
     def trouble(self) -> str | None:
         """What is wrong with the store now, for people; ``None`` when all is well."""
@@ -313,7 +316,7 @@ class EmbeddedStore:
             room=self._room,
         )
         self._keyed = KeyedCreation(self._commits, self._catalogue, self._clock, self._creation)
-        waiting = [task for task in state.tasks.values() if task.status is Status.NEW]
+        waiting = (task for task in state.tasks.values() if task.status is Status.NEW)
         self._queue.load(waiting, self._clock())
 
     def _settlement(self, outcomes: Sequence[Outcome]) -> list[Event]:

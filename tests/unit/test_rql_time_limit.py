@@ -27,7 +27,7 @@ async def reader(tmp_path):
     data = json.dumps({"text": letters, "texts": [letters]}).encode()
     task = Task(f"{1:024x}", 1, "f", data, 0, 0, 0, Status.NEW, 0, created_by_user_id=letters)
     writer.execute(f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})", row(task))
-    reader = CatalogueReader(path, TIME_LIMIT_S)
+    reader = CatalogueReader(path, TIME_LIMIT_S, 1)
     yield reader
     reader.close()
     writer.close()

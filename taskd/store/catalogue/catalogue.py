@@ -17,6 +17,12 @@ from taskd.store.catalogue.schema import is_damage, open_catalogue, set_aside
 from taskd.store.catalogue.writer import BACKLOG_MAX, CatalogueWriter
 
 T = TypeVar("T")
+READERS = 2
+"""Listings at once: more would take the interpreter from the event loop for longer than they are worth."""
+SCANS = 1
+"""Listings at once, besides, that look at everything there is: each keeps a processor busy for as long as it takes."""
+SCANS_NICENESS = 10
+"""Enough to let the event loop go first; but nice threads, too, hold the interpreter's lock now and then."""
 
 
 class Catalogue:
@@ -40,7 +46,8 @@ class Catalogue:
         self._room_waiters: list[asyncio.Future[None]] = []
         self._done_ticket = 0
         self.writer = CatalogueWriter(open_catalogue(path, now_ms), self._progressed, self._failed, api_requests_kept)
-        self._reader = CatalogueReader(path, time_limit_s)
+        self._reader = CatalogueReader(path, time_limit_s, READERS)
+        self._scanner = CatalogueReader(path, time_limit_s, SCANS, niceness=SCANS_NICENESS)
         self.writer.start()
 
     @property
@@ -69,15 +76,17 @@ class Catalogue:
         """Takes in an API request with its log lines."""
         self.writer.put_api_request(request, lines)
 
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, work: Callable[[sqlite3.Connection], T], *, scans: bool = False) -> T:
         """What ``work`` gives on a connection that sees everything put before this call.
+
+        One that ``scans`` takes its turn among its like and holds up nothing else.
 
         :raises StoreUnavailableError: what was put cannot be written, or not within the time that a listing may take.
         """
         if self.writer.ticket > self._done_ticket:
             await self._caught_up_in_time()
         try:
-            return await self._reader.read(work)
+            return await (self._scanner if scans else self._reader).read(work)
         except sqlite3.Error as error:
             if is_damage(error):
                 self._fail(error)
@@ -123,6 +132,7 @@ class Catalogue:
         The writer's connection goes last: only then does SQLite fold its write-ahead log into the file.
         """
         self._reader.close()
+        self._scanner.close()
         await asyncio.to_thread(self.writer.close)
 
     def _progressed(self, ticket: int) -> None:

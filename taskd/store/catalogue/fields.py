@@ -24,6 +24,8 @@ class Field(Struct, frozen=True):
 
     column: str
     kind: Kind
+    indexed: bool = False
+    """Whether records are found by its values, and come in their order, without a look at the others."""
 
 
 class Resource(Struct, frozen=True):
@@ -39,15 +41,15 @@ class Resource(Struct, frozen=True):
 
 TASKS = Resource(
     {
-        "id": Field("id", Kind.TEXT),
-        "status": Field("status", Kind.TEXT),
+        "id": Field("id", Kind.TEXT, indexed=True),
+        "status": Field("status", Kind.TEXT, indexed=True),
         "statusChangedTimestamp": Field("status_changed_ms", Kind.TIME),
-        "functionName": Field("function_name", Kind.TEXT),
+        "functionName": Field("function_name", Kind.TEXT, indexed=True),
         "data": Field("data", Kind.JSON),
-        "startTimestamp": Field("start_ms", Kind.TIME),
+        "startTimestamp": Field("start_ms", Kind.TIME, indexed=True),
         "tags": Field("coalesce(tags, '[]')", Kind.JSON_OF_TEXTS),
         "priority": Field("priority", Kind.NUMBER),
-        "creationTimestamp": Field("creation_ms", Kind.TIME),
+        "creationTimestamp": Field("creation_ms", Kind.TIME, indexed=True),
         "updateTimestamp": Field("status_changed_ms", Kind.TIME),
         "createdByApplicationId": Field("created_by_application_id", Kind.TEXT),
         "createdByUserId": Field("created_by_user_id", Kind.TEXT),
@@ -63,8 +65,8 @@ TASKS = Resource(
 
 API_REQUESTS = Resource(
     {
-        "id": Field("id", Kind.TEXT),
-        "functionName": Field("function_name", Kind.TEXT),
+        "id": Field("id", Kind.TEXT, indexed=True),
+        "functionName": Field("function_name", Kind.TEXT, indexed=True),
         "method": Field("method", Kind.TEXT),
         "path": Field("path", Kind.TEXT),
         "userId": Field("user_id", Kind.TEXT),

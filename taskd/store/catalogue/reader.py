@@ -1,7 +1,10 @@
 """Reading the catalogue: a few read-only connections, each used by one thread at a time, each listing interruptible."""
 
 import asyncio
+import os
 import sqlite3
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,21 +15,20 @@ from taskd.store.catalogue.functions import register_functions
 from taskd.store.catalogue.schema import open_reader
 
 T = TypeVar("T")
-READERS = 2
-"""Listings at once: more would take the interpreter from the event loop for longer than they are worth."""
 
 
 class CatalogueReader:
     """Runs read-only work in threads."""
 
-    def __init__(self, path: Path, time_limit_s: float) -> None:
+    def __init__(self, path: Path, time_limit_s: float, at_once: int, *, niceness: int = 0) -> None:
+        """Works on ``at_once`` things at a time, with threads that are nicer than the process by ``niceness``."""
         self._time_limit_s = time_limit_s
-        self._connections = [open_reader(path) for _ in range(READERS)]
+        self._connections = [open_reader(path) for _ in range(at_once)]
         self._free: asyncio.LifoQueue[sqlite3.Connection] = asyncio.LifoQueue()
         for connection in self._connections:
             register_functions(connection, time_limit_s)
             self._free.put_nowait(connection)
-        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="taskd-reader")
+        self._threads = ThreadPoolExecutor(at_once, "taskd-reader", initializer=_be_nice, initargs=(niceness,))
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What ``work`` gives on a connection, with one consistent view of the data.
@@ -77,6 +79,12 @@ class CatalogueReader:
             f"The listing took longer than {self._time_limit_s:g} seconds and was stopped. Narrow the filter, for "
             f"example by status, functionName or creationTimestamp.",
         )
+
+
+def _be_nice(niceness: int) -> None:
+    """Lets the rest of the process go before the calling thread, where a thread can have a priority of its own."""
+    if sys.platform == "linux" and niceness:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, os.nice(0) + niceness))
 
 
 def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:

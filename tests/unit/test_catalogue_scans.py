@@ -1,0 +1,82 @@
+"""Listings that look at everything there is take turns among themselves, and hold up no others."""
+
+import asyncio
+import os
+import threading
+
+import pytest
+
+from taskd.rql.parser import parse
+from taskd.store.catalogue.catalogue import SCANS_NICENESS, Catalogue
+from taskd.store.catalogue.effort import scans
+from taskd.store.catalogue.fields import API_REQUESTS, TASKS
+
+WAIT_S = 10
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "limit(50,900000)", "skipCount()", "status=failed&sort(-creationTimestamp)", "sort(-startTimestamp)"),
+        *(
+            "id=000000000000000000000001",
+            "and(functionName=f,in(status,new,inProgress))",
+            "or(status=new,status=failed)",
+        ),
+        *("creationTimestamp>=2026-01-01T00:00:00.000Z&functionName=f", "startTimestamp<5"),
+    ],
+)
+def test_what_indexes_answer_is_no_scan(text):
+    assert not scans(parse(text), TASKS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("data.patient=77", "tags=a", "priority>1", "createdByUserId=u", "unknown=1", "functionName=f&data.n=1"),
+        *("status!=complete", "functionName=re:^a", "like(functionName,a)", "out(status,new)", "functionName.a=1"),
+        *("sort(-priority)", "sort(data.n)", "sort(status,-creationTimestamp)", "contains(error)", "excludes(status)"),
+        "or(status=new,and(functionName=f,data.n=1))",
+    ],
+)
+def test_what_no_index_answers_is_a_scan(text):
+    assert scans(parse(text), TASKS)
+
+
+def test_api_requests_have_indexes_of_their_own():
+    assert not scans(parse("functionName=f"), API_REQUESTS)
+    assert scans(parse("sort(-timestamp)"), API_REQUESTS)
+
+
+@pytest.fixture
+async def catalogue(tmp_path):
+    catalogue = Catalogue(tmp_path / "catalogue.db", 0, WAIT_S, pytest.fail)
+    yield catalogue
+    await catalogue.close()
+
+
+async def test_scans_hold_up_one_another_and_nothing_else(catalogue):
+    began, let_go = asyncio.Queue(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def scan(_):
+        loop.call_soon_threadsafe(began.put_nowait, None)
+        assert let_go.wait(WAIT_S)
+
+    scanning = [asyncio.create_task(catalogue.read(scan, scans=True)) for _ in range(3)]
+    await began.get()
+    for _ in range(10):
+        assert await catalogue.read(lambda connection: connection.execute("SELECT 1").fetchone()) == (1,)
+    assert began.empty()
+    let_go.set()
+    await asyncio.gather(*scanning)
+
+
+@pytest.mark.skipif(os.uname().sysname != "Linux", reason="only there has each thread a priority of its own")
+async def test_scans_let_everything_else_go_first(catalogue):
+    def niceness(_):
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    ours = niceness(None)
+    assert await catalogue.read(niceness) == ours
+    assert await catalogue.read(niceness, scans=True) == min(19, ours + SCANS_NICENESS)
