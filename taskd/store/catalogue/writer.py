@@ -36,6 +36,8 @@ _INSERT_LOGS = (
 )
 _DELETE_LOGS = "DELETE FROM logs WHERE task_id IN (SELECT value FROM json_each(?))"
 _SET_POSITION = "UPDATE meta SET value = ? WHERE name = 'position'"
+_NO_POSITION = -1
+"""What the position never is, for a moment that nobody sees."""
 
 
 class _Batch:
@@ -44,6 +46,8 @@ class _Batch:
     def __init__(self) -> None:
         self.position = 0
         self.ticket = 0
+        self.durable = False
+        """Whether this and all before it must be safe against a power cut once it is written."""
         self.added: dict[int, Task] = {}
         self.changed: dict[int, Task] = {}
         self.logs: list[tuple[str, int, str]] = []
@@ -92,15 +96,14 @@ class CatalogueWriter:
         self._changed = Condition()
         self._hurry = Event()
         self._closing = False
-        self._durable_wanted = False
         self._being_written = 0
         self._done_ticket = 0
         self.ticket = 0
         """Numbers the changes that were handed over; a reader of all of them waits for this one."""
         self.position: int = self._connection.execute("SELECT value FROM meta WHERE name = 'position'").fetchone()[0]
         """Everything up to this frame can be read."""
-        self.durable_position: int = self.position
-        """Everything up to this frame would be there after a power cut."""
+        self.durable_position = 0
+        """Everything up to this frame would be there after a power cut; what an earlier process wrote may not be."""
         self.failing: sqlite3.Error | None = None
         """Why nothing can be written now; it is tried again until it works."""
         self._thread = Thread(target=self._run, name="taskd-catalogue", daemon=True)
@@ -152,7 +155,7 @@ class CatalogueWriter:
     def make_durable(self) -> None:
         """Asks that what was put be safe against a power cut by the time this change's ticket is called."""
         with self._changed:
-            self._durable_wanted = True
+            self._batch.durable = True
             self._stamp()
 
     def wait_for_room(self) -> None:
@@ -217,24 +220,23 @@ class CatalogueWriter:
                 return True
 
     def _write(self, batch: _Batch) -> None:
-        durable = self._durable_wanted
-        self._durable_wanted = False
         self._being_written = len(batch)
         position = max(batch.position, self.position)
         # FULL makes this commit sync the write-ahead log, and with it every commit before.
-        self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        self._connection.execute(f"PRAGMA synchronous = {'FULL' if batch.durable else 'NORMAL'}")
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             self._write_rows(batch)
+            if batch.durable:  # a commit that changes nothing would sync nothing, whatever came before it
+                self._connection.execute(_SET_POSITION, (_NO_POSITION,))
             self._connection.execute(_SET_POSITION, (position,))
             self._connection.execute("COMMIT")
         except BaseException:
-            self._durable_wanted |= durable
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
         self.position = position
-        if durable:
+        if batch.durable:
             self.durable_position = position
         self._done_ticket = batch.ticket
         self._being_written = 0
