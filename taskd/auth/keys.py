@@ -3,7 +3,7 @@
 import secrets
 from pathlib import Path
 
-from taskd.auth.storage import SecretFileError, locked, read_secret, write_secret
+from taskd.auth.storage import SecretFileError, locked, read_secret, sync_folder, write_secret
 
 FILE_NAME = "auth.key"
 _KEY_BYTES = 32
@@ -15,6 +15,8 @@ def load_key(directory: Path) -> bytes:
     text = read_secret(path)
     if text is None:
         text = _made(path)
+    else:
+        sync_folder(directory)  # one that made it and was killed may not have got as far
     try:
         key = bytes.fromhex(text)
     except ValueError:

@@ -44,7 +44,7 @@ def write_secret(path: Path, text: str) -> None:
     What root writes belongs to the owner of the folder, who is the one that reads it.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             _fill(fd, text, path.parent)
@@ -52,7 +52,7 @@ def write_secret(path: Path, text: str) -> None:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise SecretFileError(f"{path} cannot be written: {error.strerror}.") from error
 
@@ -62,7 +62,7 @@ def locked(path: Path) -> Iterator[None]:
     """Keeps others that edit ``path`` waiting meanwhile."""
     lock = path.with_name(path.name + ".lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise SecretFileError(f"{lock} cannot be opened: {error.strerror}.") from error
@@ -88,7 +88,17 @@ def _give_to_owner(fd: int, folder: Path) -> None:
         os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
-def _sync_folder(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
+    """Makes sure that ``folder`` is there, and that its name would survive a power cut."""
+    if not folder.parent.exists():
+        _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    with contextlib.suppress(PermissionError):  # a folder we may not read was not made by us
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in ``folder`` durable."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -94,8 +94,9 @@ class Library:
         return version
 
     def _unpack(self, code: bytes, path: Path) -> None:
-        if path.is_dir():
-            return
+        with self._publishing:  # of the same code, by somebody else: it is durable only when that is done
+            if path.is_dir():
+                return
         fresh = Path(tempfile.mkdtemp(prefix="unpack-", dir=self.work))
         try:
             fresh.chmod(0o755)
