@@ -87,18 +87,22 @@ class Platter:
         """What the running processes see: everything done."""
         return self._image(self._now, {node: _operations(pending) for node, pending in self._pending.items()})
 
+    def as_it_is_safe(self) -> Image:
+        """What a power cut leaves at least: nothing done that was not synced."""
+        return self._image(self._safe, {})
+
     def after_power_cut(self, rng: random.Random) -> Image:
         """One of the contents that a power cut at this moment may leave."""
         mood = rng.choice(["nothing", "everything", "anything", "anything"])
+        if mood == "nothing":
+            return self.as_it_is_safe()
         if mood == "everything":
             return self.as_it_is()
         tree = {directory: dict(names) for directory, names in self._safe.items()}
-        pending: dict[int, list[Operation]] = {}
-        if mood == "anything":
-            for change in self._changes:
-                if rng.random() < 0.5:
-                    change.apply(tree)
-            pending = {node: _survivors(of_node, rng) for node, of_node in sorted(self._pending.items())}
+        for change in self._changes:
+            if rng.random() < 0.5:
+                change.apply(tree)
+        pending = {node: _survivors(of_node, rng) for node, of_node in sorted(self._pending.items())}
         return self._image(tree, pending)
 
     def _new_node(self, key: int, *, is_directory: bool) -> int:

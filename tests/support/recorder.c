@@ -4,7 +4,9 @@
    path; records go to TASKD_RECORD_TRACE.<pid>: a header, two names below the root, data. support/recording.py reads them.
 
    Files are known by their inode. A sync has two records, before and after: what was written meanwhile is not safe by it.
-   SQLite's -shm files are left out: mapped, never synced, and made anew at each start. */
+   SQLite's -shm files are left out: mapped, never synced, and made anew at each start.
+
+   SIGUSR2 is SIGKILL, but never between a deed and its record: the next process would find more than was recorded. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -12,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -136,6 +139,27 @@ static bool below(int directory, const char *path, char *name)
     if (!real)                                                                                                         \
         real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
+static void *die_when_told(void *signals)
+{
+    int number;
+    sigwait(signals, &number);
+    pthread_mutex_lock(&lock);
+    kill(getpid(), SIGKILL);
+    return NULL;
+}
+
+/* Blocks SIGUSR2 for every thread there will be, so that it comes to the one that waits for it. */
+static void wait_to_be_told(void)
+{
+    static sigset_t signals;
+    pthread_t waiting;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    if (pthread_create(&waiting, NULL, die_when_told, &signals))
+        abort();
+}
+
 __attribute__((constructor)) static void begin(void)
 {
     const char *directory = getenv("TASKD_RECORD_ROOT"), *prefix = getenv("TASKD_RECORD_TRACE");
@@ -146,6 +170,9 @@ __attribute__((constructor)) static void begin(void)
     snprintf(name, sizeof name, "%s.%d", prefix, (int)getpid());
     owner = getpid();
     trace = syscall(SYS_openat, AT_FDCWD, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (trace < 0)
+        abort();
+    wait_to_be_told();
 }
 
 static int open_recorded(int directory, const char *path, int flags, mode_t mode)
@@ -396,6 +423,17 @@ int rename(const char *old, const char *new) { return renameat(AT_FDCWD, old, AT
     }
 MMAP(mmap)
 MMAP(mmap64)
+
+#define PWRITEV2(name)                                                                                                 \
+    ssize_t name(int fd, const struct iovec *parts, int count, off_t at, int flags)                                    \
+    {                                                                                                                  \
+        REAL(pwritev2);                                                                                                \
+        if (node_of(fd))                                                                                               \
+            unsupported("pwritev2");                                                                                   \
+        return real(fd, parts, count, at, flags);                                                                      \
+    }
+PWRITEV2(pwritev2)
+PWRITEV2(pwritev64v2)
 
 int linkat(int from, const char *old, int to, const char *new, int flags)
 {

@@ -1,0 +1,130 @@
+"""Files beside the journal, and a power cut at the worst moment: right after somebody relies on what is in them."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support.platter import lay_out
+from support.power import RecordedDisk
+from support.zips import python_zip
+
+from taskd.auth.file import FILE_NAME, read_accounts
+from taskd.auth.keys import load_key
+from taskd.runtime.local.library import Library
+
+CODE = python_zip("def handler(event, context): pass\n")
+MAKE_DATA = """
+import sys
+from pathlib import Path
+from taskd.store.journal.directory import make_directory
+
+make_directory(Path(sys.argv[1]))
+"""
+ADD_CODE = """
+import asyncio, sys
+from pathlib import Path
+from taskd.runtime.local.library import Library
+
+async def main():
+    library = Library(Path(sys.argv[1]) / "functions")
+    await library.open([])
+    print(await library.add("f", sys.stdin.buffer.read()))
+
+asyncio.run(main())
+"""
+MAKE_KEY = """
+import sys
+from pathlib import Path
+from taskd.auth.keys import load_key
+
+print(load_key(Path(sys.argv[1])).hex())
+"""
+KILLED_BEFORE_THE_SYNC = """
+import os, sys
+from pathlib import Path
+from taskd.auth import keys, storage
+
+storage.sync_folder = lambda folder: os._exit(0) if (folder / "auth.key").exists() else None
+keys.load_key(Path(sys.argv[1]))
+"""
+FILL_CATALOGUE = """
+import asyncio, os, sys
+from pathlib import Path
+from taskd.model.task import TaskDraft
+from taskd.store.base import Completed
+from taskd.store.embedded import EmbeddedStore
+from taskd.store.settings import StoreSettings
+
+async def main():
+    store = EmbeddedStore(StoreSettings(data=sys.argv[1]))
+    await store.start()
+    await store.add([TaskDraft("f", b"{}", 0)])
+    await store.settle([Completed(task.id) for task in await store.claim(1)])
+    await store._catalogue.caught_up()
+    print(await store._catalogue.make_durable(), flush=True)
+    os._exit(0)
+
+asyncio.run(main())
+"""
+
+
+class Computer:
+    """A disk, and programs that run on it until the power is cut."""
+
+    def __init__(self, directory: Path) -> None:
+        self.data = directory / "home" / "data"
+        self._after = directory / "after"
+        self.data.parent.mkdir()
+        self._disk = RecordedDisk(self.data.parent, directory / "traces")
+
+    def run(self, *arguments: str, given: bytes = b"") -> str:
+        """What Python prints."""
+        environment = {**os.environ, **self._disk.environment}
+        done = subprocess.run(
+            [sys.executable, *arguments], env=environment, input=given, check=True, capture_output=True
+        )
+        return done.stdout.decode().strip()
+
+    def cut_power(self) -> Path:
+        """The data directory with nothing in it that was not synced."""
+        self._after.mkdir()
+        lay_out(self._disk.platter_now().as_it_is_safe(), self._after)
+        return self._after / "data"
+
+
+@pytest.fixture
+def computer(tmp_path: Path) -> Computer:
+    return Computer(tmp_path)
+
+
+def test_code_deployed_right_after_the_first_start_is_kept(computer: Computer) -> None:
+    computer.run("-c", MAKE_DATA, str(computer.data))
+    version = computer.run("-c", ADD_CODE, str(computer.data), given=CODE)
+    library = Library(computer.cut_power() / "functions")
+    assert (library.path("f", version) / "index.py").is_file()
+
+
+def test_an_account_made_before_the_first_start_is_kept(computer: Computer) -> None:
+    command = ("-m", "taskd", "auth", "user", "add", "ada@example.com", "--data", str(computer.data))
+    computer.run(*command, given=b"correct horse battery\n")
+    [user] = read_accounts(computer.cut_power() / FILE_NAME).users
+    assert user.email == "ada@example.com"
+
+
+def test_a_signing_key_that_a_killed_process_made_is_kept_once_it_is_used(computer: Computer) -> None:
+    computer.run("-c", MAKE_DATA, str(computer.data))
+    computer.run("-c", KILLED_BEFORE_THE_SYNC, str(computer.data))
+    key = computer.run("-c", MAKE_KEY, str(computer.data))
+    assert load_key(computer.cut_power()).hex() == key
+
+
+def test_a_catalogue_that_says_it_is_durable_is_so_also_when_nothing_was_left_to_write(computer: Computer) -> None:
+    position = int(computer.run("-c", FILL_CATALOGUE, str(computer.data)))
+    with closing(sqlite3.connect(computer.cut_power() / "catalogue.db")) as connection:
+        assert connection.execute("SELECT value FROM meta WHERE name = 'position'").fetchone() == (position,)
+        assert connection.execute("SELECT status FROM tasks").fetchall() == [("complete",)]
+    assert position == 3

@@ -1,0 +1,102 @@
+"""Power cuts of the whole daemon: journal, catalogue, deployed code and accounts, under real clients.
+
+A real daemon works, is killed and started again while everything that it does to its disk is recorded. For moments all
+through the record the disk is rebuilt as a power cut could have left it, and must hold what clients had been told by
+then. ``TASKD_POWER_STATES=<n>`` tries more states of a longer day, ``TASKD_POWER_SEED=<n>`` others.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.aftermath import check
+from support.daemons import DaemonProcess
+from support.platter import image_of, lay_out
+from support.power import KILL, RecordedDisk, lasting
+from support.witness import Witness
+from support.workday import CONFIG, Workday
+
+STATES = int(os.environ.get("TASKD_POWER_STATES", "20"))
+SEED = int(os.environ.get("TASKD_POWER_SEED", "1"))
+LIFE_S = min(8.0, 1.0 + STATES / 50)
+"""How long a daemon lives, once it listens."""
+LIVES = 2
+CONSEQUENTIAL = ("create", "mkdir", "rename", "unlink", "truncate", "synced")
+"""Operations that a careless order shows at; many more are mere writes."""
+
+
+class Day:
+    """A recorded day of a daemon on a fresh directory."""
+
+    def __init__(self, directory: Path, rng: random.Random) -> None:
+        home = directory / "home"
+        home.mkdir()
+        self.disk = RecordedDisk(home, directory / "traces")
+        self.daemon = DaemonProcess(home, CONFIG, environment=self.disk.environment)
+        self.witness = Witness()
+        self.work = Workday(self.daemon, directory / "ledger", self.witness, rng)
+
+    def add_user(self, email: str) -> None:
+        command = [sys.executable, "-m", "taskd", "auth", "user", "add", email, "--data", str(self.daemon.data)]
+        environment = {**os.environ, **self.disk.environment}
+        subprocess.run(command, env=environment, input=b"correct horse battery\n", check=True, capture_output=True)
+        self.witness.note("user", email)
+
+    async def run(self, rng: random.Random) -> None:
+        """Each life ends by a kill, in the midst of work."""
+        self.add_user("ada@example.com")
+        await self.daemon.start()
+        async with self.work.working():
+            for life in range(LIVES):
+                if life:
+                    await self.daemon.start()
+                await asyncio.sleep(LIFE_S * (0.5 + rng.random()))
+                self.daemon.process.send_signal(KILL)
+                await self.daemon.process.wait()
+        self.work.note_runs()
+
+
+def moments(disk: RecordedDisk, rng: random.Random, count: int) -> set[int]:
+    """Numbers of operations after which the power is cut."""
+    operations = disk.operations()
+    telling = [number for number, timed in enumerate(operations) if timed.operation[0] in CONSEQUENTIAL]
+    near = [min(len(operations) - 1, rng.choice(telling) + rng.randrange(3)) for _ in range(count // 2)]
+    return {*near, *(rng.randrange(len(operations)) for _ in range(count - len(near)))}
+
+
+async def test_every_state_a_power_cut_may_leave_holds_what_clients_were_told(
+    tmp_path: Path, memory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    rng = random.Random(SEED)
+    day = Day(tmp_path, rng)
+    await day.run(rng)
+    platter, chosen = day.disk.platter(), moments(day.disk, rng, STATES)
+    for number, timed in enumerate(day.disk.operations()):
+        platter.advance(timed.operation)
+        if number in chosen:
+            directory = memory / str(number)
+            directory.mkdir()
+            lay_out(platter.after_power_cut(rng), directory)
+            try:
+                await check(directory / "data", day.witness.known_at(timed.time_ns), day.work.codes)
+            except BaseException as error:
+                error.add_note(f"seed {SEED}, after operation {number}: {timed.operation[:3]}")
+                raise
+            shutil.rmtree(directory)
+
+
+async def test_the_record_of_a_daemon_has_all_that_it_does_to_its_disk(tmp_path: Path) -> None:
+    rng = random.Random(SEED)
+    day = Day(tmp_path, rng)
+    await day.daemon.start()
+    async with day.work.working():
+        await asyncio.sleep(0.5)
+        assert await day.daemon.stop() == 0
+    assert lasting(day.disk.platter_now().as_it_is()) == lasting(image_of(day.disk.root))
