@@ -60,7 +60,7 @@ async def shoot(storm: Storm) -> None:
 
 
 async def set_clock(storm: Storm) -> None:
-    """The clock goes ahead and back, by seconds or an hour. What it says never goes unnoticed, but nothing recurs."""
+    """The daemon's clock is set ahead and back, or back and ahead, by seconds or an hour each."""
     jumps_ms = [storm.rng.choice([1_500, HOUR_MS]), -storm.rng.choice([1_500, HOUR_MS])]
     storm.rng.shuffle(jumps_ms)
     for jump_ms in jumps_ms:
@@ -71,17 +71,22 @@ async def set_clock(storm: Storm) -> None:
 
 
 async def fill_disk(storm: Storm) -> None:
-    """Not a byte is left for a while: nothing new is accepted, and what runs comes to its end, on the disk too."""
+    """Not a byte is left for a while: nothing new is accepted, and what runs comes to its end, on the disk too.
+
+    Unless the space that the daemon had set aside for that is taken as well: then it ends when there is room again.
+    """
     assert storm.disk is not None
+    ending = storm.rng.choice(["freed", "reserve taken", "killed", "restarted"])
+    storm.struck[-1] += f" ({ending})"
     status, witness = await storm.create(data=a_key() | {"ms": 700, "fails": False}, priority=9)
     assert status == 200, witness
     await _begun(storm, witness["id"])
     ballast = fill(storm.disk)
     await _refused(storm)
+    if ending == "reserve taken":
+        fill(storm.disk)
     await _until(storm, lambda health: health["inFlight"] == 0, SETTLES_WITHIN_S)
     await asyncio.sleep(storm.rng.random())
-    ending = storm.rng.choice(["freed", "freed", "killed", "restarted"])
-    storm.struck[-1] += f" ({ending})"
     if ending in ("killed", "restarted"):
         await storm.daemon.kill()
     if ending == "restarted":
@@ -91,9 +96,10 @@ async def fill_disk(storm: Storm) -> None:
     if ending == "killed":
         await storm.daemon.start()
     await _healed(storm)
-    if ending == "freed":
-        [found] = (await storm.done("GET", f"?id={witness['id']}"))["data"]
+    if ending in ("freed", "reserve taken"):
+        found = await storm.ended(witness["id"])
         assert found["status"] == "complete", found
+    if ending == "freed":
         assert moment_ms(found, "statusChangedTimestamp") <= freed_ms, f"waited for space to end: {found}"
 
 
