@@ -79,9 +79,14 @@ class CreatedIds(Struct):
 
 
 class Health(Struct, rename="camel"):
-    """How the daemon is: ``status`` is ``ok``, or else says why not."""
+    """How the daemon is: ``status`` is ``ok``, or else says why not.
+
+    ``lostHistory`` says which ends of tasks were found lost at the start, where any were. Nothing that is to come
+    depends on it, so the daemon counts as well.
+    """
 
     status: str
+    lost_history: str | None = None
 
 
 class OAuth1TokenBody(Struct):
