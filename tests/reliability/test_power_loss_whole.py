@@ -12,14 +12,16 @@ import random
 import shutil
 import subprocess
 import sys
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from support.aftermath import check
-from support.daemons import DaemonProcess
+from support.daemons import DaemonProcess, api_of, running_daemon
 from support.platter import image_of, lay_out
 from support.power import KILL, RecordedDisk, lasting
-from support.witness import Witness
+from support.witness import Known, Witness
 from support.workday import CONFIG, Workday
 
 STATES = int(os.environ.get("TASKD_POWER_STATES", "20"))
@@ -27,6 +29,8 @@ SEED = int(os.environ.get("TASKD_POWER_SEED", "1"))
 LIFE_S = min(8.0, 1.0 + STATES / 50)
 """How long a daemon lives, once it listens."""
 LIVES = 2
+STARTS = max(2, STATES // 50)
+"""In so many of the states a daemon starts again, and brings the tasks to their ends."""
 CONSEQUENTIAL = ("create", "mkdir", "rename", "unlink", "truncate", "synced")
 """Operations that a careless order shows at; many more are mere writes."""
 
@@ -70,6 +74,22 @@ def moments(disk: RecordedDisk, rng: random.Random, count: int) -> set[int]:
     return {*near, *(rng.randrange(len(operations)) for _ in range(count - len(near)))}
 
 
+async def bring_to_an_end(directory: Path, known: Known, work: Workday) -> None:
+    """A daemon starts in ``directory``: what was due ends there, and with the runs before the cut none is a second."""
+    runs_before = len(work.runs())
+    pending = f"?in(status,new,inProgress)&lt(startTimestamp,{time.time_ns() // 1_000_000})"
+    async with running_daemon(directory, CONFIG) as daemon, api_of(daemon) as api:
+        async with asyncio.timeout(60):
+            while (await api.call("GET", f"{pending}&limit(1)"))["page"]["total"]:
+                await asyncio.sleep(0.05)
+        statuses = {task["id"]: task["status"] for task in await api.all_tasks()}
+    runs = known.runs + Counter(task_id for task_id, _ in work.runs()[runs_before:])
+    assert not [task_id for task_id, count in runs.items() if count > 1], "a task ran twice"
+    assert known.ends.items() <= statuses.items(), "a final status has changed"
+    never = [task_id for task_id, status in statuses.items() if status == "complete" and not runs[task_id]]
+    assert not never, f"these are complete and never ran: {never}"
+
+
 async def test_every_state_a_power_cut_may_leave_holds_what_clients_were_told(
     tmp_path: Path, memory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -78,14 +98,18 @@ async def test_every_state_a_power_cut_may_leave_holds_what_clients_were_told(
     day = Day(tmp_path, rng)
     await day.run(rng)
     platter, chosen = day.disk.platter(), moments(day.disk, rng, STATES)
+    started = set(rng.sample(sorted(chosen), STARTS))
     for number, timed in enumerate(day.disk.operations()):
         platter.advance(timed.operation)
         if number in chosen:
             directory = memory / str(number)
             directory.mkdir()
             lay_out(platter.after_power_cut(rng), directory)
+            known = day.witness.known_at(timed.time_ns)
             try:
-                await check(directory / "data", day.witness.known_at(timed.time_ns), day.work.codes)
+                await check(directory / "data", known, day.work.codes)
+                if number in started:
+                    await bring_to_an_end(directory, known, day.work)
             except BaseException as error:
                 error.add_note(f"seed {SEED}, after operation {number}: {timed.operation[:3]}")
                 raise

@@ -74,11 +74,15 @@ class Workday:
         failures = [result for result in results if not isinstance(result, asyncio.CancelledError)]
         assert not failures, failures
 
+    def runs(self) -> list[tuple[str, int]]:
+        """What the functions wrote down: tasks, and when each began to run."""
+        rows = (line.split() for line in self._ledger.read_text().splitlines())
+        return [(task_id, int(time_ns)) for task_id, time_ns in rows]
+
     def note_runs(self) -> None:
         """Tells the witness what the functions wrote down."""
-        for line in self._ledger.read_text().splitlines():
-            task_id, time_ns = line.split()
-            self._witness.note("run", task_id, time_ns=int(time_ns))
+        for task_id, time_ns in self.runs():
+            self._witness.note("run", task_id, time_ns=time_ns)
 
     async def _again_and_again(self, job: Callable[[], Awaitable[None]]) -> None:
         while True:
