@@ -232,6 +232,7 @@ class Daemon:
 
     def _health(self) -> dict[str, Any]:
         trouble = self._store.trouble()
+        lost = {"lostHistory": self._store.lost_history} if self._store.lost_history else {}
         return {
             "status": trouble or ("stopping" if self._stopping else "ok"),
             "runtime": self._config.runtime,
@@ -239,6 +240,7 @@ class Daemon:
             "attended": self._attended.in_flight,
             "inFlightLimit": self._dispatcher.allowed,
             "due": self._store.due_count(),
+            **lost,
         }
 
 
