@@ -13,7 +13,7 @@ from taskd.model.logline import LogLine
 from taskd.model.status import Status
 from taskd.model.task import TaskDraft
 from taskd.store.base import Completed
-from taskd.store.catalogue import catalogue, writer
+from taskd.store.catalogue import writer
 from taskd.store.embedded import EmbeddedStore
 
 STEPS = ("PRAGMA", "BEGIN", "INSERT INTO tasks", "INSERT INTO logs", "UPDATE tasks", "UPDATE meta", "COMMIT")
@@ -50,7 +50,7 @@ class FailingConnection:
 @pytest.fixture(autouse=True)
 def quick_and_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "RETRY_S", 0.02)
-    monkeypatch.setattr(catalogue, "BACKLOG_MAX", BACKLOG_MAX)
+    monkeypatch.setattr(writer, "BACKLOG_MAX", BACKLOG_MAX)
 
 
 def failing_connection(store: EmbeddedStore) -> FailingConnection:

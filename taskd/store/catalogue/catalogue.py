@@ -2,10 +2,9 @@
 
 import asyncio
 import sqlite3
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from taskd.model import limits
 from taskd.model.api_request import ApiRequest
@@ -14,7 +13,7 @@ from taskd.model.task import Task
 from taskd.store.base import StoreUnavailableError
 from taskd.store.catalogue.reader import CatalogueReader
 from taskd.store.catalogue.schema import is_damage, open_catalogue, set_aside
-from taskd.store.catalogue.writer import BACKLOG_MAX, CatalogueWriter
+from taskd.store.catalogue.writer import CatalogueWriter
 
 T = TypeVar("T")
 READERS = 2
@@ -42,8 +41,8 @@ class Catalogue:
         self._path = path
         self._label = str(now_ms)
         self._time_limit_s = time_limit_s
-        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._room_waiters: list[asyncio.Future[None]] = []
+        self._progress = asyncio.Event()
+        """Set for a moment whenever the writer has got further, or has failed to."""
         self._done_ticket = 0
         self.writer = CatalogueWriter(open_catalogue(path, now_ms), self._progressed, self._failed, api_requests_kept)
         self._reader = CatalogueReader(path, time_limit_s, READERS)
@@ -53,7 +52,7 @@ class Catalogue:
     @property
     def congested(self) -> bool:
         """Whether so much waits to be written that no more work should be begun."""
-        return self.writer.backlog > BACKLOG_MAX
+        return self.writer.congested
 
     @property
     def failing(self) -> sqlite3.Error | None:
@@ -84,7 +83,7 @@ class Catalogue:
         :raises StoreUnavailableError: what was put cannot be written, or not within the time that a listing may take.
         """
         if self.writer.ticket > self._done_ticket:
-            await self._caught_up_in_time()
+            await self._in_time(self.caught_up())
         try:
             return await (self._scanner if scans else self._reader).read(work)
         except sqlite3.Error as error:
@@ -92,33 +91,37 @@ class Catalogue:
                 self._fail(error)
             raise
 
-    async def _caught_up_in_time(self) -> None:
+    async def room(self) -> None:
+        """Returns when no more waits to be written than may.
+
+        :raises StoreUnavailableError: nothing can be written, or too little within the time that a listing may take.
+        """
+        if self.congested:
+            await self._in_time(self._less_waits())
+
+    async def _less_waits(self) -> None:
+        while self.congested and self.failing is None:
+            await self._progress.wait()
+        if self.failing is not None:
+            raise self._unavailable()
+
+    async def _in_time(self, waiting: Coroutine[Any, Any, None]) -> None:
         try:
             async with asyncio.timeout(0 if self.failing is not None else self._time_limit_s):
-                await self.caught_up()
+                await waiting
         except TimeoutError:
-            reason = self.failing or "it is far behind"
-            message = f"The catalogue is not up to date and cannot be written now ({reason}); try again later."
-            raise StoreUnavailableError(message) from None
+            raise self._unavailable() from None
 
-    async def room(self) -> None:
-        """Returns when no more waits to be written than may; raises ``StoreUnavailableError`` if nothing can be."""
-        while self.congested:
-            if self.failing is not None:
-                raise StoreUnavailableError(f"The catalogue cannot be written now ({self.failing}); try again later.")
-            waiter: asyncio.Future[None] = self._loop.create_future()
-            self._room_waiters.append(waiter)
-            await waiter
+    def _unavailable(self) -> StoreUnavailableError:
+        reason = self.failing or "it is far behind"
+        return StoreUnavailableError(f"The catalogue cannot be written now ({reason}); try again later.")
 
     async def caught_up(self) -> None:
         """Returns when everything put before this call can be read."""
         ticket = self.writer.ticket
-        if ticket <= self._done_ticket:
-            return
-        waiter: asyncio.Future[None] = self._loop.create_future()
-        self._waiters.append((ticket, waiter))
-        self.writer.hurry()
-        await waiter
+        while self._done_ticket < ticket:
+            self.writer.hurry()
+            await self._progress.wait()
 
     async def make_durable(self) -> int:
         """Makes everything put before this call safe against a power cut; gives the position that is safe then."""
@@ -136,7 +139,7 @@ class Catalogue:
         await asyncio.to_thread(self.writer.close)
 
     def _progressed(self, ticket: int) -> None:
-        self._loop.call_soon_threadsafe(self._wake_waiters, ticket)
+        self._loop.call_soon_threadsafe(self._wake, ticket)
 
     def _failed(self, error: BaseException) -> None:
         self._loop.call_soon_threadsafe(self._fail, error)
@@ -147,13 +150,7 @@ class Catalogue:
             set_aside(self._path, self._label, error)
         self._on_fatal(error)
 
-    def _wake_waiters(self, ticket: int) -> None:
+    def _wake(self, ticket: int) -> None:
         self._done_ticket = ticket
-        room_waiters, self._room_waiters = self._room_waiters, []
-        for waiter in room_waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        while self._waiters and self._waiters[0][0] <= ticket:
-            waiter = self._waiters.popleft()[1]
-            if not waiter.done():
-                waiter.set_result(None)
+        self._progress.set()
+        self._progress.clear()

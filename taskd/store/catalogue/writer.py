@@ -6,9 +6,10 @@ interpreter's lock for each row, and beside a busy event loop get through less t
 
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from threading import Condition, Event, Thread
+from typing import Any
 
 import msgspec
 
@@ -26,9 +27,12 @@ LINGER_S = 0.05
 RETRY_S = 1.0
 BACKLOG_MAX = 100_000
 """Rows that may wait. Past it, whoever makes more work is held up: memory must not pay for a slow disk."""
+BACKLOG_CHARS_MAX = 64 << 20
+"""Of data and messages in these rows, for the same reason."""
 BATCH_ROWS_MAX = 4096
 """Rows of one statement: bounds the memory and the time that a reader waits."""
-
+BATCH_CHARS_MAX = 16 << 20
+"""Of one statement, but for its last row. SQLite takes no text of more than a gigabyte."""
 
 _INSERT_LOGS = (
     "INSERT INTO logs (task_id, timestamp_ms, message) "
@@ -54,6 +58,8 @@ class _Batch:
         self.logs_replaced: list[str] = []
         """Whose lines of earlier batches go before :attr:`logs` come."""
         self.api_requests: list[ApiRequest] = []
+        self.chars = 0
+        """Of data and messages; what came twice counts twice."""
 
     def __len__(self) -> int:
         return len(self.added) + len(self.changed) + len(self.logs) + len(self.api_requests)
@@ -62,14 +68,32 @@ class _Batch:
         """Takes in one frame's tasks: new ones, and ones that may have come earlier."""
         for task in added:
             self.added[task.seq] = task
+            self.chars += len(task.data)
         for task in changed:
             target = self.added if task.seq in self.added else self.changed
             target[task.seq] = task
+            self.chars += len(task.data)
+
+    def note_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
+        """Takes in log lines."""
+        for line in lines:
+            self.logs.append((task_id, line.timestamp_ms, _storable(line.message)))
+            self.chars += len(line.message)
 
 
 def _storable(message: str) -> str:
     """SQLite's JSON functions end a text at a NUL."""
     return message.replace("\0", "\ufffd")
+
+
+def _chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
+    """The rows in parts that one statement takes. Of a row only the last column may be long."""
+    begin, chars = 0, 0
+    for end, row in enumerate(rows, 1):
+        chars += len(row[-1]) if isinstance(row[-1], str) else 0
+        if chars > BATCH_CHARS_MAX or end - begin == BATCH_ROWS_MAX or end == len(rows):
+            yield rows[begin:end]
+            begin, chars = end, 0
 
 
 class CatalogueWriter:
@@ -97,6 +121,7 @@ class CatalogueWriter:
         self._hurry = Event()
         self._closing = False
         self._being_written = 0
+        self._chars_being_written = 0
         self._done_ticket = 0
         self.ticket = 0
         """Numbers the changes that were handed over; a reader of all of them waits for this one."""
@@ -116,6 +141,11 @@ class CatalogueWriter:
     def backlog(self) -> int:
         """Rows that are not written yet."""
         return self._being_written + len(self._batch)
+
+    @property
+    def congested(self) -> bool:
+        """Whether so much waits to be written that no more work should be begun."""
+        return self.backlog > BACKLOG_MAX or self._chars_being_written + self._batch.chars > BACKLOG_CHARS_MAX
 
     def pending_tasks(self) -> list[Task]:
         """The tasks that have not ended, as far as was read or written. For recovery, before anything was put."""
@@ -138,7 +168,7 @@ class CatalogueWriter:
         """Takes in log lines, by the id of the task or API request."""
         with self._changed:
             for task_id, of_task in lines:
-                self._batch.logs += [(task_id, line.timestamp_ms, _storable(line.message)) for line in of_task]
+                self._batch.note_logs(task_id, of_task)
             self._stamp()
 
     def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
@@ -159,9 +189,9 @@ class CatalogueWriter:
             self._stamp()
 
     def wait_for_room(self) -> None:
-        """Blocks the calling thread while too much waits. For recovery; the event loop looks at ``backlog``."""
+        """Blocks the calling thread while too much waits. For recovery; the event loop looks at ``congested``."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self._batch) < BACKLOG_MAX)
+            self._changed.wait_for(lambda: len(self._batch) < BACKLOG_MAX and self._batch.chars < BACKLOG_CHARS_MAX)
 
     def close(self) -> None:
         """Writes what is queued and closes the file. Idempotent. Gives up on what cannot be written: the
@@ -197,6 +227,7 @@ class CatalogueWriter:
         with self._changed:
             batch, self._batch = self._batch, _Batch()
             self._being_written = len(batch)
+            self._chars_being_written = batch.chars
             self._changed.notify_all()
         return batch
 
@@ -240,6 +271,7 @@ class CatalogueWriter:
             self.durable_position = position
         self._done_ticket = batch.ticket
         self._being_written = 0
+        self._chars_being_written = 0
         self._on_progress(batch.ticket)
 
     def _write_rows(self, batch: _Batch) -> None:
@@ -251,12 +283,11 @@ class CatalogueWriter:
             self._execute_in_chunks(api_requests.INSERT, [api_requests.row(request) for request in batch.api_requests])
             api_requests.forget_oldest(self._connection, self._api_requests_kept)
 
-    def _execute_in_chunks(self, statement: str, parameters: Sequence[object]) -> None:
-        for begin in range(0, len(parameters), BATCH_ROWS_MAX):
-            chunk = msgspec.json.encode(parameters[begin : begin + BATCH_ROWS_MAX])
-            self._connection.execute(statement, (chunk.decode(),))
-            if len(parameters) > BATCH_ROWS_MAX:
-                self._being_written -= BATCH_ROWS_MAX
+    def _execute_in_chunks(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        for chunk in _chunks(rows):
+            self._connection.execute(statement, (msgspec.json.encode(chunk).decode(),))
+            if len(chunk) < len(rows):
+                self._being_written -= len(chunk)
                 self._on_progress(self._done_ticket)
 
     def _note_failure(self, error: sqlite3.Error) -> None:
