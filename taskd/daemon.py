@@ -21,6 +21,7 @@ from taskd.api.authentication import Authentication
 from taskd.api.callers import trust_everybody
 from taskd.api.server import serve
 from taskd.auth.service import AuthService
+from taskd.collector import FrozenHeap
 from taskd.config import Config
 from taskd.dispatch.api_functions import ApiFunctions
 from taskd.dispatch.attended import AttendedCalls
@@ -113,6 +114,9 @@ class Daemon:
         stack.push_async_callback(self._stop_running)
         await self._dispatcher.start()
         await self._scheduler.start()
+        heap = FrozenHeap()
+        heap.start()
+        stack.callback(heap.stop)
         url = await stack.enter_async_context(self._server())
         # The line that scripts and tests wait for.
         print(f"taskd listening on {url}", flush=True)  # noqa: T201

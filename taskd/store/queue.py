@@ -44,12 +44,19 @@ class WorkQueue:
         """Takes many tasks at once, in linear time."""
         due: list[Task] = []
         for task in tasks:
-            if task.due_ms <= now_ms:
-                due.append(task)
-            else:
+            if task.due_ms > now_ms:
                 self.push(task, now_ms)
-        self._entries += len(due)
-        self._ready.load(due)
+            else:
+                due.append(task)
+            if len(due) >= self._run_max:
+                self._load_due(due)
+                due = []
+        if due:
+            self._load_due(due)
+
+    def _load_due(self, tasks: list[Task]) -> None:
+        self._entries += len(tasks)
+        self._ready.push_run(Run(tasks))
 
     def push(self, task: Task, now_ms: int) -> None:
         """Takes one task."""

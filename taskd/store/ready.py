@@ -4,7 +4,7 @@ An entry of the first heap takes ten times the memory of a place in a run. So wh
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from taskd.model.task import Task
 from taskd.store.runs import RUN_MAX, IsWaiting, Run, key_of
@@ -36,17 +36,6 @@ class Ready:
     def push_run(self, run: Run) -> None:
         """Takes the tasks of a run."""
         heapq.heappush(self._runs, (*run.bound, run))
-
-    def load(self, tasks: Iterable[Task]) -> None:
-        """Takes many tasks, in linear time."""
-        run = Run()
-        for task in tasks:
-            run.add(task)
-            if len(run.tasks) == self._run_max:
-                self.push_run(run)
-                run = Run()
-        if run.tasks:
-            self.push_run(run)
 
     def pop(self) -> Task | None:
         """Takes out the best task, if there is any."""
@@ -106,8 +95,5 @@ class Ready:
 
     def _gather(self) -> None:
         """Makes a run of all that is in none."""
-        run = Run()
-        run.bound = self._singles[0][:3]
-        run.tasks = [entry[3] for entry in self._singles]
+        self.push_run(Run([entry[3] for entry in self._singles]))
         self._singles.clear()
-        self.push_run(run)

@@ -3,7 +3,7 @@
 A million tasks that fall due at once are then a thousand runs, and nothing stands still while they are ordered.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from taskd.model.task import Task
 
@@ -26,10 +26,10 @@ class Run:
 
     __slots__ = ("bound", "is_ordered", "tasks")
 
-    def __init__(self) -> None:
-        self.tasks: list[Task] = []
+    def __init__(self, tasks: Iterable[Task] = ()) -> None:
+        self.tasks = list(tasks)
         """The best one last, once they are in order: there it is cheap to take."""
-        self.bound = _LAST
+        self.bound = min(map(key_of, self.tasks), default=_LAST)
         """No task stands before this; the best one stood there before some were called off."""
         self.is_ordered = False
 

@@ -20,6 +20,7 @@ FLOORS = {
     "taskd.sdnotify": 3,
     "taskd.config": 4,
     "taskd.logs": 5,
+    "taskd.collector": 5,
     "taskd.daemon": 6,
     "taskd.cli": 7,
     "taskd.__main__": 8,

@@ -1,0 +1,48 @@
+"""Python's garbage collector beside a million tasks: what has survived a full collection is not walked through again.
+
+A full collection walks through every list of waiting tasks, and with a million of them stops the event loop for some
+fifty milliseconds. What has survived one is all but sure to live for long, and to go by its reference count. So it is
+frozen; cycles that form among frozen objects are found when those have become twice as many.
+"""
+
+import gc
+
+_GROWTH = 2
+_GROWTH_MIN = 100_000
+"""Objects: so few are walked through in a few milliseconds."""
+
+
+class FrozenHeap:
+    """Freezes what survives, from :meth:`start` to :meth:`stop`. One is enough for a process."""
+
+    def __init__(self) -> None:
+        self._thaw_above = 0
+        self._is_thawed = False
+
+    def start(self) -> None:
+        """Freezes all that is there; this takes a full collection."""
+        gc.collect()
+        self._freeze_all()
+        gc.callbacks.append(self._hear)
+
+    def stop(self) -> None:
+        """Leaves everything to the collector again."""
+        gc.callbacks.remove(self._hear)
+        gc.unfreeze()
+
+    def _hear(self, phase: str, info: dict[str, int]) -> None:
+        if phase != "stop" or info["generation"] < len(gc.get_threshold()) - 1:
+            return
+        if self._is_thawed:
+            self._freeze_all()
+            return
+        gc.freeze()
+        if gc.get_freeze_count() > self._thaw_above:
+            gc.unfreeze()
+            self._is_thawed = True
+
+    def _freeze_all(self) -> None:
+        """After a collection that everything has survived that is there."""
+        gc.freeze()
+        self._is_thawed = False
+        self._thaw_above = max(_GROWTH * gc.get_freeze_count(), _GROWTH_MIN)
