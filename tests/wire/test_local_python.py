@@ -43,6 +43,18 @@ async def test_an_exception_becomes_a_function_error_with_its_traceback_in_the_l
     assert not any("\r" in line or "\u00a0" in line for line in messages(result))
 
 
+@pytest.mark.parametrize("chars", [10_000, 500_000, 2_000_000])
+async def test_an_exception_with_a_long_message_is_still_the_functions_own(bench, chars):
+    await bench.deploy_python("""
+        def handler(event, context):
+            raise KeyError("x" * event)
+        """)
+    result = await bench.call(chars)
+    assert isinstance(result, FunctionError)
+    assert result.name == "KeyError"
+    assert result.message.startswith("'xxx")
+
+
 @pytest.mark.parametrize(
     ("files", "entry_point", "name", "message"),
     [

@@ -18,6 +18,9 @@ _PREFIX = "/{secret}/2018-06-01/runtime"
 _KEEPALIVE_S = 3600.0
 """A runtime's connection rests for as long as its function runs, and need not be made anew after that."""
 _ERROR_NAME_HEADER = "Lambda-Runtime-Function-Error-Type"
+_HEADER_MAX_BYTES = 1 << 20
+"""Lambda's runtimes repeat an error, message and traceback, in a header for tracing if it is shorter than this."""
+_HEADERS_MAX = 32
 _BODY_MAX_BYTES = limits.LAMBDA_PAYLOAD_MAX_BYTES
 
 _Handler = Callable[[web.Request, Sandbox], Awaitable[web.Response]]
@@ -41,7 +44,13 @@ class RuntimeApi:
         app.router.add_post(f"{_PREFIX}/init/error", self._handled_by(_init_error))
         # auto_decompress is off because a small body could become any size
         self._runner = web.AppRunner(
-            app, access_log=None, keepalive_timeout=_KEEPALIVE_S, shutdown_timeout=1.0, auto_decompress=False
+            app,
+            access_log=None,
+            keepalive_timeout=_KEEPALIVE_S,
+            shutdown_timeout=1.0,
+            auto_decompress=False,
+            max_field_size=_HEADER_MAX_BYTES,
+            max_headers=_HEADERS_MAX,
         )
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
