@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NOTICED_WITHIN_S = 10
 SETTLES_WITHIN_S = 5
 LARGE = "x" * 20_000
+WORDS = 3_000
+"""Of an error that does not fit into what is left of the journal's last block."""
 HOUR_MS = 3_600_000
 
 
@@ -30,12 +32,26 @@ class Fault(NamedTuple):
     strike: Callable[[Storm], Awaitable[None]]
     needs_disk: bool = False
     """Whether it needs a disk of its own."""
+    needs_record: bool = False
+    """Whether it needs to know all that the daemon ever did to its disk."""
+
+    def can_strike(self, storm: Storm) -> bool:
+        return (storm.disk is not None or not self.needs_disk) and (storm.record is not None or not self.needs_record)
 
 
 async def kill(storm: Storm) -> None:
     """SIGKILL, and a new daemon on the same directory."""
     await storm.daemon.kill()
     await storm.daemon.start()
+
+
+async def cut_power(storm: Storm) -> None:
+    """The daemon is gone at once, and so is some of what it wrote and did not sync."""
+    assert storm.record is not None
+    await storm.daemon.kill()
+    storm.record.cut_power(storm.rng)
+    await storm.daemon.start()
+    assert "lostHistory" not in await storm.health()
 
 
 async def terminate(storm: Storm) -> None:
@@ -78,7 +94,7 @@ async def fill_disk(storm: Storm) -> None:
     assert storm.disk is not None
     ending = storm.rng.choice(["freed", "reserve taken", "killed", "restarted"])
     storm.struck[-1] += f" ({ending})"
-    status, witness = await storm.create(data=a_key() | {"ms": 700, "fails": False}, priority=9)
+    status, witness = await storm.create(data=a_key() | {"ms": 700, "fails": True, "words": WORDS}, priority=9)
     assert status == 200, witness
     await _begun(storm, witness["id"])
     ballast = fill(storm.disk)
@@ -98,7 +114,7 @@ async def fill_disk(storm: Storm) -> None:
     await _healed(storm)
     if ending in ("freed", "reserve taken"):
         found = await storm.ended(witness["id"])
-        assert found["status"] == "complete", found
+        assert found["error"]["name"] == "Flaky", found
     if ending == "freed":
         assert moment_ms(found, "statusChangedTimestamp") <= freed_ms, f"waited for space to end: {found}"
 
@@ -153,6 +169,7 @@ def descendants(pid: int) -> list[int]:
 
 ON_ANY_RUNTIME = (
     Fault("SIGKILL", kill),
+    Fault("power cut", cut_power, needs_record=True),
     Fault("SIGTERM", terminate),
     Fault("SIGSTOP", freeze),
     Fault("clock set", set_clock),

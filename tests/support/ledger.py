@@ -20,9 +20,9 @@ def handler(task, context):
     os.close(ledger)
     time.sleep(task["data"]["ms"] / 1000)
     if task["data"]["fails"] and len(task.get("retryForTaskIds", [])) < 1:
-        raise Flaky("once")
+        raise Flaky("once " * task["data"].get("words", 1))
 """)
-"""A function that writes to the file ``LEDGER``, takes ``ms`` milliseconds, and if it ``fails`` it does so once."""
+"""A function that writes to the file ``LEDGER``, takes ``ms`` milliseconds, and may fail once, in ``words``."""
 
 
 class Run(NamedTuple):

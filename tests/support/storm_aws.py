@@ -69,7 +69,7 @@ class Endpoint:
         await asyncio.sleep(task["data"]["ms"] / 1000)
         await self._answering.wait()
         if task["data"]["fails"] and not task.get("retryForTaskIds"):
-            body = {"errorType": "Flaky", "errorMessage": "once"}
+            body = {"errorType": "Flaky", "errorMessage": "once " * task["data"].get("words", 1)}
             return web.json_response(body, headers={"X-Amz-Function-Error": "Unhandled"})
         return web.json_response(None)
 
