@@ -43,6 +43,7 @@ class Day:
         home.mkdir()
         self.disk = RecordedDisk(home, directory / "traces")
         self.daemon = DaemonProcess(home, CONFIG, environment=self.disk.environment)
+        self.daemon.kill_signal = KILL
         self.witness = Witness()
         self.work = Workday(self.daemon, directory / "ledger", self.witness, rng)
 
@@ -61,8 +62,7 @@ class Day:
                 if life:
                     await self.daemon.start()
                 await asyncio.sleep(LIFE_S * (0.5 + rng.random()))
-                self.daemon.process.send_signal(KILL)
-                await self.daemon.process.wait()
+                await self.daemon.kill()
         self.work.note_runs()
 
 

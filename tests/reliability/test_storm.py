@@ -14,4 +14,4 @@ SEED = int(os.environ.get("TASKD_STORM_SEED", "1"))
 
 async def test_a_storm_loses_nothing_and_runs_nothing_twice(tmp_path: Path) -> None:
     with disk_for(tmp_path) as disk:
-        await weather(Storm(tmp_path, SEED, disk=disk), STRIKES)
+        await weather(Storm(tmp_path, SEED, disk=disk, recorded=True), STRIKES)

@@ -39,6 +39,7 @@ class DaemonProcess:
         self._program = program
         self._environment = dict(environment or {})
         self._process: asyncio.subprocess.Process | None = None
+        self.kill_signal = signal.SIGKILL
 
     @property
     def process(self) -> asyncio.subprocess.Process:
@@ -64,7 +65,7 @@ class DaemonProcess:
 
     async def kill(self) -> None:
         """SIGKILL: no goodbye."""
-        self.process.kill()
+        self.process.send_signal(self.kill_signal)
         await self.process.wait()
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:

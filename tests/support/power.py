@@ -5,6 +5,7 @@ The recorder is compiled once for each version of its source, into the directory
 
 import hashlib
 import os
+import random
 import shutil
 import signal
 import struct
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from support.platter import ROOT, Image, Operation, Platter, image_of
+from support.platter import ROOT, Image, Operation, Platter, image_of, lay_out
 
 SOURCE = Path(__file__).with_name("recorder.c")
 KINDS = ("create", "mkdir", "unlink", "rename", "write", "truncate", "extend", "syncing", "synced", "unsupported")
@@ -41,6 +42,9 @@ class RecordedDisk:
         self.root = root.resolve()
         self._traces = traces
         traces.mkdir(exist_ok=True)
+        self._begin()
+
+    def _begin(self) -> None:
         self._base = image_of(self.root)
         self._keys = {name: (self.root / name).stat().st_ino for name in (ROOT, *self._base)}
 
@@ -63,6 +67,16 @@ class RecordedDisk:
         for timed in self.operations():
             platter.advance(timed.operation)
         return platter
+
+    def cut_power(self, rng: random.Random) -> None:
+        """Leaves below the root what a power cut now may leave, and begins anew; the recorded processes are gone."""
+        image = self.platter_now().after_power_cut(rng)
+        for path in self.root.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        lay_out(image, self.root)
+        for trace in self._traces.iterdir():
+            trace.unlink()
+        self._begin()
 
     def operations(self) -> list[Timed]:
         """All that was done so far, by whichever process, in the order of time."""

@@ -22,6 +22,7 @@ from support.faults import Fault
 from support.full_disk import NoMountError, small_disk_at
 from support.grids import Record, moment_ms
 from support.ledger import RECORDER, Ledger
+from support.power import KILL, RecordedDisk
 from support.shifted_clock import ShiftedClock
 
 CLIENTS = 8
@@ -59,8 +60,12 @@ class Storm:
         disk: Path | None = None,
         config: str = CONFIG,
         environment: Mapping[str, str] | None = None,
+        recorded: bool = False,
     ) -> None:
-        """``disk`` is a small file system for the data; without one, it is never filled."""
+        """``disk`` is a small file system for the data; without one, it is never filled.
+
+        What the daemon does to its disk is ``recorded`` for as long as no power cut forgets it: not for a long storm.
+        """
         self.seed = seed
         self.disk = disk
         self.rng = random.Random(f"{seed} faults")
@@ -71,9 +76,14 @@ class Storm:
         """What may strike; the seed says in which order."""
         self.struck: list[str] = []
         program = ("-P", shifted_clock.__file__, str(self.clock.path))
+        home = disk or directory / "home"
+        home.mkdir(exist_ok=True)
+        self.record = RecordedDisk(home, directory / "traces") if recorded else None
+        environment = {**(environment or {}), **(self.record.environment if self.record else {})}
         self.daemon = DaemonProcess(directory, config, program=program, environment=environment)
-        if disk is not None:
-            self.daemon.data = disk / "data"
+        self.daemon.data = home / "data"
+        if self.record is not None:
+            self.daemon.kill_signal = KILL
         self._over = asyncio.Event()
         self._schedules: list[str] = []
 
@@ -96,7 +106,7 @@ class Storm:
 
     def _order(self, strikes: int) -> Iterator[Fault]:
         """Every fault that can strike here once, in random order, then all again in another."""
-        possible = [fault for fault in self.faults if self.disk is not None or not fault.needs_disk]
+        possible = [fault for fault in self.faults if fault.can_strike(self)]
         for number in range(strikes):
             if number % len(possible) == 0:
                 self.rng.shuffle(possible)

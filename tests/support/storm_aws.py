@@ -89,7 +89,7 @@ class AwsStorm(Storm):
         """``url`` is where the endpoint listens."""
         aws = f'[aws]\nendpoint_url = "{url}"\nregion = "eu-west-1"\n'
         config = f'runtime = "aws"\n{CONFIG}{aws}'
-        super().__init__(directory, seed, disk=disk, config=config, environment=environment_with())
+        super().__init__(directory, seed, disk=disk, config=config, environment=environment_with(), recorded=True)
         self._endpoint = endpoint
         mine = (
             Fault("endpoint gone", self._go),
