@@ -1,4 +1,4 @@
-"""How long the event loop stands still while a long journal is compacted.
+"""How long the event loop stands still while a long journal is compacted, and when an hour's tasks fall due at once.
 
 A ticker asks to be called every millisecond; a gap is how much later than that it was. The yardstick is the same
 ticker on the same store with nothing going on.
@@ -19,13 +19,16 @@ from benchmarks.frame import Frame, benchmark_options, size
 from benchmarks.processes import in_fresh_process
 from benchmarks.study import Comparison, Figures, Study, Subject, percentiles
 from taskd.model.clock import system_clock_ms
+from taskd.store.base import Requeued
+from taskd.store.embedded import EmbeddedStore
 
-QUICK = {"tasks": 12_000, "rest_s": 0.1}
+QUICK = {"tasks": 12_000, "rest_s": 0.1, "claimed": 1_000}
 _TICK_S = 0.001
 _SEGMENT_MIB = 1
 """Small segments, so that nearly all of the journal is sealed when it is compacted."""
 _TASKS_OF_A_SEGMENT = 8_000
 """Enough to fill one."""
+_CLAIMED_AT_ONCE = 256
 
 
 class Ticker:
@@ -57,27 +60,66 @@ class Ticker:
         self.gaps_ms.append(max(0.0, time.perf_counter() - self._due_s) * 1000)
 
 
+class SetClock:
+    """The system's clock, set forward by ``ahead_ms``."""
+
+    def __init__(self) -> None:
+        self.ahead_ms = 0
+
+    def __call__(self) -> int:
+        """Milliseconds since the epoch."""
+        return system_clock_ms() + self.ahead_ms
+
+
 def fill(folder: Path, tasks: int) -> None:
-    """Leaves a data directory with ``tasks`` waiting tasks in a snapshot."""
+    """Leaves a data directory with ``tasks`` waiting tasks in a snapshot, which start within an hour from one on."""
     uvloop.run(_fill(folder, tasks))
 
 
 async def _fill(folder: Path, tasks: int) -> None:
     async with open_store(folder, _SEGMENT_MIB) as store:
-        await add_pending(store, tasks, start_ms=system_clock_ms() + HOUR_MS)
+        await add_pending(store, tasks, start_ms=system_clock_ms() + HOUR_MS, spread_ms=HOUR_MS)
         await store.compact()
 
 
-def gaps(folder: Path, rest_s: float | None = None) -> Figures:
-    """The gaps of a store that is compacted, or rests for ``rest_s``."""
-    return uvloop.run(_gaps(folder, rest_s))
+def at_rest(folder: Path, rest_s: float) -> Figures:
+    """The gaps of a store that nobody wants anything of."""
+    return uvloop.run(_at_rest(folder, rest_s))
 
 
-async def _gaps(folder: Path, rest_s: float | None) -> Figures:
+async def _at_rest(folder: Path, rest_s: float) -> Figures:
+    async with open_store(folder, _SEGMENT_MIB):
+        return await _gaps_during(asyncio.sleep(rest_s))
+
+
+def falling_due(folder: Path, claimed: int) -> Figures:
+    """The gaps of a store whose clock is set forward, so that all is due, while ``claimed`` tasks are claimed."""
+    return uvloop.run(_falling_due(folder, claimed))
+
+
+async def _falling_due(folder: Path, claimed: int) -> Figures:
+    clock = SetClock()
+    async with open_store(folder, _SEGMENT_MIB, clock) as store:
+        clock.ahead_ms = 3 * HOUR_MS
+        return await _gaps_during(_put_off(store, claimed, clock() + HOUR_MS))
+
+
+async def _put_off(store: EmbeddedStore, count: int, not_before_ms: int) -> None:
+    for _ in range(0, count, _CLAIMED_AT_ONCE):
+        tasks = await store.claim(_CLAIMED_AT_ONCE)
+        await store.settle([Requeued(task.id, not_before_ms) for task in tasks])
+
+
+def compacting(folder: Path) -> Figures:
+    """The gaps of a store that is compacted."""
+    return uvloop.run(_compacting(folder))
+
+
+async def _compacting(folder: Path) -> Figures:
     async with open_store(folder, _SEGMENT_MIB) as store:
         # seals a segment, so that there is something to compact
         await add_pending(store, _TASKS_OF_A_SEGMENT, start_ms=system_clock_ms() + HOUR_MS)
-        return await _gaps_during(asyncio.sleep(rest_s) if rest_s else store.compact())
+        return await _gaps_during(store.compact())
 
 
 async def _gaps_during(doing: Awaitable[object]) -> Figures:
@@ -91,9 +133,10 @@ async def _gaps_during(doing: Awaitable[object]) -> Figures:
 @click.command()
 @size("--tasks", 200_000, "Live tasks in the journal.")
 @size("--rest-s", 1.0, "How long the store rests for the yardstick.", least=0.1)
+@size("--claimed", 20_000, "How many tasks of the hour that falls due are claimed.")
 @benchmark_options
-def command(frame: Frame, tasks: int, rest_s: float) -> None:
-    """How long the event loop stands still while a long journal is compacted."""
+def command(frame: Frame, tasks: int, rest_s: float, claimed: int) -> None:
+    """How long the event loop stands still while a journal is compacted, and when an hour falls due at once."""
     with frame.scratch() as scratch:
         folder = Path(scratch)
         with frame.preparing("Writing the journal"):
@@ -102,10 +145,11 @@ def command(frame: Frame, tasks: int, rest_s: float) -> None:
             name="compaction",
             title=f"Pauses of the event loop, {tasks:,} live tasks in the journal",
             subjects=[
-                Subject("at rest", partial(in_fresh_process, gaps, folder, rest_s)),
-                Subject("compacting", partial(in_fresh_process, gaps, folder)),
+                Subject("at rest", partial(in_fresh_process, at_rest, folder, rest_s)),
+                Subject("an hour falls due", partial(in_fresh_process, falling_due, folder, claimed)),
+                Subject("compacting", partial(in_fresh_process, compacting, folder)),
             ],
-            settings={"tasks": tasks, "tick": f"{_TICK_S * 1000:g} ms"},
+            settings={"tasks": tasks, "tick": f"{_TICK_S * 1000:g} ms", "claimed": claimed},
             plotted=("max ms", "p99 ms"),
             comparisons=[Comparison("max ms", ["at rest"])],
         )

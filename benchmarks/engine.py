@@ -8,9 +8,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from taskd.collector import FrozenHeap
 from taskd.dispatch.dispatcher import Dispatcher
 from taskd.dispatch.settings import DispatchSettings
 from taskd.dispatch.telemetry import Telemetry
+from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.status import FINAL
 from taskd.model.task import Task
 from taskd.runtime.aws.runtime import AwsRuntime
@@ -58,13 +60,18 @@ class Engine(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def open_store(folder: Path, segment_mib: int = 64) -> AsyncIterator[EmbeddedStore]:
-    """A store in ``folder``, stopped at the end."""
-    store = EmbeddedStore(StoreSettings(data=str(folder), segment_mib=segment_mib))
+async def open_store(
+    folder: Path, segment_mib: int = 64, clock: Clock = system_clock_ms
+) -> AsyncIterator[EmbeddedStore]:
+    """A store in ``folder``, with the heap that a daemon has, stopped at the end."""
+    store = EmbeddedStore(StoreSettings(data=str(folder), segment_mib=segment_mib), clock)
+    heap = FrozenHeap()
     await store.start()
+    heap.start()
     try:
         yield store
     finally:
+        heap.stop()
         await store.stop()
 
 

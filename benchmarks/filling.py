@@ -27,19 +27,29 @@ def body(number: int, start_ms: int, data_bytes: int = 100) -> bytes:
     return f'{{"functionName":"noop{number % _FUNCTIONS}","startTimestamp":{start_ms},"data":{data}}}'.encode()
 
 
-def drafts(count: int, start_ms: int, data_bytes: int = 100) -> Iterator[list[TaskDraft]]:
-    """``count`` drafts in batches, each read from a body of its own as the API does, so that they share nothing."""
+def drafts(count: int, start_ms: int, data_bytes: int = 100, spread_ms: int = 0) -> Iterator[list[TaskDraft]]:
+    """``count`` drafts in batches, each read from a body of its own as the API does, so that they share nothing.
+
+    They start at even distances within ``spread_ms`` from ``start_ms`` on.
+    """
     now_ms = system_clock_ms()
     for begin in range(0, count, AT_ONCE):
-        bodies = (body(number, start_ms, data_bytes) for number in range(begin, min(begin + AT_ONCE, count)))
+        numbers = range(begin, min(begin + AT_ONCE, count))
+        bodies = (body(number, start_ms + number * spread_ms // count, data_bytes) for number in numbers)
         yield [draft_task(decode_task(text), None, now_ms, EVERYTHING) for text in bodies]
 
 
 async def add_pending(
-    store: TaskStore, count: int, *, start_ms: int, data_bytes: int = 100, per_frame: int = AT_ONCE
+    store: TaskStore,
+    count: int,
+    *,
+    start_ms: int,
+    data_bytes: int = 100,
+    per_frame: int = AT_ONCE,
+    spread_ms: int = 0,
 ) -> None:
     """Adds ``count`` tasks, ``per_frame`` in one atomic step; returns when they can be read in listings."""
-    for number, batch in enumerate(drafts(count, start_ms, data_bytes), 1):
+    for number, batch in enumerate(drafts(count, start_ms, data_bytes, spread_ms), 1):
         steps = (batch[begin : begin + per_frame] for begin in range(0, len(batch), per_frame))
         await asyncio.gather(*map(store.add, steps))
         if number * AT_ONCE % _CATCH_UP_EVERY == 0:

@@ -20,11 +20,12 @@ from taskd.model.clock import system_clock_ms
 
 QUICK = {"tasks": 2_000}
 _MIB = 1 << 20
+_MONTH_MS = 30 * 24 * HOUR_MS
 
 
-def created(folder: Path, tasks: int, data_bytes: int, start_in_ms: int) -> Figures:
-    """Memory of a process that creates ``tasks`` waiting tasks in ``folder``."""
-    return uvloop.run(_measured(folder, tasks, data_bytes, start_in_ms))
+def created(folder: Path, tasks: int, data_bytes: int, start_in_ms: int, spread_ms: int = 0) -> Figures:
+    """Memory of a process that creates ``tasks`` waiting tasks in ``folder``, to start within ``spread_ms``."""
+    return uvloop.run(_measured(folder, tasks, data_bytes, start_in_ms, spread_ms))
 
 
 def recovered(folder: Path, tasks: int, data_bytes: int) -> Figures:
@@ -32,13 +33,14 @@ def recovered(folder: Path, tasks: int, data_bytes: int) -> Figures:
     return uvloop.run(_measured(folder, tasks, data_bytes, None))
 
 
-async def _measured(folder: Path, tasks: int, data_bytes: int, start_in_ms: int | None) -> Figures:
+async def _measured(folder: Path, tasks: int, data_bytes: int, start_in_ms: int | None, spread_ms: int = 0) -> Figures:
     """Adds the tasks if it is said when they start."""
     gc.collect()
     before_bytes = resident_bytes()
     async with open_store(folder) as store:
         if start_in_ms is not None:
-            await add_pending(store, tasks, start_ms=system_clock_ms() + start_in_ms, data_bytes=data_bytes)
+            start_ms = system_clock_ms() + start_in_ms
+            await add_pending(store, tasks, start_ms=start_ms, data_bytes=data_bytes, spread_ms=spread_ms)
         gc.collect()
         after_bytes = resident_bytes()
         each_bytes = (after_bytes - before_bytes) / tasks
@@ -58,10 +60,11 @@ def created_anew(frame: Frame, tasks: int, data_bytes: int) -> Figures:
 def command(frame: Frame, tasks: int, data_bytes: int) -> None:
     """How much memory waiting tasks take."""
     with frame.scratch() as scratch:
-        later, due = Path(scratch) / "later", Path(scratch) / "due"
+        later, due, spread = (Path(scratch) / name for name in ("later", "due", "spread"))
         with frame.preparing("Creating the tasks that restarts find"):
             in_fresh_process(created, later, tasks, data_bytes, HOUR_MS)
             in_fresh_process(created, due, tasks, data_bytes, 0)
+            in_fresh_process(created, spread, tasks, data_bytes, HOUR_MS, _MONTH_MS)
 
         study = Study(
             name="memory",
@@ -70,6 +73,7 @@ def command(frame: Frame, tasks: int, data_bytes: int) -> None:
                 Subject("just created", partial(created_anew, frame, tasks, data_bytes)),
                 Subject("found by a restart", partial(in_fresh_process, recovered, later, tasks, data_bytes)),
                 Subject("found, and all due", partial(in_fresh_process, recovered, due, tasks, data_bytes)),
+                Subject("found, over a month", partial(in_fresh_process, recovered, spread, tasks, data_bytes)),
             ],
             settings={"tasks": tasks, "bytes of data": data_bytes},
             plotted=("B/task beyond data", "resident MiB"),
