@@ -12,27 +12,49 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from aiohttp import ClientSession
 from support.aftermath import check
 from support.daemons import DaemonProcess, api_of, running_daemon
-from support.platter import image_of, lay_out
-from support.power import KILL, RecordedDisk, lasting
+from support.platter import Image, image_of, lay_out
+from support.power import KILL, RecordedDisk, Timed, lasting
 from support.witness import Known, Witness
-from support.workday import CONFIG, Workday
+from support.workday import CONFIG, Workday, create_once
 
 STATES = int(os.environ.get("TASKD_POWER_STATES", "20"))
 SEED = int(os.environ.get("TASKD_POWER_SEED", "1"))
-LIFE_S = min(8.0, 1.0 + STATES / 50)
+LIFE_S = min(8.0, 0.6 + STATES / 50)
 """How long a daemon lives, once it listens."""
 LIVES = 2
-STARTS = max(2, STATES // 50)
-"""In so many of the states a daemon starts again, and brings the tasks to their ends."""
+STARTS_EVERY = 10 if STATES <= 20 else 50
+"""In every so many states a daemon starts again and brings tasks to their ends; in as many the power fails again."""
+CUTS_OF_A_RECOVERY = 5
+CREATED_AGAIN = 20
+"""So many creations are asked for once more after a cut, under their keys."""
 CONSEQUENTIAL = ("create", "mkdir", "rename", "unlink", "truncate", "synced")
 """Operations that a careless order shows at; many more are mere writes."""
+RECOVER = """
+import asyncio, os, sys
+from taskd.store.embedded import EmbeddedStore
+from taskd.store.settings import StoreSettings
+
+async def main():
+    store = EmbeddedStore(StoreSettings(data=sys.argv[1]))
+    await store.start()
+    await store.compact()
+    await store._catalogue.caught_up()
+    os._exit(0)
+
+asyncio.run(main())
+"""
 
 
 class Day:
@@ -61,24 +83,63 @@ class Day:
             for life in range(LIVES):
                 if life:
                     await self.daemon.start()
+                await asyncio.to_thread(self.add_user, f"user-{life}@example.com")
                 await asyncio.sleep(LIFE_S * (0.5 + rng.random()))
                 await self.daemon.kill()
         self.work.note_runs()
 
 
-def moments(disk: RecordedDisk, rng: random.Random, count: int) -> set[int]:
-    """Numbers of operations after which the power is cut."""
-    operations = disk.operations()
+class Cut(NamedTuple):
+    """A power cut after ``last``, the operation of this ``number``, and what it may have left."""
+
+    number: int
+    last: Timed
+    image: Image
+
+
+def cuts_of(disk: RecordedDisk, rng: random.Random, count: int) -> Iterator[Cut]:
+    """Cuts all through the record, the half of them where a careless order shows."""
+    operations, platter = disk.operations(), disk.platter()
     telling = [number for number, timed in enumerate(operations) if timed.operation[0] in CONSEQUENTIAL]
-    near = [min(len(operations) - 1, rng.choice(telling) + rng.randrange(3)) for _ in range(count // 2)]
-    return {*near, *(rng.randrange(len(operations)) for _ in range(count - len(near)))}
+    near = {min(len(operations) - 1, rng.choice(telling) + rng.randrange(3)) for _ in range(count // 2)}
+    anywhere = {rng.randrange(len(operations)) for _ in range(count - len(near))}
+    for number, timed in enumerate(operations):
+        platter.advance(timed.operation)
+        if number in near or number in anywhere:
+            yield Cut(number, timed, platter.after_power_cut(rng))
+
+
+@contextmanager
+def laid_out(cut: Cut, memory: Path) -> Iterator[Path]:
+    """A directory that holds what the cut left. Whatever goes wrong with it is told with the place in the record."""
+    directory = Path(tempfile.mkdtemp(dir=memory))
+    lay_out(cut.image, directory)
+    try:
+        yield directory
+    except BaseException as error:
+        error.add_note(f"seed {SEED}, after operation {cut.number}: {cut.last.operation[:3]}")
+        raise
+    shutil.rmtree(directory)
+
+
+async def recover_without_power(directory: Path, known: Known, work: Workday, rng: random.Random) -> None:
+    """The power fails again while a store recovers: from what that leaves the next one recovers as well."""
+    with tempfile.TemporaryDirectory() as traces:
+        disk = RecordedDisk(directory, Path(traces))
+        command = [sys.executable, "-c", RECOVER, str(directory / "data")]
+        await asyncio.to_thread(subprocess.run, command, env={**os.environ, **disk.environment}, check=True)
+        for cut in cuts_of(disk, rng, CUTS_OF_A_RECOVERY):
+            with laid_out(cut, directory.parent) as again:
+                await check(again / "data", known, work.codes)
 
 
 async def bring_to_an_end(directory: Path, known: Known, work: Workday) -> None:
     """A daemon starts in ``directory``: what was due ends there, and with the runs before the cut none is a second."""
     runs_before = len(work.runs())
     pending = f"?in(status,new,inProgress)&lt(startTimestamp,{time.time_ns() // 1_000_000})"
-    async with running_daemon(directory, CONFIG) as daemon, api_of(daemon) as api:
+    async with running_daemon(directory, CONFIG) as daemon, ClientSession() as session, api_of(daemon) as api:
+        for task_id, key in list(known.created.items())[-CREATED_AGAIN:]:
+            assert (await create_once(session, daemon.url, work.bodies[key]))["id"] == task_id
         async with asyncio.timeout(60):
             while (await api.call("GET", f"{pending}&limit(1)"))["page"]["total"]:
                 await asyncio.sleep(0.05)
@@ -97,23 +158,14 @@ async def test_every_state_a_power_cut_may_leave_holds_what_clients_were_told(
     rng = random.Random(SEED)
     day = Day(tmp_path, rng)
     await day.run(rng)
-    platter, chosen = day.disk.platter(), moments(day.disk, rng, STATES)
-    started = set(rng.sample(sorted(chosen), STARTS))
-    for number, timed in enumerate(day.disk.operations()):
-        platter.advance(timed.operation)
-        if number in chosen:
-            directory = memory / str(number)
-            directory.mkdir()
-            lay_out(platter.after_power_cut(rng), directory)
-            known = day.witness.known_at(timed.time_ns)
-            try:
-                await check(directory / "data", known, day.work.codes)
-                if number in started:
-                    await bring_to_an_end(directory, known, day.work)
-            except BaseException as error:
-                error.add_note(f"seed {SEED}, after operation {number}: {timed.operation[:3]}")
-                raise
-            shutil.rmtree(directory)
+    for number, cut in enumerate(cuts_of(day.disk, rng, STATES)):
+        known = day.witness.known_at(cut.last.time_ns)
+        with laid_out(cut, memory) as directory:
+            if number % STARTS_EVERY == 0:
+                await recover_without_power(directory, known, day.work, rng)
+            await check(directory / "data", known, day.work.codes)
+            if number % STARTS_EVERY == STARTS_EVERY // 2:
+                await bring_to_an_end(directory, known, day.work)
 
 
 async def test_the_record_of_a_daemon_has_all_that_it_does_to_its_disk(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ async def check(data: Path, known: Known, codes: Mapping[str, bytes]) -> None:
     tasks = await _started_twice(data, known, codes)
     _check_creations(tasks, known)
     _check_ends(tasks, known)
+    _check_retries(tasks)
     assert known.users <= {user.email for user in read_accounts(data / FILE_NAME).users}, "accounts are gone"
     assert not _broken(data), "the catalogue was damaged"
 
@@ -73,6 +74,13 @@ def _check_ends(tasks: Mapping[str, Task], known: Known) -> None:
     assert all(tasks[task_id].status is Status.CANCELED for task_id in known.canceled), "a canceled task goes on"
     again = [task_id for task_id in known.runs if tasks[task_id].status is Status.NEW]
     assert not again, f"these have run, and would run again: {again}"
+
+
+def _check_retries(tasks: Mapping[str, Task]) -> None:
+    """A retried task and its successor came in one step."""
+    named = {task.id: task.retried_by_task_id for task in tasks.values() if task.retried_by_task_id}
+    made = {task.retry_for_task_ids[-1]: task.id for task in tasks.values() if task.retry_for_task_ids}
+    assert named == made
 
 
 async def _check_schedules(store: EmbeddedStore, known: Known) -> None:

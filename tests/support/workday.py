@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 from support.daemons import DaemonProcess
 from support.witness import Witness
 from support.zips import zip_of
@@ -49,6 +49,8 @@ class Workday:
     def __init__(self, daemon: DaemonProcess, ledger: Path, witness: Witness, rng: random.Random) -> None:
         self.codes: dict[str, bytes] = {}
         """The zip of every version that was ever deployed."""
+        self.bodies: dict[str, dict[str, Any]] = {}
+        """What was asked for in each creation, by its key."""
         self._daemon = daemon
         self._ledger = ledger
         self._witness = witness
@@ -94,11 +96,7 @@ class Workday:
 
     async def _request(self, method: str, path: str, body: object = None) -> Any:
         async with self._session.request(method, f"{self._daemon.url}/tasks/v1{path}", json=body) as response:
-            text = await response.text()
-            if response.status == 503:
-                raise ConnectionError(text)
-            assert response.status == 200, f"{method} {path}: {response.status} {text}"
-            return json.loads(text)
+            return await _answer(response)
 
     async def _create(self) -> None:
         key, rng = f"k{next(self._keys)}", self._rng
@@ -108,7 +106,8 @@ class Workday:
         if called_off:
             body["startTimestamp"] = time.time() * 1000 + 3_600_000
         self._witness.note("trying", key)
-        task = await self._request("POST", "", body)
+        self.bodies[key] = body
+        task = await create_once(self._session, self._daemon.url, body)
         self._witness.note("creation", task["id"], key)
         if called_off:
             await self._request("POST", f"/{task['id']}/cancel")
@@ -158,3 +157,18 @@ class Workday:
         page = await self._request("GET", f"?in(status,{FINAL})&sort(-creationTimestamp)&limit(100)")
         for task in page["data"]:
             self._witness.note("end", task["id"], task["status"])
+
+
+async def create_once(session: ClientSession, url: str, body: dict[str, Any]) -> Any:
+    """The task that was created by the first such call; the key in its data is the idempotency key."""
+    headers = {"Idempotency-Key": body["data"]["key"]}
+    async with session.post(f"{url}/tasks/v1", json=body, headers=headers) as response:
+        return await _answer(response)
+
+
+async def _answer(response: ClientResponse) -> Any:
+    text = await response.text()
+    if response.status == 503:  # on its way down
+        raise ConnectionError(text)
+    assert response.status == 200, f"{response.method} {response.url}: {response.status} {text}"
+    return json.loads(text)
