@@ -1,5 +1,6 @@
 """Files beside the journal, and a power cut at the worst moment: right after somebody relies on what is in them."""
 
+import asyncio
 import os
 import sqlite3
 import subprocess
@@ -106,6 +107,17 @@ def test_code_deployed_right_after_the_first_start_is_kept(computer: Computer) -
     version = computer.run("-c", ADD_CODE, str(computer.data), given=CODE)
     library = Library(computer.cut_power() / "functions")
     assert (library.path("f", version) / "index.py").is_file()
+
+
+async def test_code_that_somebody_else_puts_in_place_counts_only_once_that_is_durable(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    await library.open([])
+    version = await library.add("f", CODE)
+    with library._publishing:
+        again = asyncio.create_task(library.add("f", CODE))
+        done, _ = await asyncio.wait([again], timeout=0.05)
+        assert not done
+    assert await again == version
 
 
 def test_an_account_made_before_the_first_start_is_kept(computer: Computer) -> None:
