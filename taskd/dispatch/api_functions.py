@@ -4,19 +4,16 @@ from msgspec import Struct
 
 from taskd.dispatch.api_event import ApiCall, encode_event
 from taskd.dispatch.api_result import ApiAnswer, answer_of
-from taskd.dispatch.attended import AttendedCalls, Slots
+from taskd.dispatch.attendant import Attendant
+from taskd.dispatch.attended import Slots
 from taskd.dispatch.attending import failure_of, final, require_callable
 from taskd.dispatch.outcome import answer_within_s, error_of
-from taskd.dispatch.settings import DispatchSettings
-from taskd.dispatch.telemetry import Telemetry
 from taskd.model import errors
 from taskd.model.api_request import ApiErrorType, ApiRequest, ApiRequestError
-from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.errors import ContractError
 from taskd.model.function import Function
 from taskd.model.logline import LogLine
-from taskd.runtime.base import FunctionError, Invocation, Runtime, Success
-from taskd.store.base import TaskStore
+from taskd.runtime.base import FunctionError, Invocation, Success
 
 
 class _Trace(Struct):
@@ -28,26 +25,11 @@ class _Trace(Struct):
     error: ApiRequestError | None = None
 
 
-class ApiFunctions:
-    """Calls the API functions of one store on one runtime."""
+class ApiFunctions(Attendant):
+    """Calls API functions."""
 
-    def __init__(
-        self,
-        store: TaskStore,
-        runtime: Runtime,
-        settings: DispatchSettings,
-        attended: AttendedCalls,
-        *,
-        clock: Clock = system_clock_ms,
-        telemetry: Telemetry | None = None,
-    ) -> None:
-        self._store = store
-        self._runtime = runtime
-        self._attended = attended
-        self._slots = Slots(settings.max_api_calls, errors.CONCURRENT_API_CALLS, "dispatch.max_api_calls")
-        self._query_mark = settings.api_query_mark
-        self._clock = clock
-        self._telemetry = telemetry or Telemetry()
+    def _set_up(self) -> None:
+        self._slots = Slots(self._settings.max_api_calls, errors.CONCURRENT_API_CALLS, "dispatch.max_api_calls")
 
     async def call(self, function: Function, call: ApiCall) -> ApiAnswer:
         """The function's answer. The call is recorded however it ends, also if nobody waits any more.
@@ -71,7 +53,7 @@ class ApiFunctions:
 
     async def _answer(self, function: Function, call: ApiCall, trace: _Trace) -> ApiAnswer:
         require_callable(function, errors.API_TIME_LIMIT)
-        event = encode_event(call, trace.id, trace.began_ms, query_mark=self._query_mark)
+        event = encode_event(call, trace.id, trace.began_ms, query_mark=self._settings.api_query_mark)
         with self._slots.slot():
             result = await self._runtime.invoke(
                 Invocation(trace.id, function.name, event, answer_within_s(function)),

@@ -6,18 +6,15 @@ tried again, whatever the function's retry policy says: it is told to the client
 
 from msgspec import Struct
 
-from taskd.dispatch.attended import AttendedCalls, Slots
+from taskd.dispatch.attendant import Attendant
+from taskd.dispatch.attended import Slots
 from taskd.dispatch.attending import failure_of, final, require_callable
 from taskd.dispatch.outcome import Ended, answer_within_s, outcome_of
-from taskd.dispatch.settings import DispatchSettings
-from taskd.dispatch.telemetry import Telemetry
 from taskd.model import errors
-from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.function import Function
 from taskd.model.task import Task, TaskDraft
 from taskd.model.wire import encode_task
-from taskd.runtime.base import FunctionError, Invocation, Runtime, Success
-from taskd.store.base import TaskStore
+from taskd.runtime.base import FunctionError, Invocation, Success
 
 
 class Executed(Struct, frozen=True):
@@ -27,25 +24,11 @@ class Executed(Struct, frozen=True):
     result: bytes
 
 
-class DirectExecutions:
-    """Executes functions of one store on one runtime."""
+class DirectExecutions(Attendant):
+    """Executes functions."""
 
-    def __init__(
-        self,
-        store: TaskStore,
-        runtime: Runtime,
-        settings: DispatchSettings,
-        attended: AttendedCalls,
-        *,
-        clock: Clock = system_clock_ms,
-        telemetry: Telemetry | None = None,
-    ) -> None:
-        self._store = store
-        self._runtime = runtime
-        self._attended = attended
-        self._slots = Slots(settings.max_direct, errors.CONCURRENT_EXECUTIONS, "dispatch.max_direct")
-        self._clock = clock
-        self._telemetry = telemetry or Telemetry()
+    def _set_up(self) -> None:
+        self._slots = Slots(self._settings.max_direct, errors.CONCURRENT_EXECUTIONS, "dispatch.max_direct")
 
     async def execute(self, function: Function, draft: TaskDraft) -> Executed:
         """Runs a task of ``function`` made from ``draft`` (a direct one) to its end, also if nobody waits any more.

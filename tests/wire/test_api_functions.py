@@ -4,13 +4,12 @@ import asyncio
 import base64
 import io
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
-from support.calling import APPLICATION, USER, assert_refused, call_api, deploy, deploy_gate, from_test_header
+from support.calling import APPLICATION, USER, assert_refused, call_api, deploy, deploy_gate
 from support.error_shape import assert_error
 from support.http_service import BASE, Service, http_service
 from support.local import appears
@@ -29,19 +28,6 @@ import json
 def handler(event, context):
     return json.loads(event["body"])
 """
-
-
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    async with http_service(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def guarded(tmp_path: Path) -> AsyncIterator[Service]:
-    """A service that asks who is calling."""
-    async with http_service(tmp_path, authenticate=from_test_header) as running:
-        yield running
 
 
 async def event_of(service: Service, path: str, method: str = "GET", **options: Any) -> dict[str, Any]:

@@ -1,10 +1,8 @@
 """What calls of API functions leave behind, over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from support.calling import APPLICATION, USER, assert_refused, call_api, deploy, deploy_gate, execute, from_test_header
 from support.error_shape import assert_error
 from support.http_service import BASE, Service, http_service
@@ -23,12 +21,6 @@ def handler(event, context):
     return {"statusCode": 201 if event["rawPath"] == "/made" else 200} if event["rawPath"] != "/wrong" else 5
 """
 SILENT = "def handler(event, context): return {'statusCode': 200}"
-
-
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    async with http_service(tmp_path) as running:
-        yield running
 
 
 async def test_a_call_leaves_a_record(service: Service):

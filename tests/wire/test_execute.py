@@ -1,12 +1,11 @@
 """Direct execution over HTTP: a function is run past the queue, and its result answered."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.calling import APPLICATION, USER, assert_refused, deploy, deploy_gate, execute, from_test_header
+from support.calling import APPLICATION, USER, assert_refused, deploy, deploy_gate, execute
 from support.error_shape import assert_error
 from support.http_service import BASE, Service, http_service
 from support.local import appears
@@ -27,19 +26,6 @@ def handler(task, context):
     raise Broken("on purpose")
 """
 MAY_EXECUTE = {"Test-Permissions": "EXECUTE_TASK_FUNCTION"}
-
-
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    async with http_service(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-async def guarded(tmp_path: Path) -> AsyncIterator[Service]:
-    """A service that asks who is calling."""
-    async with http_service(tmp_path, authenticate=from_test_header) as running:
-        yield running
 
 
 async def the_only_task(service: Service) -> dict[str, Any]:

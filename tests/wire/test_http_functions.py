@@ -2,15 +2,13 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from aiohttp import ClientResponse
 from support.error_shape import assert_error
-from support.http_service import BASE, Service, function_body, http_service
+from support.http_service import BASE, Service, function_body
 
 from taskd.model.function import Function
 from taskd.model.limits import MIB
@@ -18,12 +16,6 @@ from taskd.model.timestamps import parse_rfc3339
 from taskd.runtime.base import Invocation, Success
 
 FUNCTIONS = f"{BASE}/functions"
-
-
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    async with http_service(tmp_path) as running:
-        yield running
 
 
 async def create(service: Service, **fields: Any) -> dict[str, Any]:

@@ -3,26 +3,18 @@
 import asyncio
 import gzip
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from support.error_shape import assert_error
-from support.http_service import BASE, Service, function_body, http_service
+from support.http_service import BASE, Service, function_body
 from yarl import URL
 
 from taskd.model.logline import LogLine
 from taskd.model.timestamps import format_ms, parse_rfc3339
 
 FAR_FUTURE = "2999-01-01T00:00:00.000Z"
-
-
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    async with http_service(tmp_path) as running:
-        yield running
 
 
 async def test_a_created_task_is_answered_whole(service: Service):

@@ -1,7 +1,6 @@
 """The Idempotency-Key header on the creation of a task."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,6 @@ from taskd.model.caller import EVERYTHING, Caller
 
 BODY = {"functionName": "hello", "data": {"n": 1}}
 KEY = "order-4711"
-
-
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    async with http_service(tmp_path) as running:
-        yield running
 
 
 async def create(service: Service, key: str = KEY, **fields: Any) -> dict[str, Any]:

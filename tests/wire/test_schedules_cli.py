@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import pytest
-from support.http_service import Service, http_service
+from support.http_service import Service
 
 from taskd.cli import main
 from taskd.cli.exit_codes import ExitCode
@@ -20,12 +19,6 @@ class Result(NamedTuple):
 
 
 Taskd = Callable[..., Awaitable[Result]]
-
-
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    async with http_service(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,23 +1,15 @@
 """The schedules resource over HTTP."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.error_shape import assert_error
-from support.http_service import BASE, Service, function_body, http_service
+from support.http_service import BASE, Service, function_body
 
 from taskd.model.timestamps import parse_rfc3339
 
 SCHEDULES = f"{BASE}/schedules"
 NEVER = "2999-01-01T00:00:00.000Z"
-
-
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    async with http_service(tmp_path) as running:
-        yield running
 
 
 async def create(service: Service, **fields: Any) -> dict[str, Any]:
