@@ -135,21 +135,21 @@ class Dispatcher:
         await self._wake.sleep(self._store.next_due_ms() if until_due else None)
 
     def _begin_all(self, tasks: Sequence[Task]) -> None:
-        now_ms = self._clock()
+        now_ms, steady_ms = self._clock(), _steady_ms()
         self._in_flight += len(tasks)
         self._idle.clear()
         self._telemetry.started(tasks, now_ms)
         for task in tasks:
-            self._begin(task, now_ms)
+            self._begin(task, now_ms, steady_ms)
 
-    def _begin(self, task: Task, now_ms: int) -> None:
+    def _begin(self, task: Task, now_ms: int, steady_ms: int) -> None:
         function = self._store.function(task.function_name)
-        held_until_ms = self._pauses.not_before_ms(task.function_name, now_ms)
+        wait_ms = self._pauses.wait_ms(task.function_name, steady_ms)
         if function is not None and not function.enabled:
             message = f"The function {function.name} is disabled; enable it and create the task anew."
             self._note(task, InvocationError(FUNCTION_DISABLED_ERROR_NAME, message))
-        elif held_until_ms is not None:
-            self._note(task, Requeued(task.id, held_until_ms))
+        elif wait_ms is not None:
+            self._note(task, Requeued(task.id, now_ms + wait_ms))
         else:
             call = Invocation(task.id, task.function_name, encode_task(task), answer_within_s(function))
             self._runtime.invoke(call).add_done_callback(partial(self._answered, task))
@@ -195,18 +195,24 @@ class Dispatcher:
 
     def _held_back(self, task: Task, refusal: Throttled) -> Outcome:
         """The function did not run: the task waits, and throttling by the whole account makes room for less."""
-        now_ms = self._clock()
+        steady_ms = _steady_ms()
         self._telemetry.throttled()
         if not refusal.overload and not refusal.everything:
-            waited_ms = self._pauses.not_ready_for_ms(task.function_name, now_ms)
+            waited_ms = self._pauses.not_ready_for_ms(task.function_name, steady_ms)
             if waited_ms > limits.NOT_READY_MAX_S * 1000:
                 return self._end(task, InvocationError(refusal.reason, "The function did not become ready in time."))
         if refusal.everything and refusal.overload:
-            self._limit.refused(now_ms)
-        return Requeued(task.id, self._pauses.refused(task.function_name, now_ms, refusal.retry_after_s))
+            self._limit.refused(steady_ms)
+        wait_ms = self._pauses.refused(task.function_name, steady_ms, refusal.retry_after_s)
+        return Requeued(task.id, self._clock() + wait_ms)
 
     def _end(self, task: Task, result: Ended) -> Outcome:
         return outcome_of(task, self._store.function(task.function_name), result, self._clock())
 
     def _watch(self, background: "asyncio.Task[None]") -> None:
         watch(background, "Dispatching", self._on_fatal)
+
+
+def _steady_ms() -> int:
+    """The event loop's clock, in milliseconds: it is never set, and has no beginning that means anything."""
+    return int(asyncio.get_running_loop().time() * 1000)

@@ -1,4 +1,7 @@
-"""How much is in flight: a limit that gives way to throttling, and pauses of single functions."""
+"""How much is in flight: a limit that gives way to throttling, and pauses of single functions.
+
+Both go by a clock that is never set, ``steady_ms``: the wall clock would end a pause early, or make it last for hours.
+"""
 
 import random
 
@@ -32,11 +35,11 @@ class InFlightLimit:
         if self._allowed < self._maximum:
             self._allowed = min(self._maximum, self._allowed + 1 / self._allowed)
 
-    def refused(self, now_ms: int) -> None:
+    def refused(self, steady_ms: int) -> None:
         """A call was refused because there are too many."""
-        if now_ms - self._decreased_ms >= _DECREASE_INTERVAL_MS:
+        if steady_ms - self._decreased_ms >= _DECREASE_INTERVAL_MS:
             self._allowed = max(1.0, self._allowed * _DECREASE)
-            self._decreased_ms = now_ms
+            self._decreased_ms = steady_ms
 
 
 class _Pause(Struct):
@@ -55,32 +58,32 @@ class FunctionPauses:
         self._rng = rng
         self._pauses: dict[str, _Pause] = {}
 
-    def not_before_ms(self, function_name: str, now_ms: int) -> int | None:
-        """When a task of the function may be tried, if not now."""
+    def wait_ms(self, function_name: str, steady_ms: int) -> int | None:
+        """In how long a task of the function may be tried, if not now."""
         pause = self._pauses.get(function_name)
-        if pause is None or pause.until_ms <= now_ms:
+        if pause is None or pause.until_ms <= steady_ms:
             return None
-        return self._jittered(pause)
+        return self._jittered(pause, steady_ms)
 
-    def refused(self, function_name: str, now_ms: int, retry_after_s: float | None) -> int:
-        """Begins or prolongs the pause; gives when the refused task may be tried again."""
+    def refused(self, function_name: str, steady_ms: int, retry_after_s: float | None) -> int:
+        """Begins or prolongs the pause; gives in how long the refused task may be tried again."""
         pause = self._pauses.setdefault(function_name, _Pause())
-        if pause.until_ms <= now_ms:  # the first refusal since the last pause; others of the same burst change nothing
+        if pause.until_ms <= steady_ms:  # the first refusal since the last pause; more of one burst change nothing
             pause.length_ms = min(pause.length_ms * 2, _PAUSE_MAX_MS)
-            pause.until_ms = now_ms + max(pause.length_ms, int((retry_after_s or 0) * 1000))
-        return self._jittered(pause)
+            pause.until_ms = steady_ms + max(pause.length_ms, int((retry_after_s or 0) * 1000))
+        return self._jittered(pause, steady_ms)
 
-    def not_ready_for_ms(self, function_name: str, now_ms: int) -> int:
+    def not_ready_for_ms(self, function_name: str, steady_ms: int) -> int:
         """How long no call of the function has got through since it was first said not to be ready; else from now."""
         pause = self._pauses.setdefault(function_name, _Pause())
         if pause.not_ready_since_ms is None:
-            pause.not_ready_since_ms = now_ms
-        return now_ms - pause.not_ready_since_ms
+            pause.not_ready_since_ms = steady_ms
+        return steady_ms - pause.not_ready_since_ms
 
     def succeeded(self, function_name: str) -> None:
         """A call got through: the next pause begins small again."""
         if self._pauses:  # nearly always empty
             self._pauses.pop(function_name, None)
 
-    def _jittered(self, pause: _Pause) -> int:
-        return pause.until_ms + self._rng.randrange(pause.length_ms)
+    def _jittered(self, pause: _Pause, steady_ms: int) -> int:
+        return pause.until_ms - steady_ms + self._rng.randrange(pause.length_ms)

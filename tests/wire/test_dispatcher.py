@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from support.lambda_server import BEHAVIOURS, LambdaServer, Request, answer, running_lambda
+from support.lambda_server import BEHAVIOURS, Behaviour, LambdaServer, Request, answer, error, running_lambda
+from support.shifted_clock import ShiftedClock
 
 from taskd.dispatch.dispatcher import Dispatcher
 from taskd.dispatch.limits import FunctionPauses, InFlightLimit
 from taskd.dispatch.settings import DispatchSettings
-from taskd.model.clock import system_clock_ms
 from taskd.model.function import Function, RetryPolicy
 from taskd.model.status import FINAL, Status
 from taskd.model.task import Task, TaskDraft
@@ -23,16 +23,23 @@ from taskd.runtime.aws.settings import AwsSettings
 from taskd.store.embedded import EmbeddedStore
 from taskd.store.settings import StoreSettings
 
+HOUR_MS = 3_600_000
+
 
 class Bench:
     """A store, a runtime and a dispatcher, put together as the daemon does it."""
 
     def __init__(self, data: Path, url: str, max_in_flight: int = 16) -> None:
         self.fatal: list[BaseException] = []
-        self.store = EmbeddedStore(StoreSettings(data=str(data)), on_fatal=self.fatal.append)
+        self.clock = ShiftedClock(data / "clock")
+        self.store = EmbeddedStore(StoreSettings(data=str(data)), self.clock, self.fatal.append)
         self.runtime = AwsRuntime(AwsSettings(region="eu-west-1", endpoint_url=url))
         self.dispatcher = Dispatcher(
-            self.store, self.runtime, DispatchSettings(max_in_flight=max_in_flight), on_fatal=self.fatal.append
+            self.store,
+            self.runtime,
+            DispatchSettings(max_in_flight=max_in_flight),
+            clock=self.clock,
+            on_fatal=self.fatal.append,
         )
 
     async def start(self) -> None:
@@ -45,10 +52,11 @@ class Bench:
         await self.runtime.stop()
         await self.dispatcher.join()
         await self.store.stop()
+        self.clock.close()
         assert not self.fatal
 
     async def add(self, function_name: str, count: int = 1, priority: int = 0) -> list[Task]:
-        draft = TaskDraft(function_name, b'{"a": 1}', system_clock_ms(), priority)
+        draft = TaskDraft(function_name, b'{"a": 1}', self.clock(), priority)
         return await self.store.add([draft] * count)
 
     async def settled(self, task: Task) -> Task:
@@ -135,6 +143,45 @@ async def test_a_throttled_task_is_run_when_the_throttling_ends(
         assert bench.dispatcher.allowed == 16, "one function's limit leaves the others' room alone"
     assert done.status is Status.COMPLETE
     assert len(server.requests) == refusals + 1
+
+
+async def refused_at_first(bench: Bench, refusal: Behaviour, monkeypatch: pytest.MonkeyPatch) -> Task:
+    """A task that was refused once; there is one more refusal to come."""
+    refusals = iter(range(2))
+
+    async def behave(server: LambdaServer, request: Request, writer: asyncio.StreamWriter) -> bool:
+        if next(refusals, None) is not None:
+            return await refusal(server, request, writer)
+        writer.write(answer(200, b"{}"))
+        return True
+
+    monkeypatch.setitem(BEHAVIOURS, "later", behave)
+    [task] = await bench.add("later")
+    async with asyncio.timeout(10):
+        while (await bench.store.get(task.id)).not_before_ms == 0:
+            await asyncio.sleep(0.005)
+    return task
+
+
+async def test_a_clock_that_is_set_back_does_not_prolong_the_pause_of_a_function(
+    server: LambdaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = error(429, "TooManyRequestsException", {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"})
+    async with benched(tmp_path, server) as bench:
+        await refused_at_first(bench, refusal, monkeypatch)
+        bench.clock.jump(-HOUR_MS)
+        [task] = await bench.add("later")
+        assert (await bench.settled(task)).status is Status.COMPLETE
+
+
+async def test_a_clock_that_is_set_ahead_does_not_use_up_the_wait_for_a_function(
+    server: LambdaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = error(409, "ResourceConflictException", {"Message": "The function is in the state: Pending"})
+    async with benched(tmp_path, server) as bench:
+        task = await refused_at_first(bench, refusal, monkeypatch)
+        bench.clock.jump(HOUR_MS)
+        assert (await bench.settled(task)).status is Status.COMPLETE
 
 
 async def test_throttling_of_the_account_shrinks_the_limit(server: LambdaServer, tmp_path: Path) -> None:
@@ -230,16 +277,15 @@ def test_pauses_of_a_function_grow_while_it_is_refused_and_end_with_a_success() 
     pauses = FunctionPauses(random.Random(1))
     now_ms, lengths = 0, []
     for _ in range(12):
-        until_ms = pauses.refused("f", now_ms, None)
-        lengths.append(until_ms - now_ms)
-        assert pauses.not_before_ms("f", now_ms) is not None
-        assert pauses.not_before_ms("g", now_ms) is None
-        now_ms = until_ms + 20_000
+        lengths.append(pauses.refused("f", now_ms, None))
+        assert pauses.wait_ms("f", now_ms) is not None
+        assert pauses.wait_ms("g", now_ms) is None
+        now_ms += lengths[-1] + 20_000
     assert lengths[0] <= 200
     assert 10_000 <= lengths[-1] <= 20_000
-    assert pauses.refused("f", now_ms, 60.0) >= now_ms + 60_000
+    assert pauses.refused("f", now_ms, 60.0) >= 60_000
     pauses.succeeded("f")
-    assert pauses.not_before_ms("f", now_ms) is None
+    assert pauses.wait_ms("f", now_ms) is None
 
 
 def test_a_function_is_waited_for_from_when_it_was_first_not_ready_until_a_call_gets_through() -> None:
@@ -255,7 +301,8 @@ async def test_a_function_that_does_not_become_ready_fails_its_tasks_in_the_end(
     server: LambdaServer, tmp_path: Path
 ) -> None:
     async with benched(tmp_path, server) as bench:
-        bench.dispatcher._pauses.not_ready_for_ms("pending", system_clock_ms() - 700_000)
+        steady_ms = int(asyncio.get_running_loop().time() * 1000)
+        bench.dispatcher._pauses.not_ready_for_ms("pending", steady_ms - 700_000)
         [task] = await bench.add("pending")
         failed = await bench.settled(task)
     assert failed.error is not None
