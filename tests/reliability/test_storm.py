@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.storm import Storm, disk_for, weather
 
-STRIKES = int(os.environ.get("TASKD_STORM_STRIKES", "6"))
+STRIKES = int(os.environ.get("TASKD_STORM_STRIKES", "7"))
 SEED = int(os.environ.get("TASKD_STORM_SEED", "1"))
 
 
