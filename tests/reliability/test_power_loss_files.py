@@ -71,6 +71,16 @@ async def main():
 
 asyncio.run(main())
 """
+SET_ASIDE = """
+import sqlite3, sys
+from pathlib import Path
+from taskd.store.catalogue.schema import set_aside
+
+data = Path(sys.argv[1])
+for part in ("", "-wal"):
+    (data / ("catalogue.db" + part)).write_bytes(b"broken")
+set_aside(data / "catalogue.db", "1", sqlite3.DatabaseError())
+"""
 
 
 class Computer:
@@ -140,3 +150,10 @@ def test_a_catalogue_that_says_it_is_durable_is_so_also_when_nothing_was_left_to
         assert connection.execute("SELECT value FROM meta WHERE name = 'position'").fetchone() == (position,)
         assert connection.execute("SELECT status FROM tasks").fetchall() == [("complete",)]
     assert position == 3
+
+
+def test_a_broken_catalogue_that_was_set_aside_does_not_come_back(computer: Computer) -> None:
+    computer.run("-c", MAKE_DATA, str(computer.data))
+    computer.run("-c", SET_ASIDE, str(computer.data))
+    names = {path.name for path in computer.cut_power().iterdir()}
+    assert names == {"catalogue.db.broken-1", "catalogue.db.broken-1-wal"}

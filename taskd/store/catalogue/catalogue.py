@@ -146,9 +146,11 @@ class Catalogue:
 
     def _fail(self, error: BaseException) -> None:
         """Gives up. A damaged file is moved away first, so that the next start builds a new one."""
-        if isinstance(error, sqlite3.Error) and is_damage(error) and self._path.exists():
-            set_aside(self._path, self._label, error)
-        self._on_fatal(error)
+        try:
+            if isinstance(error, sqlite3.Error) and is_damage(error) and self._path.exists():
+                set_aside(self._path, self._label, error)
+        finally:
+            self._on_fatal(error)
 
     def _wake(self, ticket: int) -> None:
         self._done_ticket = ticket

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from taskd.store.catalogue import counts
 from taskd.store.errors import StoreError
+from taskd.store.journal.directory import sync_directory
 
 log = logging.getLogger(__name__)
 
@@ -126,10 +127,14 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def set_aside(path: Path, label: str, damage: sqlite3.Error) -> None:
-    """Moves a broken catalogue out of the way, its side files too, and says so."""
+    """Moves a broken catalogue out of the way, its side files too, and says so.
+
+    Durably: SQLite would apply a ``-wal`` file that came back in a power cut to the catalogue that is made next.
+    """
     moved = path.with_name(f"{path.name}.broken-{label}")
     for suffix in ("-wal", "-shm", ""):
         part = path.with_name(path.name + suffix)
         if part.exists():
             part.rename(moved.with_name(moved.name + suffix))
+    sync_directory(path.parent)
     log.error("%s is damaged (%s). It was moved to %s; a new one is built from the journal.", path, damage, moved)
