@@ -79,7 +79,7 @@ async def storm(directory: Path, minutes: float, seed: int) -> None:
 
 async def on_this_machine(place: Path, seed: int, disk: Path | None) -> Storm:
     """One storm on the local runtime."""
-    one = Storm(place, seed, disk=disk)
+    one = Storm(place, seed, disk=disk, recorded=True)
     await weather(one, STRIKES)
     return one
 
