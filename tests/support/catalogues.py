@@ -53,7 +53,7 @@ class MemoryCatalogue:
         self.connection.set_trace_callback(statements.append)
         self.page(query)
         self.connection.set_trace_callback(None)
-        steps = self.connection.execute(f"EXPLAIN QUERY PLAN {statements[0]}")
+        steps = self.connection.execute(f"EXPLAIN QUERY PLAN {statements[-1]}")
         return "\n".join(step for *_, step in steps)
 
 

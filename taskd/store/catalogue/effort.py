@@ -11,12 +11,13 @@ def scans(query: Query, resource: Resource) -> bool:
     """Whether the time that ``query`` takes grows with all there is, and not with the page."""
     paths = [key.path for key in query.sort]
     is_ordered = not paths or (len(paths) == 1 and _has_index(paths[0], resource))
-    return not is_ordered or not (query.where is None or _is_looked_up(query.where, resource))
+    return not is_ordered or not (query.where is None or is_looked_up(query.where, resource))
 
 
-def _is_looked_up(node: Node, resource: Resource) -> bool:
+def is_looked_up(node: Node, resource: Resource) -> bool:
+    """Whether an index leads to what satisfies ``node``."""
     if isinstance(node, Group):
-        return all(_is_looked_up(condition, resource) for condition in node.conditions)
+        return all(is_looked_up(condition, resource) for condition in node.conditions)
     if isinstance(node, Contains) or node.op not in _LOOKUPS or not _has_index(node.path, resource):
         return False
     values = node.values if isinstance(node, Member) else (node.value,)

@@ -284,7 +284,8 @@ class CatalogueWriter:
             api_requests.forget_oldest(self._connection, self._api_requests_kept)
 
     def _execute_in_chunks(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        for chunk in _chunks(rows):
+        is_small = len(rows) <= BATCH_ROWS_MAX and self._chars_being_written <= BATCH_CHARS_MAX
+        for chunk in filter(None, [rows] if is_small else _chunks(rows)):
             self._connection.execute(statement, (msgspec.json.encode(chunk).decode(),))
             if len(chunk) < len(rows):
                 self._being_written -= len(chunk)
