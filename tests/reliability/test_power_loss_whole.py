@@ -101,11 +101,12 @@ def cuts_of(disk: RecordedDisk, rng: random.Random, count: int) -> Iterator[Cut]
     """Cuts all through the record, the half of them where a careless order shows."""
     operations, platter = disk.operations(), disk.platter()
     telling = [number for number, timed in enumerate(operations) if timed.operation[0] in CONSEQUENTIAL]
-    near = {min(len(operations) - 1, rng.choice(telling) + rng.randrange(3)) for _ in range(count // 2)}
-    anywhere = {rng.randrange(len(operations)) for _ in range(count - len(near))}
+    chosen = {min(len(operations) - 1, rng.choice(telling) + rng.randrange(3)) for _ in range(count // 2)}
+    while len(chosen) < min(count, len(operations)):
+        chosen.add(rng.randrange(len(operations)))
     for number, timed in enumerate(operations):
         platter.advance(timed.operation)
-        if number in near or number in anywhere:
+        if number in chosen:
             yield Cut(number, timed, platter.after_power_cut(rng))
 
 
