@@ -7,10 +7,12 @@ call but the one its own sandbox has in hand.
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from aiohttp import hdrs, web
 
 from taskd.model import limits
+from taskd.runtime.local.connections import Connections, LoopbackSite
 from taskd.runtime.local.deployment import function_arn
 from taskd.runtime.local.sandbox import RefusedError, Sandbox
 
@@ -22,6 +24,13 @@ _HEADER_MAX_BYTES = 1 << 20
 """Lambda's runtimes repeat an error, message and traceback, in a header for tracing if it is shorter than this."""
 _HEADERS_MAX = 32
 _BODY_MAX_BYTES = limits.LAMBDA_PAYLOAD_MAX_BYTES
+_CONNECTION_OPTIONS: dict[str, Any] = {
+    "access_log": None,
+    "keepalive_timeout": _KEEPALIVE_S,
+    "auto_decompress": False,  # a small body could become any size
+    "max_field_size": _HEADER_MAX_BYTES,
+    "max_headers": _HEADERS_MAX,
+}
 
 _Handler = Callable[[web.Request, Sandbox], Awaitable[web.Response]]
 
@@ -32,6 +41,7 @@ class RuntimeApi:
     def __init__(self) -> None:
         self._sandboxes: dict[str, Sandbox] = {}
         self._answering: set[Sandbox] = set()
+        self._connections = Connections()
         self._runner: web.AppRunner | None = None
         self._authority = ""
 
@@ -42,20 +52,11 @@ class RuntimeApi:
         app.router.add_post(f"{_PREFIX}/invocation/{{request_id}}/response", self._handled_by(_response))
         app.router.add_post(f"{_PREFIX}/invocation/{{request_id}}/error", self._handled_by(_error))
         app.router.add_post(f"{_PREFIX}/init/error", self._handled_by(_init_error))
-        # auto_decompress is off because a small body could become any size
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            keepalive_timeout=_KEEPALIVE_S,
-            shutdown_timeout=1.0,
-            auto_decompress=False,
-            max_field_size=_HEADER_MAX_BYTES,
-            max_headers=_HEADERS_MAX,
-        )
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        host, port = self._runner.addresses[0][:2]
-        self._authority = f"{host}:{port}"
+        site = LoopbackSite(self._runner, self._connections, _CONNECTION_OPTIONS)
+        await site.start()
+        self._authority = site.authority
 
     async def stop(self) -> None:
         """Closes every connection. Idempotent."""
@@ -74,6 +75,7 @@ class RuntimeApi:
 
     def expel(self, sandbox: Sandbox) -> None:
         """``sandbox`` is no more."""
+        self._connections.close_all(sandbox)
         self._sandboxes = {secret: other for secret, other in self._sandboxes.items() if other is not sandbox}
 
     def _handled_by(self, handler: _Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -86,6 +88,14 @@ class RuntimeApi:
                 return _refusal(error)
 
         return handle
+
+    def _caller(self, request: web.Request) -> Sandbox:
+        sandbox = self._sandboxes.get(request.match_info["secret"])
+        if sandbox is None:
+            raise RefusedError(403, "Forbidden", "This is not the address of a sandbox")
+        if not self._connections.belongs(request.protocol, sandbox):
+            raise RefusedError(429, "TooManyConnections", "This sandbox has as many connections as it may")
+        return sandbox
 
     @contextmanager
     def _one_answer_at_a_time(self, request: web.Request, sandbox: Sandbox) -> Iterator[None]:
@@ -100,12 +110,6 @@ class RuntimeApi:
             yield
         finally:
             self._answering.remove(sandbox)
-
-    def _caller(self, request: web.Request) -> Sandbox:
-        sandbox = self._sandboxes.get(request.match_info["secret"])
-        if sandbox is None:
-            raise RefusedError(403, "Forbidden", "This is not the address of a sandbox")
-        return sandbox
 
 
 async def _next(request: web.Request, sandbox: Sandbox) -> web.Response:

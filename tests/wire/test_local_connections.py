@@ -1,0 +1,60 @@
+"""A function that opens connections to the Runtime API without end: the others do not notice."""
+
+import json
+
+from support.local import LocalBench, eventually, local_bench
+
+from taskd.runtime.local.connections import EACH_MAX, STRANGERS_MAX
+
+SILENT = 2_000
+CALLING = 100
+HOARDS = f"""
+    import os, resource, socket
+    hoard = []
+    host, _, rest = os.environ["AWS_LAMBDA_RUNTIME_API"].partition(":")
+    port, _, secret = rest.partition("/")
+
+    def connect(line=b""):
+        connection = socket.create_connection((host, int(port)), timeout=10)
+        connection.sendall(line)
+        hoard.append(connection)
+        return connection
+
+    def handler(event, context):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        for _ in range({SILENT}):
+            connect()
+        path = f"/{{secret}}/2018-06-01/runtime/invocation/none/response"
+        sending = f"POST {{path}} HTTP/1.1\\r\\nHost: taskd\\r\\nContent-Length: 2\\r\\n\\r\\n{{{{}}}}".encode()
+        return [connect(sending).recv(4096).split()[1].decode() for _ in range({CALLING})]
+    """
+
+
+async def hoard(bench: LocalBench) -> list[str]:
+    """The statuses of the requests that the function has made on connections of their own, which it all keeps."""
+    await bench.deploy_python(HOARDS, name="hoarder", time_limit_s=30)
+    statuses: list[str] = await bench.value(None, "hoarder")
+    return statuses
+
+
+async def test_a_function_that_hoards_connections_is_refused_more_and_the_others_run(tmp_path) -> None:
+    async with local_bench(tmp_path / "functions", max_sandboxes=2) as bench:
+        await bench.deploy_python("def handler(event, context): return event", name="quick")
+        assert await bench.value(1, "quick") == 1
+        statuses = await hoard(bench)
+        assert statuses == ["400"] * (EACH_MAX - 1) + ["429"] * (CALLING - EACH_MAX + 1)
+        connections = bench.runtime._api._connections
+        assert len(connections) <= STRANGERS_MAX + 2 * EACH_MAX
+        assert await bench.value(2, "quick") == 2
+        await bench.deploy_python("def handler(event, context): return [event]", name="fresh")
+        assert await bench.value(3, "fresh") == [3]
+        await eventually(lambda: len(connections) <= 2)
+
+
+async def test_refused_connections_are_told_why(tmp_path) -> None:
+    async with local_bench(tmp_path / "functions") as bench:
+        source = HOARDS.replace(".split()[1].decode()", ".decode().rpartition(chr(10))[2]")
+        await bench.deploy_python(source, name="hoarder")
+        answers = await bench.value(None, "hoarder")
+        assert json.loads(answers[-1])["errorType"] == "TooManyConnections"
