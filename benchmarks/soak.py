@@ -1,7 +1,8 @@
 """A soak: a daemon under load for as long as wanted, with or without faults.
 
 ``python -m benchmarks.soak --minutes 30`` prints what the daemon holds over time and fails on a leak;
-``--faults`` lets faults strike instead, and compares books after each. The machinery is that of the tests.
+``--faults`` lets storms of faults strike instead, here and around Lambda by turns, and compares books after each.
+The machinery is that of the tests.
 """
 
 import os

@@ -17,8 +17,7 @@ from support.grids import moment_ms
 if TYPE_CHECKING:
     from support.storm import Storm
 
-NOTICED_WITHIN_S = 10
-SETTLES_WITHIN_S = 5
+NOTICED_WITHIN_S = 15
 LARGE = "x" * 20_000
 WORDS = 3_000
 """Of an error that does not fit into what is left of the journal's last block."""
@@ -101,8 +100,8 @@ async def fill_disk(storm: Storm) -> None:
     await _refused(storm)
     if ending == "reserve taken":
         fill(storm.disk)
-    await _until(storm, lambda health: health["inFlight"] == 0, SETTLES_WITHIN_S)
-    await asyncio.sleep(storm.rng.random())
+    await _until(storm, lambda health: health["inFlight"] == 0, NOTICED_WITHIN_S)
+    await asyncio.sleep(0.2 + storm.rng.random())
     if ending in ("killed", "restarted"):
         await storm.daemon.kill()
     if ending == "restarted":
