@@ -31,6 +31,7 @@ from taskd.dispatch.scheduler import Scheduler
 from taskd.dispatch.settings import DispatchSettings
 from taskd.dispatch.telemetry import Telemetry
 from taskd.logs import set_up_logging
+from taskd.machine import refusals_in_words, take_all_descriptors
 from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.errors import TaskdError
 from taskd.runtime.aws.runtime import AwsRuntime
@@ -50,12 +51,19 @@ _REPORT_S = 5.0
 def run(config: Config, clock: Clock = system_clock_ms) -> int:
     """Runs the daemon until it is told to stop; gives the status for the process to exit with."""
     set_up_logging(config.log)
+    take_all_descriptors()
     try:
-        uvloop.run(Daemon(config, clock).run())
+        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+            runner.run(Daemon(config, clock).run())
     except TaskdError as error:
         log.critical("%s", error)
         return EXIT_CANNOT_START
     return 0
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    with refusals_in_words():
+        return uvloop.new_event_loop()
 
 
 class Daemon:
@@ -97,7 +105,8 @@ class Daemon:
         """
         with self._signals():
             async with contextlib.AsyncExitStack() as stack:
-                await self._start(stack)
+                with refusals_in_words():
+                    await self._start(stack)
                 reporting = asyncio.create_task(self._report_to_systemd())
                 stack.callback(reporting.cancel)
                 await self._told_to_stop.wait()

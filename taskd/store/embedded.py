@@ -4,6 +4,7 @@ import asyncio
 import functools
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ class EmbeddedStore:
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
-            if isinstance(error, OSError):
+            if isinstance(error, OSError | sqlite3.Error):
                 advice = "Look at its free space and its permissions."
                 raise StoreError(f"{directory} cannot be used: {error}. {advice}") from error
             raise

@@ -1,0 +1,47 @@
+"""What the machine lets this process do: taking as much as it may, and saying in words what it was refused."""
+
+import errno
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from taskd.model.errors import TaskdError
+
+_DESCRIPTORS_MAX = 1 << 20
+"""Where there is no limit: some programs that functions run go through all that there may be."""
+_FILES = "Let it have more open files: LimitNOFILE= of its systemd unit, or `ulimit -n`."
+_PROCESSES = "Let it have more processes and threads: TasksMax= of its systemd unit, or `ulimit -u`."
+_ADVICE = {
+    errno.EMFILE: _FILES,
+    errno.ENFILE: "The whole machine has too many open files: see fs.file-max.",
+    errno.ENOMEM: "Free some memory, or let it have more: MemoryMax= of its systemd unit.",
+    errno.EAGAIN: _PROCESSES,
+    errno.EACCES: "Look at the permissions of the data directory and of the programs that functions need.",
+    errno.EPERM: "Look at what its systemd unit, or its container, forbids.",
+}
+_NO_ADVICE = "Look at what limits this process has, then start it again."
+
+
+class StartError(TaskdError):
+    """The machine refused what a start needs; the message says what to do."""
+
+
+@contextmanager
+def refusals_in_words() -> Iterator[None]:
+    """Whatever the machine refuses meanwhile is raised as :class:`StartError`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        what = f"{reason} ({error.filename})" if error.filename else reason
+        advice = _ADVICE.get(error.errno or 0, _NO_ADVICE)
+        raise StartError(f"This machine does not let taskd start: {what}. {advice}") from error
+
+
+def take_all_descriptors() -> None:
+    """Raises the limit of open files as far as this process may: each connection takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS_MAX)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with suppress(OSError, ValueError):  # what there is will have to do
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
