@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import threading
 
 import pytest
-from support.local import appears, eventually, local_bench
+from support.local import appears, eventually, is_alive, local_bench
 
 from taskd.runtime.base import InvocationError, Success, Throttled
 
@@ -185,6 +186,28 @@ async def test_a_machine_without_a_free_descriptor_throttles_instead_of_failing(
         assert isinstance(result, Throttled)
         assert result.everything
         monkeypatch.undo()
+        assert await bench.value()
+
+
+async def test_a_machine_without_a_free_thread_throttles_and_leaves_no_process(tmp_path, monkeypatch):
+    async with local_bench(tmp_path / "functions") as bench:
+        await bench.deploy_python(WHO)
+        begun = []
+        real = threading.Thread.start
+
+        def exhausted(thread):
+            if not thread.name.startswith("sandbox-"):
+                return real(thread)
+            begun.append(int(thread.name.removeprefix("sandbox-")))
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", exhausted)
+        result = await bench.call()
+        monkeypatch.undo()
+        assert isinstance(result, Throttled)
+        assert result.everything
+        assert len(begun) == 1
+        assert not is_alive(begun[0])
         assert await bench.value()
 
 

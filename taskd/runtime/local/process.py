@@ -4,6 +4,7 @@ Knows nothing of calls or the Runtime API.
 """
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -60,11 +61,12 @@ class ChildProcess:
         self._output.handed_over()
         self.group = process.pid
         self._guardian.watch(process.pid)
-        status = await _end_of(process)
-        self.kill()
-        self._guardian.forget(process.pid)
-        self.group = None
-        return status
+        try:
+            return await _end_of(process)
+        finally:
+            self.kill()
+            self._guardian.forget(process.pid)
+            self.group = None
 
     def _spawn(self, output_fd: int) -> subprocess.Popen[bytes]:
         self._scratch = scratch = tempfile.mkdtemp(prefix="sandbox-", dir=self._launch.work)
@@ -97,7 +99,10 @@ class ChildProcess:
 
 
 async def _end_of(process: subprocess.Popen[bytes]) -> int:
-    """Waits in a thread of its own: the shared ones are few, and this may take days."""
+    """Waits in a thread of its own: the shared ones are few, and this may take days.
+
+    :raises OSError: there can be no more threads; the process has ended then.
+    """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[int] = loop.create_future()
 
@@ -105,5 +110,10 @@ async def _end_of(process: subprocess.Popen[bytes]) -> int:
         status = process.wait()
         loop.call_soon_threadsafe(ended.set_result, status)
 
-    threading.Thread(target=wait, name=f"sandbox-{process.pid}", daemon=True).start()
+    try:
+        threading.Thread(target=wait, name=f"sandbox-{process.pid}", daemon=True).start()
+    except RuntimeError as error:
+        process.kill()
+        process.wait()
+        raise OSError(errno.EAGAIN, "no thread could be started") from error
     return await ended
