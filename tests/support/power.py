@@ -112,7 +112,7 @@ def recorder() -> Path:
     """The compiled recorder."""
     version = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
     library = Path(tempfile.gettempdir()) / f"taskd-recorder-{os.getuid()}-{version}.so"
-    if not library.exists():
+    if not library.exists() or library.stat().st_uid != os.getuid():  # nobody else's is to be preloaded
         _compile(library)
     return library
 
