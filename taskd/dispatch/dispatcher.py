@@ -34,6 +34,7 @@ from taskd.store.base import Outcome, Requeued, StoreUnavailableError, TaskStore
 
 log = logging.getLogger(__name__)
 
+_RAN = (Success, FunctionError)
 _CLAIMED_AT_ONCE = 256
 """Beginning a task takes some 25 µs; between batches the event loop gets to everything else."""
 _ORPHANS_PER_STEP = 1_000
@@ -178,19 +179,19 @@ class Dispatcher:
             self._idle.set()
 
     async def _settle(self, batch: Sequence[tuple[Task, InvocationResult | Requeued]]) -> None:
-        logs = [(task.id, result.logs) for task, result in batch if isinstance(result, Success | FunctionError)]
+        logs = [(task.id, result.logs) for task, result in batch if isinstance(result, _RAN)]
         await self._store.append_logs([entry for entry in logs if entry[1]])
         outcomes = [self._outcome(task, result) for task, result in batch]
         self._telemetry.settled(await self._store.settle(outcomes))
 
     def _outcome(self, task: Task, result: InvocationResult | Requeued) -> Outcome:
-        if isinstance(result, Requeued):
-            return result
-        if isinstance(result, Throttled):
-            return self._held_back(task, result)
-        if isinstance(result, Success | FunctionError):
+        if isinstance(result, _RAN):
             self._limit.succeeded()
             self._pauses.succeeded(task.function_name)
+        elif isinstance(result, Requeued):
+            return result
+        elif isinstance(result, Throttled):
+            return self._held_back(task, result)
         return self._end(task, result)
 
     def _held_back(self, task: Task, refusal: Throttled) -> Outcome:

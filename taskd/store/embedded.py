@@ -364,12 +364,12 @@ class EmbeddedStore:
         return is_current and task.status is Status.NEW and self._commits.is_free(task.id)
 
     def _on_applied(self, tasks: list[Task]) -> None:
-        waiting = [task for task in tasks if task.status is Status.NEW and self._is_waiting(task)]
+        statuses = [task.status for task in tasks]
+        waiting = [task for task in tasks if self._is_waiting(task)] if Status.NEW in statuses else []
         if waiting:
             self._push(waiting)
-        canceled = sum(task.status is Status.CANCELED for task in tasks)
-        if canceled:
-            self._queue.forget(canceled)
+        if Status.CANCELED in statuses:
+            self._queue.forget(statuses.count(Status.CANCELED))
         self._compactor.nudge()
 
     def _push(self, tasks: Sequence[Task]) -> None:

@@ -34,12 +34,13 @@ class LiveTasks:
     def put(self, tasks: Iterable[Task]) -> None:
         """The tasks are there, each in the place of an earlier one with its id."""
         for task in tasks:
-            alike = self._parts.get(task.id[_ALIKE])
+            task_id = task.id
+            alike = self._parts.get(task_id[_ALIKE])
             if alike is None:
-                alike = self._parts[task.id[_ALIKE]] = {}
-            self._count -= len(alike)
-            alike[task.id] = task
-            self._count += len(alike)
+                alike = self._parts[task_id[_ALIKE]] = {}
+            if task_id not in alike:
+                self._count += 1
+            alike[task_id] = task
 
     def remove(self, task_id: str) -> None:
         """The task is there no more; ``KeyError`` if it was not there."""
