@@ -12,6 +12,7 @@ from taskd.collector import FrozenHeap
 from taskd.dispatch.dispatcher import Dispatcher
 from taskd.dispatch.settings import DispatchSettings
 from taskd.dispatch.telemetry import Telemetry
+from taskd.interpreter import let_event_loop_in
 from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.status import FINAL
 from taskd.model.task import Task
@@ -63,7 +64,8 @@ class Engine(Struct, frozen=True):
 async def open_store(
     folder: Path, segment_mib: int = 64, clock: Clock = system_clock_ms
 ) -> AsyncIterator[EmbeddedStore]:
-    """A store in ``folder``, with the heap that a daemon has, stopped at the end."""
+    """A store in ``folder``, with the heap and the interpreter that a daemon has, stopped at the end."""
+    let_event_loop_in()
     store = EmbeddedStore(StoreSettings(data=str(folder), segment_mib=segment_mib), clock)
     heap = FrozenHeap()
     await store.start()

@@ -30,6 +30,7 @@ from taskd.dispatch.dispatcher import Dispatcher
 from taskd.dispatch.scheduler import Scheduler
 from taskd.dispatch.settings import DispatchSettings
 from taskd.dispatch.telemetry import Telemetry
+from taskd.interpreter import let_event_loop_in
 from taskd.logs import set_up_logging
 from taskd.machine import refusals_in_words, take_all_descriptors
 from taskd.model.clock import Clock, system_clock_ms
@@ -52,6 +53,7 @@ def run(config: Config, clock: Clock = system_clock_ms) -> int:
     """Runs the daemon until it is told to stop; gives the status for the process to exit with."""
     set_up_logging(config.log)
     take_all_descriptors()
+    let_event_loop_in()
     try:
         with asyncio.Runner(loop_factory=_new_event_loop) as runner:
             runner.run(Daemon(config, clock).run())

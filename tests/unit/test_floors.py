@@ -21,6 +21,7 @@ FLOORS = {
     "taskd.config": 4,
     "taskd.logs": 5,
     "taskd.collector": 5,
+    "taskd.interpreter": 5,
     "taskd.machine": 5,
     "taskd.daemon": 6,
     "taskd.cli": 7,
