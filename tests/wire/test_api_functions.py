@@ -13,6 +13,7 @@ from support.calling import APPLICATION, USER, assert_refused, call_api, deploy,
 from support.error_shape import assert_error
 from support.http_service import BASE, Service, http_service
 from support.local import appears
+from support.raw_http import talk
 from yarl import URL
 
 from taskd.dispatch.settings import DispatchSettings
@@ -39,14 +40,7 @@ async def event_of(service: Service, path: str, method: str = "GET", **options: 
 
 async def raw_request(service: Service, request: bytes) -> tuple[bytes, bytes]:
     """Head and body of the answer to what a client of its own kind sends."""
-    url = URL(service.url)
-    reader, writer = await asyncio.open_connection(url.host, url.port)
-    writer.write(request)
-    async with asyncio.timeout(20):
-        answer = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    head, _, body = answer.partition(b"\r\n\r\n")
+    head, _, body = (await talk(service.url, request)).partition(b"\r\n\r\n")
     return head, body
 
 
