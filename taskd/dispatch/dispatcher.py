@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from taskd.dispatch.background import LOOK_AGAIN_S, WakeUp, watch
-from taskd.dispatch.limits import FunctionPauses, InFlightLimit
+from taskd.dispatch.limits import EVERY_FUNCTION, FunctionPauses, InFlightLimit
 from taskd.dispatch.outcome import Ended, answer_within_s, outcome_of
 from taskd.dispatch.settings import DispatchSettings
 from taskd.dispatch.telemetry import Telemetry
@@ -117,11 +117,15 @@ class Dispatcher:
         while not self._stopping:
             self._wake.clear()
             free = self._limit.allowed - self._in_flight
-            tasks = await self._claim(min(free, _CLAIMED_AT_ONCE)) if free > 0 else []
-            if tasks:
+            pause_ms = self._pauses.wait_ms(EVERY_FUNCTION, _steady_ms())
+            if free <= 0:
+                await self._wake.sleep(None)
+            elif pause_ms is not None:
+                await self._wake.sleep(self._clock() + pause_ms)
+            elif tasks := await self._claim(min(free, _CLAIMED_AT_ONCE)):
                 self._begin_all(tasks)
             else:
-                await self._sleep(until_due=free > 0)
+                await self._wake.sleep(self._store.next_due_ms())
 
     async def _claim(self, free: int) -> list[Task]:
         try:
@@ -130,10 +134,6 @@ class Dispatcher:
             log.warning("Nothing is claimed for now: %s", error)
             await asyncio.sleep(LOOK_AGAIN_S)
             return []
-
-    async def _sleep(self, *, until_due: bool) -> None:
-        """Until something was added or a slot became free, the next task is due, or a second has passed."""
-        await self._wake.sleep(self._store.next_due_ms() if until_due else None)
 
     def _begin_all(self, tasks: Sequence[Task]) -> None:
         now_ms, steady_ms = self._clock(), _steady_ms()
@@ -195,7 +195,7 @@ class Dispatcher:
         return self._end(task, result)
 
     def _held_back(self, task: Task, refusal: Throttled) -> Outcome:
-        """The function did not run: the task waits, and throttling by the whole account makes room for less."""
+        """The function did not run: the task waits, and so does everything if nothing can be run."""
         steady_ms = _steady_ms()
         self._telemetry.throttled()
         if not refusal.overload and not refusal.everything:
@@ -204,6 +204,8 @@ class Dispatcher:
                 return self._end(task, InvocationError(refusal.reason, "The function did not become ready in time."))
         if refusal.everything and refusal.overload:
             self._limit.refused(steady_ms)
+        elif refusal.everything:  # to try the other tasks, too, would only write them to the journal again and again
+            self._pauses.refused(EVERY_FUNCTION, steady_ms, refusal.retry_after_s)
         wait_ms = self._pauses.refused(task.function_name, steady_ms, refusal.retry_after_s)
         return Requeued(task.id, self._clock() + wait_ms)
 

@@ -12,6 +12,8 @@ _DECREASE_INTERVAL_MS = 1_000
 """One burst of refusals is one sign of overload, however many calls it hits."""
 _PAUSE_MIN_MS = 100
 _PAUSE_MAX_MS = 10_000
+EVERY_FUNCTION = ""
+"""The name to pause all functions by: none has it."""
 
 
 class InFlightLimit:
@@ -84,6 +86,7 @@ class FunctionPauses:
         """A call got through: the next pause begins small again."""
         if self._pauses:  # nearly always empty
             self._pauses.pop(function_name, None)
+            self._pauses.pop(EVERY_FUNCTION, None)
 
     def _jittered(self, pause: _Pause, steady_ms: int) -> int:
         return pause.until_ms - steady_ms + self._rng.randrange(pause.length_ms)

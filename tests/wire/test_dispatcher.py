@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -242,6 +243,25 @@ async def test_orphans_of_an_earlier_process_are_zombies_and_not_run(server: Lam
         assert (await bench.store.get(retrying.id)).status is Status.RETRIED, "its policy asks for it, as a new task"
         assert (await bench.store.find(parse("status=new"))).total == 1
     assert not server.requests
+
+
+async def test_while_nothing_can_be_reached_little_is_tried(tmp_path: Path) -> None:
+    """Each try is written to the journal: a long backlog would fill it for as long as the trouble lasts."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    bench = Bench(tmp_path, url)
+    await bench.start()
+    tasks = [task for number in range(50) for task in await bench.add(f"function-{number}", 20)]
+
+    async def tried() -> int:
+        now = [await bench.store.get(task.id) for task in tasks]
+        return sum(task.status_changed_ms > task.creation_ms for task in now)
+
+    async with asyncio.timeout(30):
+        while (count := await tried()) <= 16:  # until some were tried, and later some again
+            await asyncio.sleep(0.005)
+    await bench.stop()
+    assert count < 100
 
 
 async def test_what_cannot_be_reached_is_waited_for(tmp_path: Path) -> None:
