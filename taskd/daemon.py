@@ -172,7 +172,6 @@ class Daemon:
         """Lets running functions end, as long as the grace lasts and nobody hurries; the API goes on answering."""
         self._stopping = True
         sdnotify.stopping()
-        await self._scheduler.stop()
         grace_s = self._config.dispatch.grace_s
         log.info("Stopping: %d running functions have %g s to end.", self._running, grace_s)
         draining = asyncio.create_task(self._let_end(grace_s))
@@ -185,7 +184,6 @@ class Daemon:
             log.warning("%d functions still run; their outcome is not known.", self._running)
 
     async def _stop_running(self) -> None:
-        await self._scheduler.stop()
         await self._let_end(0)
         await self._runtime.stop()
         await self._dispatcher.join()
@@ -196,7 +194,8 @@ class Daemon:
         await self._stop_running()
 
     async def _let_end(self, grace_s: float) -> None:
-        await asyncio.gather(self._dispatcher.drain(grace_s), self._attended.drain(grace_s))
+        """Begins nothing more from this moment on, whatever part of the daemon waits for the disk."""
+        await asyncio.gather(self._scheduler.stop(), self._dispatcher.drain(grace_s), self._attended.drain(grace_s))
 
     @property
     def _running(self) -> int:
