@@ -16,7 +16,7 @@ from taskd.model.status import Status
 from taskd.model.task import Task, TaskDraft
 from taskd.rql.parser import parse
 from taskd.store.base import Completed
-from taskd.store.catalogue import writer
+from taskd.store.catalogue import statements, writer
 from taskd.store.embedded import EmbeddedStore
 from taskd.store.settings import StoreSettings
 
@@ -116,7 +116,7 @@ async def test_what_waits_for_room_goes_on_as_soon_as_the_disk_moves(tmp_path: P
 async def test_more_than_sqlite_takes_at_once_is_written_in_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "BATCH_CHARS_MAX", 2 * DATA_BYTES)
+    monkeypatch.setattr(statements, "CHARS_MAX", 2 * DATA_BYTES)
     store = EmbeddedStore(StoreSettings(data=str(tmp_path)))
     await store.start()
     store._catalogue.writer._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_TEXT)

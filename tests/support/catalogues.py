@@ -5,8 +5,6 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
 from taskd.model.task import Task
 from taskd.model.wire import encode_task
 from taskd.rql.query import Query
@@ -15,7 +13,7 @@ from taskd.store.catalogue import listing
 from taskd.store.catalogue.functions import register_functions
 from taskd.store.catalogue.rows import COLUMNS, row
 from taskd.store.catalogue.schema import migrate
-from taskd.store.catalogue.statements import Write
+from taskd.store.catalogue.statements import Write, parts
 
 
 class MemoryCatalogue:
@@ -37,7 +35,8 @@ class MemoryCatalogue:
     def write(self, writes: Iterable[Write]) -> None:
         """Writes as the catalogue's own writer does."""
         for statement, rows in writes:
-            self.connection.execute(statement, [msgspec.json.encode(rows).decode()])
+            for part in parts(rows):
+                self.connection.execute(*statement.bind(part))
 
     def page(self, query: Query) -> Page[Task]:
         """What ``query`` finds."""

@@ -14,6 +14,7 @@ from taskd.rql.query import Query
 from taskd.store.base import Page
 from taskd.store.catalogue.fields import API_REQUESTS
 from taskd.store.catalogue.pages import Table, page_of
+from taskd.store.catalogue.statements import insert
 
 COLUMNS = (
     "id",
@@ -27,11 +28,7 @@ COLUMNS = (
     "application_id",
     "error",
 )
-INSERT = (
-    f"INSERT INTO api_requests ({', '.join(COLUMNS)}) "
-    f"SELECT {', '.join(f'value ->> {index}' for index in range(len(COLUMNS)))} FROM json_each(?) ORDER BY key"
-)
-"""Takes one parameter: the rows as a JSON array of arrays."""
+INSERT = insert("api_requests", COLUMNS)
 
 _TABLE = Table("api_requests", COLUMNS, API_REQUESTS)
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM api_requests"

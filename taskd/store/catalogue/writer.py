@@ -1,24 +1,17 @@
-"""Writing the catalogue: one thread that folds what changed into batches.
-
-A batch goes to SQLite as a single statement with one JSON parameter. A statement per row would need the
-interpreter's lock for each row, and beside a busy event loop get through less than a thousand a second.
-"""
+"""Writing the catalogue: one thread that folds what changed into batches, each of them one transaction."""
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from threading import Condition, Event, Thread
-from typing import Any
-
-import msgspec
 
 from taskd.model.api_request import ApiRequest
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.store.catalogue import api_requests, listing
 from taskd.store.catalogue.schema import is_damage
-from taskd.store.catalogue.statements import updates, upserts
+from taskd.store.catalogue.statements import Row, Statement, insert, parts, updates, upserts
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +22,11 @@ BACKLOG_MAX = 100_000
 """Rows that may wait. Past it, whoever makes more work is held up: memory must not pay for a slow disk."""
 BACKLOG_CHARS_MAX = 64 << 20
 """Of data and messages in these rows, for the same reason."""
-BATCH_ROWS_MAX = 4096
-"""Rows of one statement: bounds the memory and the time that a reader waits."""
-BATCH_CHARS_MAX = 16 << 20
-"""Of one statement, but for its last row. SQLite takes no text of more than a gigabyte."""
+_REPORT_ROWS = 4096
+"""How many rows of a batch are written before whoever waits for a shorter backlog looks again."""
 
-_INSERT_LOGS = (
-    "INSERT INTO logs (task_id, timestamp_ms, message) "
-    "SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) ORDER BY key"
-)
-_DELETE_LOGS = "DELETE FROM logs WHERE task_id IN (SELECT value FROM json_each(?))"
+_INSERT_LOGS = insert("logs", ("task_id", "timestamp_ms", "message"))
+_DELETE_LOGS = Statement("DELETE FROM logs WHERE task_id IN (VALUES", 1, ")")
 _SET_POSITION = "UPDATE meta SET value = ? WHERE name = 'position'"
 _NO_POSITION = -1
 """What the position never is, for a moment that nobody sees."""
@@ -84,16 +72,6 @@ class _Batch:
 def _storable(message: str) -> str:
     """SQLite's JSON functions end a text at a NUL."""
     return message.replace("\0", "\ufffd")
-
-
-def _chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
-    """The rows in parts that one statement takes. Of a row only the last column may be long."""
-    begin, chars = 0, 0
-    for end, row in enumerate(rows, 1):
-        chars += len(row[-1]) if isinstance(row[-1], str) else 0
-        if chars > BATCH_CHARS_MAX or end - begin == BATCH_ROWS_MAX or end == len(rows):
-            yield rows[begin:end]
-            begin, chars = end, 0
 
 
 class CatalogueWriter:
@@ -276,19 +254,21 @@ class CatalogueWriter:
 
     def _write_rows(self, batch: _Batch) -> None:
         for statement, rows in chain(upserts(batch.added.values()), updates(batch.changed.values())):
-            self._execute_in_chunks(statement, rows)
-        self._execute_in_chunks(_DELETE_LOGS, batch.logs_replaced)
-        self._execute_in_chunks(_INSERT_LOGS, batch.logs)
+            self._write_all(statement, rows)
+        self._write_all(_DELETE_LOGS, [(task_id,) for task_id in batch.logs_replaced])
+        self._write_all(_INSERT_LOGS, batch.logs)
         if batch.api_requests:
-            self._execute_in_chunks(api_requests.INSERT, [api_requests.row(request) for request in batch.api_requests])
+            self._write_all(api_requests.INSERT, [api_requests.row(request) for request in batch.api_requests])
             api_requests.forget_oldest(self._connection, self._api_requests_kept)
 
-    def _execute_in_chunks(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        is_small = len(rows) <= BATCH_ROWS_MAX and self._chars_being_written <= BATCH_CHARS_MAX
-        for chunk in filter(None, [rows] if is_small else _chunks(rows)):
-            self._connection.execute(statement, (msgspec.json.encode(chunk).decode(),))
-            if len(chunk) < len(rows):
-                self._being_written -= len(chunk)
+    def _write_all(self, statement: Statement, rows: Sequence[Row]) -> None:
+        written = 0
+        for part in parts(rows):
+            self._connection.execute(*statement.bind(part))
+            written += len(part)
+            if written >= _REPORT_ROWS:
+                self._being_written -= written
+                written = 0
                 self._on_progress(self._done_ticket)
 
     def _note_failure(self, error: sqlite3.Error) -> None:
