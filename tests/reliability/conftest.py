@@ -7,6 +7,8 @@ import pytest
 from support.full_disk import NoMountError, small_disk_at
 from support.memory import memory_directory
 
+from taskd.store.journal import writer
+
 SMALL_DISK_MIB = 16
 
 
@@ -18,8 +20,9 @@ def memory() -> Iterator[Path]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MiB of its own."""
+def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A file system of 16 MiB of its own, which a store in this process looks at for every group that it writes."""
+    monkeypatch.setattr(writer, "LOOK_INTERVAL_S", 0.0)
     try:
         with small_disk_at(tmp_path / "disk", SMALL_DISK_MIB) as mounted:
             yield mounted

@@ -135,8 +135,7 @@ async def test_a_torn_tail_is_cut_off_with_a_warning(tmp_path: Path) -> None:
         task = await api.create("f", startTimestamp="2999-01-01T00:00:00Z")
         await daemon.kill()
         [segment] = (daemon.data / "journal").glob("*.journal")
-        with segment.open("ab") as file:
-            file.write(b"the beginning of a frame")
+        segment.write_bytes(segment.read_bytes().rstrip(b"\0") + b"the beginning of a frame")
         await daemon.start()
         assert "cutting off 24 bytes" in daemon.log.read_text()
         assert (await api.get(task["id"]))["status"] == "new"

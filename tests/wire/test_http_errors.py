@@ -179,10 +179,10 @@ async def test_a_listing_past_its_time_is_interrupted(tmp_path: Path):
 
 @contextmanager
 def full_journal(data: Path) -> Iterator[None]:
-    """No file of this process may grow past the journal as it is now; the kernel refuses what would."""
+    """No file of this process may be written past the journal's frames; the kernel refuses what would."""
     [segment] = (data / "journal").glob("*.journal")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (segment.stat().st_size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(segment.read_bytes().rstrip(b"\0")), hard))
     try:
         yield
     finally:

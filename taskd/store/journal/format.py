@@ -13,6 +13,8 @@ segment holds frames as they were written, one sequence number apart, and its la
 segment stands for every frame from its first to its last sequence: its frames carry the last one, and its
 final frame is the only one with an empty payload, so that a snapshot cut short is told from a whole one.
 
+The last log segment may be filled with zeros behind its frames, to be overwritten by the next ones.
+
 ``synced`` is the newest sequence known to be on stable storage when the frame was written. It is what tells
 a torn tail from damage: a bad frame was never acknowledged unless a later frame says that it was synced.
 

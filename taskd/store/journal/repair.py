@@ -27,7 +27,7 @@ from taskd.store.journal.format import (
     first_sequence_of,
     segment_name,
 )
-from taskd.store.journal.replay import frames_after, map_file
+from taskd.store.journal.replay import frames_after, is_unused, map_file
 from taskd.store.journal.writer import write_all
 
 
@@ -94,6 +94,8 @@ class Salvage:
         while offset < len(data):
             expected = wanted or self.last_sequence + 1
             frame, begin, why = _frame_from(data, offset, expected)
+            if frame is None and path == self._paths[-1] and is_unused(data, offset):
+                break
             if frame is None:
                 self.gaps.append(Gap(path, offset, len(data) - offset, expected, expected, why))
                 break

@@ -82,14 +82,21 @@ class Replay:
             expected += 1
 
     def _judge(self, segment: Segment, data: memoryview, offset: int, expected: int, why: str) -> None:
-        """Records a torn tail, or raises if the bad frame had once been safe."""
+        """Records a torn tail, or raises if the bad frame had once been safe. Zeros are what no frame has come to."""
         if segment is not self._segments[-1]:
             raise JournalDamagedError(segment.path, offset, why)
+        if is_unused(data, offset):
+            return
         witness = find_witness(data, offset, expected)
         if witness is not None:
             why = f"{why}, yet frame {witness.sequence} after it says that it was safe on disk"
             raise JournalDamagedError(segment.path, offset, why)
         self.torn_tail = TornTail(segment.path, offset, len(data) - offset, why)
+
+
+def is_unused(data: memoryview, offset: int) -> bool:
+    """Whether nothing but zeros follows: a segment is filled with them ahead of its frames."""
+    return data[offset:].tobytes().count(0) == len(data) - offset
 
 
 def map_file(path: Path) -> memoryview:

@@ -6,8 +6,11 @@ nobody can know what is on the disk any more (the kernel may have dropped the pa
 and says so through ``on_fatal``.
 """
 
+import errno
 import os
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -33,6 +36,16 @@ RESERVE_MIN_BYTES = 1 << 20
 RESERVE_BYTES_PER_TASK = 256
 """Room for a task's start and its end, with a short error message."""
 PROBE_INTERVAL_S = 1.0
+FILL_BYTES = 1 << 20
+"""How far a segment is filled with zeros ahead of its frames.
+
+Overwriting what is there changes nothing but the content, so a sync has no more than that to write. One that makes
+the file longer also waits for the file system's own journal, which takes about half as long again.
+"""
+
+
+LOOK_INTERVAL_S = 0.01
+"""How often the disk is looked at, at most, while frames need no space of it."""
 
 
 class Entry(Struct, eq=False, kw_only=True):
@@ -106,6 +119,8 @@ class JournalWriter(Generic[E]):
         self._directory = position.path.parent
         self._fd = os.open(position.path, os.O_WRONLY | os.O_CLOEXEC)
         self._offset = position.offset
+        self._filled_to = position.offset
+        """Where the zeros end; nothing else ever stands behind the frames."""
         self._sequence = position.sequence
         self._listener = listener
         self._segment_bytes = segment_bytes
@@ -114,6 +129,7 @@ class JournalWriter(Generic[E]):
         self._reserve_bytes = RESERVE_MIN_BYTES
         self._queue: SimpleQueue[list[E] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="taskd-journal", daemon=True)
+        self._look_again_s = 0.0
         self.full: OSError | None = None
         """Why only essential entries are taken now; ``None`` when all is well."""
         self.sealed_below = first_sequence_of(position.path.name) - 1
@@ -144,6 +160,8 @@ class JournalWriter(Generic[E]):
             self._queue.put(None)
             self._thread.join()
         if self._fd >= 0:
+            with suppress(OSError):  # zeros may stay, but they would be in the way of people who look at the file
+                os.ftruncate(self._fd, self._offset)
             os.close(self._fd)
             self._fd = -1
             self._reserve.close()
@@ -176,6 +194,8 @@ class JournalWriter(Generic[E]):
     def _commit(self, group: list[E]) -> None:
         if self.full:
             self._probe()
+        else:
+            self._look_at_disk()
         if self.full:
             group = self._refuse_all_but_essential(group, self.full)
         error = self._write(group)
@@ -213,9 +233,24 @@ class JournalWriter(Generic[E]):
             # Durably: frames that were refused must not come back to life after a power cut.
             os.ftruncate(self._fd, self._offset)
             os.fsync(self._fd)
+            self._filled_to = self._offset
             return error
         self._offset += len(data)
+        self._fill_ahead()
         return None
+
+    def _fill_ahead(self) -> None:
+        """Fills the segment up some way if its zeros are used up; the sync that comes next makes them safe, too.
+
+        Never past the end of the segment, so that one that is sealed has none. A disk that is nearly full keeps
+        what it has for frames.
+        """
+        end = min(self._offset + FILL_BYTES, self._segment_bytes)
+        if self._filled_to > self._offset or self._offset >= end or self.full:
+            return
+        with suppress(OSError):
+            write_all(self._fd, bytes(end - self._offset), self._offset)
+            self._filled_to = end
 
     def _refuse_all_but_essential(self, group: list[E], error: OSError) -> list[E]:
         refused = [entry for entry in group if not entry.essential]
@@ -241,10 +276,26 @@ class JournalWriter(Generic[E]):
             self.full = error
         else:
             self.full = None
+            self._look_again_s = 0.0
+            self._look_at_disk()
+
+    def _look_at_disk(self) -> None:
+        """Takes nothing more on when the disk is full, although the zeros still had room for it.
+
+        What comes after would fail: bringing it to its end, and keeping its history.
+        """
+        now_s = time.monotonic()
+        if now_s < self._look_again_s:
+            return
+        self._look_again_s = now_s + LOOK_INTERVAL_S
+        space = os.fstatvfs(self._fd)
+        if not (space.f_bfree if os.geteuid() == 0 else space.f_bavail):
+            self.full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._reserve.release()
 
     def _rotate(self) -> None:
         sealed = self._fd
         _, self._fd = _begin_segment(self._directory, self._sequence + 1, self._clock())
-        self._offset = SEGMENT_HEADER_BYTES
+        self._offset = self._filled_to = SEGMENT_HEADER_BYTES
         self.sealed_below = self._sequence
         os.close(sealed)
