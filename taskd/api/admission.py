@@ -6,6 +6,7 @@ Probes (``/health``, ``/metrics``) are always let in: an overloaded service must
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from taskd.api.errors import answer_for
 from taskd.api.settings import ServerSettings
 from taskd.model import errors
 from taskd.model.errors import ContractError
@@ -27,21 +28,29 @@ class Admission:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Counts ``request`` in as long as it lasts.
+        """Counts ``request`` in as long as it lasts; whatever goes wrong meanwhile becomes an answer.
 
-        :raises ContractError: ``TOO_MANY_REQUESTS``; nothing of the body has been read.
+        When there is too much already (``TOO_MANY_REQUESTS``), nothing of the body has been read.
         """
+        try:
+            size_bytes = self._enter(request)
+            try:
+                return await handler(request)
+            finally:
+                self.requests -= 1
+                self.bodies_bytes -= size_bytes
+        except Exception as error:  # the last resort, too: what is not foreseen is a fault of ours
+            return answer_for(request, error)
+
+    def _enter(self, request: web.Request) -> int:
+        """Counts ``request`` in; gives the bytes that its body counts for."""
         size_bytes = self._body_bytes(request)
         why = self._too_much(size_bytes)
         if why is not None and request.path not in _ALWAYS:
             raise ContractError(errors.TOO_MANY_REQUESTS, f"Too much at once: {why}. Try again in a moment.")
         self.requests += 1
         self.bodies_bytes += size_bytes
-        try:
-            return await handler(request)
-        finally:
-            self.requests -= 1
-            self.bodies_bytes -= size_bytes
+        return size_bytes
 
     def _too_much(self, size_bytes: int) -> str | None:
         """What there is too much of for a request with a body of ``size_bytes``."""
@@ -55,7 +64,7 @@ class Admission:
         """The memory that the body may take; one that does not say is taken for the largest there may be."""
         if not request.can_read_body:
             return 0
-        if request.content_length is None:
+        size_bytes = request.content_length
+        if size_bytes is None:
             return self._body_max_bytes
-        packed = "Content-Encoding" in request.headers
-        return request.content_length * (_UNPACKED_FACTOR if packed else 1)
+        return size_bytes * (_UNPACKED_FACTOR if "Content-Encoding" in request.headers else 1)

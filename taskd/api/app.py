@@ -15,7 +15,6 @@ from taskd.api.bulk import BulkHandlers
 from taskd.api.callers import Authenticate, trust_everybody
 from taskd.api.deployment import Deployments
 from taskd.api.docs import DocHandlers
-from taskd.api.errors import errors_as_answers
 from taskd.api.execute import ExecuteHandlers
 from taskd.api.front import TABLE, table_of
 from taskd.api.function_logs import FunctionLogHandlers
@@ -79,7 +78,7 @@ def build_app(
 
 
 def _assembled(routes: list[web.RouteDef], admission: Admission) -> web.Application:
-    middlewares = [errors_as_answers, admission.middleware]
+    middlewares = [admission.middleware]
     app = web.Application(middlewares=middlewares)
     app.add_routes(routes)
     app[TABLE] = table_of(routes, middlewares)

@@ -1,8 +1,9 @@
 """An answer whose text is there already: it leaves in one piece with its head."""
 
+from functools import lru_cache
 from http import HTTPStatus
 
-from aiohttp import HttpVersion10, hdrs, web
+from aiohttp import HttpVersion, HttpVersion10, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
@@ -39,14 +40,16 @@ class JsonResponse(web.StreamResponse):
             await self._payload_writer.write(self._answer)
 
     def _encode_head(self, request: web.BaseRequest) -> str:
-        version = request.version
-        more = "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()]) if self.headers else ""
-        if version == HttpVersion10:
-            more += "Connection: keep-alive\r\n" if self._keep_alive else ""
-        elif not self._keep_alive:
-            more += "Connection: close\r\n"
-        return (
-            f"HTTP/{version.major}.{version.minor} {self.status} {_REASONS[self.status]}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(self._text)}\r\n"
-            f"Date: {rfc822_formatted_time()}\r\nServer: {SERVER_SOFTWARE}\r\n{more}\r\n"
-        )
+        opening = _opening(request.version, self._status, bool(self._keep_alive), rfc822_formatted_time())
+        more = "".join([f"{name}: {value}\r\n" for name, value in self._headers.items()]) if self._headers else ""
+        return f"{opening}{more}Content-Length: {len(self._text)}\r\n\r\n"
+
+
+@lru_cache(maxsize=64)  # the answers of one second are alike
+def _opening(version: HttpVersion, status: int, keep_alive: bool, date: str) -> str:  # noqa: FBT001  it is a key
+    is_old = version == HttpVersion10
+    connection = "" if keep_alive != is_old else f"Connection: {'keep-alive' if keep_alive else 'close'}\r\n"
+    return (
+        f"HTTP/{version.major}.{version.minor} {status} {_REASONS[status]}\r\n"
+        f"Content-Type: application/json\r\nDate: {date}\r\nServer: {SERVER_SOFTWARE}\r\n{connection}"
+    )

@@ -8,7 +8,6 @@ import secrets
 
 import orjson
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from taskd.model import errors
 from taskd.model.errors import ContractError
@@ -37,17 +36,13 @@ def error_response(error: ContractError) -> web.Response:
     )
 
 
-@web.middleware
-async def errors_as_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turns every exception of the handlers inside into an answer."""
-    try:
-        return await handler(request)
-    except ContractError as error:
+def answer_for(request: web.Request, error: Exception) -> web.Response:
+    """The answer to ``request``, whose handler raised ``error``."""
+    if isinstance(error, ContractError):
         return error_response(error)
-    except web.HTTPException as error:
+    if isinstance(error, web.HTTPException):
         return error_response(_translated(request, error))
-    except Exception as error:  # the last resort: what is not foreseen is a fault of ours
-        return error_response(fault(f"{request.method} {request.path}", error))
+    return error_response(fault(f"{request.method} {request.path}", error))
 
 
 def fault(what: str, cause: BaseException | None) -> ContractError:

@@ -23,7 +23,7 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes:
 
     :raises ContractError: ``EMPTY_BODY``, or as :func:`read_optional_body` does.
     """
-    body = await read_optional_body(request, limit_bytes)
+    body = _unpacked(request, await receive_body(request, limit_bytes), limit_bytes)
     if not body:
         raise ContractError(errors.EMPTY_BODY, "The request has no body; send a JSON object.")
     return body
@@ -35,11 +35,7 @@ async def read_optional_body(request: web.Request, limit_bytes: int) -> bytes:
     :raises ContractError: ``BODY_TOO_LARGE`` past ``limit_bytes``, packed or unpacked; ``BODY_FORMAT`` if it cannot
         be unpacked or did not arrive whole.
     """
-    body = await receive_body(request, limit_bytes)
-    encoding = request.headers.get("Content-Encoding")
-    if encoding is not None:
-        body = _unpack(body, encoding.strip().lower(), limit_bytes)
-    return b"" if body.isspace() else body
+    return _unpacked(request, await receive_body(request, limit_bytes), limit_bytes)
 
 
 async def receive_body(request: web.Request, limit_bytes: int) -> bytes:
@@ -47,11 +43,14 @@ async def receive_body(request: web.Request, limit_bytes: int) -> bytes:
 
     :raises ContractError: ``BODY_TOO_LARGE`` past ``limit_bytes``; ``BODY_FORMAT`` if it did not arrive whole.
     """
-    if (request.content_length or 0) > limit_bytes:
-        raise _too_large(limit_bytes)
     content = request.content
-    try:  # small bodies arrive together with the headers
-        body = content.read_nowait() if content.is_eof() else await _receive(content, limit_bytes)
+    try:
+        if content.is_eof():  # small bodies arrive together with the headers
+            body = content.read_nowait()
+        elif (request.content_length or 0) > limit_bytes:
+            raise _too_large(limit_bytes)
+        else:
+            body = await _receive(content, limit_bytes)
     except (ConnectionError, web.RequestPayloadError) as error:
         raise ContractError(errors.BODY_FORMAT, f"The body did not arrive whole: {error}.") from None
     if len(body) > limit_bytes:
@@ -74,6 +73,13 @@ async def _gather(content: StreamReader, limit_bytes: int) -> bytes:
     while len(body) <= limit_bytes and (chunk := await content.readany()):
         body += chunk
     return bytes(body)
+
+
+def _unpacked(request: web.Request, body: bytes, limit_bytes: int) -> bytes:
+    encoding = request.headers.get("Content-Encoding")
+    if encoding is not None:
+        body = _unpack(body, encoding.strip().lower(), limit_bytes)
+    return b"" if body.isspace() else body
 
 
 def _unpack(body: bytes, encoding: str, limit_bytes: int) -> bytes:

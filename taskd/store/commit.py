@@ -94,7 +94,8 @@ class CommitLog:
             raise ContractError(BODY_TOO_LARGE, f"These are {len(payload)} bytes for one step; send them in parts.")
         done: asyncio.Future[list[Task]] = self._loop.create_future()
         self._unwritten_bytes += len(payload)
-        self._reserved.update(reserve)
+        if reserve:
+            self._reserved.update(reserve)
         if not self._gathered:
             self._loop.call_soon(self.flush)
         self._gathered.append(
@@ -156,7 +157,8 @@ class CommitLog:
 
     def _let_go(self, pending: Pending) -> None:
         self._unwritten_bytes -= len(pending.payload)
-        self._reserved.difference_update(pending.reserved)
+        if pending.reserved:
+            self._reserved.difference_update(pending.reserved)
 
 
 def unavailable(error: OSError) -> StoreUnavailableError:

@@ -101,7 +101,9 @@ class EmbeddedStore:
     async def add(self, drafts: Sequence[TaskDraft], key: IdempotencyKey | None = None) -> list[Task]:
         """See ``TaskStore``."""
         self._commits.require_room(self._settings.live_tasks_max)
-        await self._room()
+        self._commits.require_writable()
+        if self._catalogue.congested:  # hardly ever, so there is no coroutine for it
+            await self._catalogue.room()
         if key is not None:
             return await self._keyed.add(drafts, key)
         return await self._commits.submit([self._creation(drafts)])

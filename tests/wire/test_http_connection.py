@@ -11,9 +11,10 @@ from support.error_shape import assert_error
 from support.raw_http import talk
 
 from taskd.api import payload
-from taskd.api.errors import errors_as_answers
+from taskd.api.admission import Admission
 from taskd.api.payload import read_body
 from taskd.api.server import ListenError, serve
+from taskd.api.settings import ServerSettings
 
 LIMIT_BYTES = 100_000
 
@@ -28,7 +29,7 @@ async def url() -> AsyncIterator[str]:
     async def break_down(request: web.Request) -> web.Response:
         return web.json_response(1 // 0)
 
-    app = web.Application(middlewares=[errors_as_answers])
+    app = web.Application(middlewares=[Admission(ServerSettings()).middleware])
     app.add_routes([web.post("/measure", measure), web.get("/break", break_down)])
     runner, url = await serve(app, "127.0.0.1", 0)
     yield url
