@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from taskd.model.schedule import Schedule
 from taskd.model.task import Task
+from taskd.store.breath import Breath
 from taskd.store.events import Added, FunctionPut, KeysUsed, SchedulePut, decode_events, encode_events
 from taskd.store.journal.directory import Segment
 from taskd.store.journal.replay import Replay
@@ -24,9 +25,17 @@ def snapshot_payloads(sealed: list[Segment]) -> Iterator[bytes]:
     Runs in a thread beside a busy event loop: it works in short steps and lets go of tasks bit by bit, since
     dropping a million of them at once would hold the interpreter for as long as a slow disk.
     """
+    breathe = Breath()
+    for payload in _payloads(sealed, breathe):
+        yield payload
+        breathe()
+
+
+def _payloads(sealed: list[Segment], breathe: Breath) -> Iterator[bytes]:
     state = LiveState()
     for _, payload in Replay(sealed):
         state.apply_all(decode_events(payload))
+        breathe()
     yield encode_events([state.counters(), *(FunctionPut(function) for function in state.functions.values())])
     for schedules in _chunks(_take_all(state.schedules)):
         yield encode_events([SchedulePut(schedule) for schedule in schedules])
