@@ -12,6 +12,10 @@ from msgspec import Struct
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 
+_BLOCK_BYTES = 64
+"""What SHA-256 takes in at once, and so the length of a key in an HMAC."""
+_INNER_PAD, _OUTER_PAD = 0x36, 0x5C
+
 
 class Credentials(Struct, frozen=True):
     """Who signs. ``token`` belongs to temporary credentials."""
@@ -30,11 +34,12 @@ class Moment(Struct, frozen=True):
     second: int
     amz_date: bytes
     """The value of ``X-Amz-Date``, for example ``20210929T151707Z``."""
-    string_to_sign: bytes
-    """The string to sign, up to the hash of the canonical request."""
     authorization: bytes
     """The value of ``Authorization``, up to the signature."""
-    key: bytes
+    inner: bytes
+    """What the inner hash of the HMAC is taken of, up to the hash of the canonical request."""
+    outer: bytes
+    """What the outer one is taken of, up to the inner hash."""
 
 
 class Signer:
@@ -64,14 +69,15 @@ class Signer:
         amz_date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
         scope = f"{amz_date[:8]}/{self._region}/{self._service}/aws4_request"
         credential = f"{self._credentials.access_key}/{scope}"
+        key = self._key_of(amz_date[:8])
         return Moment(
             second=second,
             amz_date=amz_date.encode(),
-            string_to_sign=f"{_ALGORITHM}\n{amz_date}\n{scope}\n".encode(),
             authorization=(
                 f"{_ALGORITHM} Credential={credential}, SignedHeaders={self._signed_headers}, Signature="
             ).encode(),
-            key=self._key_of(amz_date[:8]),
+            inner=_padded(key, _INNER_PAD) + f"{_ALGORITHM}\n{amz_date}\n{scope}\n".encode(),
+            outer=_padded(key, _OUTER_PAD),
         )
 
     def _key_of(self, day: str) -> bytes:
@@ -83,7 +89,16 @@ class Signer:
         return self._key
 
 
+def _padded(key: bytes, pad: int) -> bytes:
+    return bytes(byte ^ pad for byte in key.ljust(_BLOCK_BYTES, b"\0"))
+
+
 def signature(moment: Moment, canonical_request: bytes) -> bytes:
-    """The signature, in hex, of a canonical request that carries ``moment.amz_date``."""
+    """The signature, in hex, of a canonical request that carries ``moment.amz_date``.
+
+    The HMAC (RFC 2104) is written out: ``hmac.digest`` sets itself up with the key for every call, which would be
+    more than all that is hashed here.
+    """
     digest = hashlib.sha256(canonical_request).hexdigest().encode()
-    return hmac.digest(moment.key, moment.string_to_sign + digest, "sha256").hex().encode()
+    inner = hashlib.sha256(moment.inner + digest).digest()
+    return hashlib.sha256(moment.outer + inner).hexdigest().encode()
