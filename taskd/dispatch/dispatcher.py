@@ -153,10 +153,7 @@ class Dispatcher:
             self._note(task, Requeued(task.id, now_ms + wait_ms))
         else:
             call = Invocation(task.id, task.function_name, encode_task(task), answer_within_s(function))
-            self._runtime.invoke(call).add_done_callback(partial(self._answered, task))
-
-    def _answered(self, task: Task, answer: "asyncio.Future[InvocationResult]") -> None:
-        self._note(task, answer.result())
+            self._runtime.begin(call, partial(self._note, task))
 
     def _note(self, task: Task, result: InvocationResult | Requeued) -> None:
         """Frees the slot, and has the result settled with all others of this turn of the event loop."""

@@ -1,6 +1,7 @@
 """The runtime protocol: what the dispatcher asks of a place where functions run, and what it hears back."""
 
 from asyncio import Future
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
@@ -63,6 +64,10 @@ class OutcomeUnknown(Struct, frozen=True, gc=False):
 InvocationResult = Success | FunctionError | InvocationError | Throttled | OutcomeUnknown
 
 
+Answered = Callable[[InvocationResult], None]
+"""Hears what became of a call; must not raise."""
+
+
 class Runtime(Protocol):
     """A place where functions run."""
 
@@ -72,11 +77,14 @@ class Runtime(Protocol):
     async def stop(self) -> None:
         """Ends calls that still run (their outcome is unknown) and frees everything. Idempotent."""
 
-    def invoke(self, call: Invocation) -> "Future[InvocationResult]":
-        """Starts the call at once. The future never raises and is never cancelled by the runtime.
+    def begin(self, call: Invocation, answered: Answered) -> None:
+        """Starts the call at once; ``answered`` hears of its end, once, within this call or later. Never raises.
 
-        A plain future, not a coroutine: a task per call would cost as much as the call itself.
+        For those who make many calls: a future for each, let alone a task, would cost a good part of the call itself.
         """
+
+    def invoke(self, call: Invocation) -> "Future[InvocationResult]":
+        """Starts the call at once. The future never raises and is never cancelled by the runtime."""
 
     async def prepare(self, function: Function, code: bytes | None) -> Function:
         """Readies ``code`` (a zip) and gives ``function`` with its ``code_version`` set; nothing runs it yet.

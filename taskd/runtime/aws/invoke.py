@@ -9,6 +9,7 @@ import ssl
 import time
 from asyncio import Future
 from collections.abc import Callable
+from functools import partial
 
 from taskd.model.clock import Clock
 from taskd.model.limits import LAMBDA_PAYLOAD_MAX_BYTES
@@ -21,7 +22,7 @@ from taskd.runtime.aws.pool import Pool
 from taskd.runtime.aws.request import InvokeRequests, UnusableNameError
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.aws.sigv4 import Credentials
-from taskd.runtime.base import Invocation, InvocationError, InvocationResult, OutcomeUnknown, Throttled
+from taskd.runtime.base import Answered, Invocation, InvocationError, InvocationResult, OutcomeUnknown, Throttled
 
 _ANSWER_MAX_BYTES = LAMBDA_PAYLOAD_MAX_BYTES + 256 * 1024
 """The largest result there is, with room for the head, the log tail and the framing."""
@@ -31,13 +32,21 @@ _STOPPED = "The runtime was stopped."
 class _Exchange:
     """One call under way. ``connection`` is set once the request has been sent."""
 
-    __slots__ = ("call", "connection", "deadline", "future")
+    __slots__ = ("answered", "call", "connection", "deadline", "future", "settled")
 
-    def __init__(self, call: Invocation, future: "Future[InvocationResult]") -> None:
+    def __init__(self, call: Invocation, answered: Answered, future: "Future[InvocationResult] | None" = None) -> None:
+        """``future`` is what the caller waits for, if it is a future."""
         self.call = call
+        self.answered = answered
         self.future = future
         self.connection: Connection | None = None
         self.deadline = 0
+        self.settled = False
+
+    @property
+    def is_called_off(self) -> bool:
+        """Whether nobody wants it any more."""
+        return self.future is not None and self.future.cancelled()
 
 
 class InvokeClient:
@@ -83,19 +92,25 @@ class InvokeClient:
         """Calls sent from now on are signed with these."""
         self._requests = InvokeRequests(self._endpoint, self._region, credentials)
 
+    def begin(self, call: Invocation, answered: Answered) -> None:
+        """Sends the call, at once where a connection is free; ``answered`` must not raise."""
+        self._begin(_Exchange(call, answered))
+
     def invoke(self, call: Invocation) -> "Future[InvocationResult]":
         """Sends the call, at once where a connection is free. The future never raises."""
         future: Future[InvocationResult] = self._loop.create_future()
-        exchange = _Exchange(call, future)
+        self._begin(_Exchange(call, partial(_resolve, future), future))
+        return future
+
+    def _begin(self, exchange: _Exchange) -> None:
         if self._closed:
-            future.set_result(_not_sent(_STOPPED))
+            self._settle(exchange, _not_sent(_STOPPED))
         elif connection := self._pool.take():
             if not self._send(exchange, connection):
                 self._pool.release(connection)
         else:
             exchange.deadline = self._deadlines.add(exchange, self._connect_timeout_s)
             self._pool.wait(exchange)
-        return future
 
     async def close(self) -> None:
         """Ends everything: what was sent has an unknown outcome, what was not has not run. Idempotent."""
@@ -109,7 +124,7 @@ class InvokeClient:
     def serve(self, waiter: _Exchange, connection: Connection) -> bool:
         """Called by the pool."""
         self._deadlines.remove(waiter, waiter.deadline)
-        return not waiter.future.cancelled() and self._send(waiter, connection)
+        return not waiter.is_called_off and self._send(waiter, connection)
 
     def refuse(self, waiter: _Exchange, reason: str) -> None:
         """Called by the pool."""
@@ -156,8 +171,9 @@ class InvokeClient:
         self._deadlines.remove(exchange, exchange.deadline)
         if exchange.connection is not None:
             del self._sent[exchange.connection]
-        if not exchange.future.done():
-            exchange.future.set_result(result)
+        if not exchange.settled:
+            exchange.settled = True
+            exchange.answered(result)
 
     def _expired(self, exchange: _Exchange) -> None:
         if exchange.connection is None:
@@ -167,6 +183,11 @@ class InvokeClient:
         else:
             exchange.connection.abort("the answer took too long")
             self._settle(exchange, OutcomeUnknown(f"No answer within {exchange.call.timeout_s:g} s."))
+
+
+def _resolve(future: "Future[InvocationResult]", result: InvocationResult) -> None:
+    if not future.done():  # whoever waited may have gone
+        future.set_result(result)
 
 
 def _not_sent(reason: str) -> Throttled:

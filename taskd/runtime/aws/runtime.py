@@ -25,7 +25,9 @@ from taskd.runtime.aws.names import RemoteNames, log_group
 from taskd.runtime.aws.renewal import CredentialRenewal
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.aws.sigv4 import Credentials
-from taskd.runtime.base import Invocation, InvocationResult, Throttled
+from taskd.runtime.base import Answered, Invocation, InvocationResult, Throttled
+
+_NOT_STARTED = Throttled("The runtime has not been started.", everything=True, overload=False)
 
 
 async def _keep_nothing(call_id: str, lines: Sequence[LogLine]) -> None:
@@ -97,14 +99,25 @@ class AwsRuntime:
             await self._client.close()
             await self._logs.stop()
 
+    def begin(self, call: Invocation, answered: Answered) -> None:
+        """Sends the call, at once where a connection is free."""
+        if self._client is not None:
+            self._client.begin(self._named(call), answered)
+        else:
+            answered(_NOT_STARTED)
+
     def invoke(self, call: Invocation) -> "Future[InvocationResult]":
         """Sends the call, at once where a connection is free."""
         if self._client is not None:
-            name = self._names.of(call.function_name)
-            return self._client.invoke(call if name == call.function_name else replace(call, function_name=name))
+            return self._client.invoke(self._named(call))
         future: Future[InvocationResult] = asyncio.get_running_loop().create_future()
-        future.set_result(Throttled("The runtime has not been started.", everything=True, overload=False))
+        future.set_result(_NOT_STARTED)
         return future
+
+    def _named(self, call: Invocation) -> Invocation:
+        """The call by the name that the function has at AWS."""
+        name = self._names.of(call.function_name)
+        return call if name == call.function_name else replace(call, function_name=name)
 
     async def prepare(self, function: Function, code: bytes | None) -> Function:
         """Checks the zip and what is known of Lambda's limits. The code is kept until it is deployed or discarded."""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.errors import INVALID_CODE, ContractError
 from taskd.model.function import Function
-from taskd.runtime.base import Invocation, InvocationError, InvocationResult
+from taskd.runtime.base import Answered, Invocation, InvocationError, InvocationResult
 from taskd.runtime.local import failures
 from taskd.runtime.local.call import Call
 from taskd.runtime.local.deployment import Deployment, environment
@@ -62,6 +62,10 @@ class LocalRuntime:
         await self._guardian.stop()
         await self._api.stop()
         await self._library.close()
+
+    def begin(self, call: Invocation, answered: Answered) -> None:
+        """See :meth:`invoke`; beside a child process the future costs nothing."""
+        self.invoke(call).add_done_callback(lambda outcome: answered(outcome.result()))
 
     def invoke(self, call: Invocation) -> "asyncio.Future[InvocationResult]":
         """Runs the call in a sandbox, at once or when one is free.
