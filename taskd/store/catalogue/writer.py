@@ -1,6 +1,7 @@
 """Writing the catalogue: one thread that folds what changed into batches, each of them one transaction."""
 
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from itertools import chain
@@ -266,6 +267,7 @@ class CatalogueWriter:
         for part in parts(rows):
             self._connection.execute(*statement.bind(part))
             written += len(part)
+            os.sched_yield()  # or the journal's thread may wait here for its turn, and everybody for the journal
             if written >= _REPORT_ROWS:
                 self._being_written -= written
                 written = 0
