@@ -81,6 +81,20 @@ def test_frames_that_overtake_the_zeros_are_written_whole(journal: Path) -> None
     assert read_journal(journal) == payloads
 
 
+@pytest.mark.parametrize("answer", [OSError(5, "Input/output error"), os.statvfs_result((0,) * 10)])
+def test_a_file_system_that_does_not_tell_is_not_taken_for_full(
+    journal: Path, monkeypatch: pytest.MonkeyPatch, answer: OSError | os.statvfs_result
+) -> None:
+    def fstatvfs(fd: int) -> os.statvfs_result:
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(os, "fstatvfs", fstatvfs)
+    write_journal(journal, [b"first", b"second"])
+    assert read_journal(journal) == [b"first", b"second"]
+
+
 def test_a_full_disk_is_noticed_though_the_zeros_have_room(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listener = Collector()
     writer = open_writer(journal, listener)

@@ -25,8 +25,11 @@ from taskd.store.catalogue.rows import (
     row,
 )
 
-ROWS_MAX = 128
-"""Rows of one statement: more would not make a row cheaper, but keep others from this processor for longer."""
+ROWS_MAX = 1024
+"""Rows of one statement where many wait: each asks for the interpreter's lock, and the event loop is busy then."""
+ROWS_MAX_OF_FEW = 128
+"""Rows of one statement where fewer wait: a longer one would keep others from this processor for milliseconds."""
+FEW = 4 * ROWS_MAX
 CHARS_MAX = 16 << 20
 """Of the long values of one statement, unless it has a single row: bounds the memory that they take twice."""
 
@@ -62,9 +65,10 @@ def insert(table: str, columns: Sequence[str], end: str = "") -> Statement:
 
 def parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     """``rows`` in parts for one statement each: powers of two, so that SQLite has few different ones to prepare."""
+    most = ROWS_MAX if len(rows) > FEW else ROWS_MAX_OF_FEW
     begin = 0
     while begin < len(rows):
-        count = min(ROWS_MAX, 1 << (len(rows) - begin).bit_length() - 1)
+        count = min(most, 1 << (len(rows) - begin).bit_length() - 1)
         while count > 1 and _chars(rows[begin : begin + count]) > CHARS_MAX:
             count //= 2
         yield rows[begin : begin + count]

@@ -112,6 +112,16 @@ def write_all(fd: int, data: bytes, offset: int) -> None:
         written += os.pwrite(fd, memoryview(data)[written:], offset + written)
 
 
+def _is_disk_full(fd: int) -> bool:
+    """Whether the file system of an open file has no block left for this user, as far as it can be told."""
+    try:
+        space = os.fstatvfs(fd)
+    except OSError:
+        return False
+    free = space.f_bfree if os.geteuid() == 0 else space.f_bavail
+    return space.f_blocks > 0 and free == 0  # some file systems do not count
+
+
 class JournalWriter(Generic[E]):
     """Appends frames behind ``position``. Its methods are for one thread, the one that owns the state."""
 
@@ -288,8 +298,7 @@ class JournalWriter(Generic[E]):
         if now_s < self._look_again_s:
             return
         self._look_again_s = now_s + LOOK_INTERVAL_S
-        space = os.fstatvfs(self._fd)
-        if not (space.f_bfree if os.geteuid() == 0 else space.f_bavail):
+        if _is_disk_full(self._fd):
             self.full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._reserve.release()
 
