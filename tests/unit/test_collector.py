@@ -31,6 +31,15 @@ def is_looked_at(thing: object) -> bool:
     return any(seen is thing for seen in gc.get_objects())
 
 
+def test_young_objects_are_looked_through_more_rarely_until_the_end() -> None:
+    before = gc.get_threshold()
+    heap = FrozenHeap()
+    heap.start()
+    assert gc.get_threshold() == (collector._YOUNG_MAX, *before[1:])
+    heap.stop()
+    assert gc.get_threshold() == before
+
+
 @pytest.mark.usefixtures("heap")
 def test_what_survived_a_full_collection_is_not_looked_at_again() -> None:
     waiting = [object()]
