@@ -3,14 +3,16 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 import uvloop
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.aws import CREDENTIALS, a_call, invoking
-from support.lambda_server import LambdaServer, answer, running_lambda
+from support.lambda_server import BEHAVIOURS, LambdaServer, answer, running_lambda
 
 from taskd.model.logline import LogLine
 from taskd.runtime.aws.endpoint import parse_endpoint
@@ -253,6 +255,28 @@ async def test_closing_leaves_sent_calls_unknown_and_unsent_ones_not_run(server:
         assert isinstance(await unsent, Throttled)
         assert isinstance(await client.invoke(a_call("echo")), Throttled)
         await client.close()
+
+
+async def test_of_every_end_there_is_the_caller_hears_once_and_gets_the_same(server: LambdaServer) -> None:
+    calls = [a_call(name, timeout_s=0.2 if name == "silent" else 30.0) for name in (*BEHAVIOURS, "echo", "..")]
+    calls = [call for call in calls if call.function_name not in ("held", "raw")]
+    heard: list[tuple[str, type]] = []
+    all_heard = asyncio.Event()
+
+    def hear(name: str, result: InvocationResult) -> None:
+        heard.append((name, type(result)))
+        if len(heard) >= len(calls):
+            all_heard.set()
+
+    async with invoking(server.url) as client:
+        waited_for = [(call.function_name, type(await client.invoke(call))) for call in calls]
+        for call in calls:
+            client.begin(replace(call, payload=b"[%b]" % call.payload), partial(hear, call.function_name))
+        await all_heard.wait()
+        await client.close()
+        assert sorted(heard, key=str) == sorted(waited_for, key=str)
+        client.begin(a_call("echo"), partial(hear, "closed"))
+        assert heard[len(calls) :] == [("closed", Throttled)]
 
 
 async def test_a_call_given_up_while_it_waits_for_a_connection_is_not_sent(server: LambdaServer) -> None:
