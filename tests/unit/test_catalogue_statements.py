@@ -5,9 +5,23 @@ import sqlite3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
+from support.catalogues import MemoryCatalogue
 
+from taskd.model.status import Status
+from taskd.model.task import ErrorType, Task, TaskError
+from taskd.rql.parser import parse
 from taskd.store.catalogue import statements
-from taskd.store.catalogue.statements import FEW, ROWS_MAX, ROWS_MAX_OF_FEW, insert, parts
+from taskd.store.catalogue.statements import (
+    DELETE_LOGS,
+    FEW,
+    ROWS_MAX,
+    ROWS_MAX_OF_FEW,
+    insert,
+    parts,
+    updates,
+    upserts,
+)
 
 LONG = "x" * 100
 
@@ -39,3 +53,32 @@ def test_what_is_bound_is_what_is_written() -> None:
     for part in parts(rows):
         connection.execute(*insert("t", ("n", "text")).bind(part))
     assert connection.execute("SELECT n, text FROM t ORDER BY rowid").fetchall() == rows
+
+
+def test_every_statement_takes_as_many_rows_as_there_may_be() -> None:
+    catalogue = MemoryCatalogue()
+    tasks = [
+        Task(f"{n:024x}", n, "f", b"{}", 0, 0, 0, Status.NEW, 0, tags=("t",) if n % 2 else ())
+        for n in range(1, 2 * FEW + 3)
+    ]
+    catalogue.write(upserts(tasks))
+    assert catalogue.page(parse("status=new")).total == len(tasks)
+    error = TaskError(ErrorType.RUNTIME, "E", "it failed")
+    catalogue.write(
+        updates(
+            replace(task, status=Status.FAILED, error=error) if task.tags else replace(task, status=Status.COMPLETE)
+            for task in tasks
+        )
+    )
+    for text in ("status=failed", "status=complete", "error.name=E"):
+        assert catalogue.page(parse(text)).total == len(tasks) // 2
+
+
+def test_log_lines_of_many_tasks_go_at_once() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE logs (task_id TEXT)")
+    rows = [(f"{number}",) for number in range(FEW + 5)]
+    for statement, written in ((insert("logs", ("task_id",)), rows), (DELETE_LOGS, rows[1:])):
+        for part in parts(written):
+            connection.execute(*statement.bind(part))
+    assert connection.execute("SELECT task_id FROM logs").fetchall() == rows[:1]

@@ -26,7 +26,10 @@ from taskd.store.catalogue.rows import (
 )
 
 ROWS_MAX = 1024
-"""Rows of one statement where many wait: each asks for the interpreter's lock, and the event loop is busy then."""
+"""Rows of one statement where many wait: each asks for the interpreter's lock, and the event loop is busy then.
+
+So many of the widest kind stay below the 32,766 parameters that SQLite takes.
+"""
 ROWS_MAX_OF_FEW = 128
 """Rows of one statement where fewer wait: a longer one would keep others from this processor for milliseconds."""
 FEW = 4 * ROWS_MAX
@@ -91,6 +94,8 @@ def _update(columns: tuple[str, ...]) -> Statement:
     return Statement(begin, 1 + len(columns), ") AS new WHERE tasks.seq = new.column1")
 
 
+INSERT_LOGS = insert("logs", ("task_id", "timestamp_ms", "message"))
+DELETE_LOGS = Statement("DELETE FROM logs WHERE task_id IN (VALUES", 1, ")")
 _UPSERT, _LEAN_UPSERT = _upsert(COLUMNS), _upsert(LEAN_COLUMNS)
 _UPDATE, _LEAN_UPDATE = _update(CHANGING), _update(LEAN_CHANGING)
 

@@ -12,7 +12,7 @@ from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.store.catalogue import api_requests, listing
 from taskd.store.catalogue.schema import is_damage
-from taskd.store.catalogue.statements import Row, Statement, insert, parts, updates, upserts
+from taskd.store.catalogue.statements import DELETE_LOGS, INSERT_LOGS, Row, Statement, parts, updates, upserts
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,6 @@ BACKLOG_CHARS_MAX = 64 << 20
 _REPORT_ROWS = 4096
 """How many rows of a batch are written before whoever waits for a shorter backlog looks again."""
 
-_INSERT_LOGS = insert("logs", ("task_id", "timestamp_ms", "message"))
-_DELETE_LOGS = Statement("DELETE FROM logs WHERE task_id IN (VALUES", 1, ")")
 _SET_POSITION = "UPDATE meta SET value = ? WHERE name = 'position'"
 _NO_POSITION = -1
 """What the position never is, for a moment that nobody sees."""
@@ -256,8 +254,8 @@ class CatalogueWriter:
     def _write_rows(self, batch: _Batch) -> None:
         for statement, rows in chain(upserts(batch.added.values()), updates(batch.changed.values())):
             self._write_all(statement, rows)
-        self._write_all(_DELETE_LOGS, [(task_id,) for task_id in batch.logs_replaced])
-        self._write_all(_INSERT_LOGS, batch.logs)
+        self._write_all(DELETE_LOGS, [(task_id,) for task_id in batch.logs_replaced])
+        self._write_all(INSERT_LOGS, batch.logs)
         if batch.api_requests:
             self._write_all(api_requests.INSERT, [api_requests.row(request) for request in batch.api_requests])
             api_requests.forget_oldest(self._connection, self._api_requests_kept)
