@@ -20,13 +20,6 @@ from taskd.store.journal.writer import Entry
 PAYLOADS = [b"first", b"second" * 10, b"\x00" * 30, b"fourth"]
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Path:
-    directory = tmp_path / "journal"
-    directory.mkdir()
-    return directory
-
-
 def test_what_was_written_comes_back_in_order(journal: Path) -> None:
     write_journal(journal, PAYLOADS)
     assert read_journal(journal) == PAYLOADS

@@ -6,20 +6,15 @@ from pathlib import Path
 import pytest
 from support.journals import Collector, open_writer, read_journal, write_journal
 
+from taskd.store.errors import JournalDamagedError
 from taskd.store.journal import writer as journal_writer
+from taskd.store.journal.compaction import replace_with_snapshot
 from taskd.store.journal.directory import segments
 from taskd.store.journal.repair import Salvage
 from taskd.store.journal.replay import Replay
 from taskd.store.journal.writer import FILL_BYTES, Entry
 
 FRAME_BYTES = 24 + 5
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Path:
-    directory = tmp_path / "journal"
-    directory.mkdir()
-    return directory
 
 
 def left_by_a_killed_writer(journal: Path) -> Path:
@@ -49,6 +44,20 @@ def test_zeros_after_the_last_frame_are_neither_torn_nor_damage(journal: Path) -
     salvage = Salvage(journal)
     assert [len(salvaged.frames) for salvaged in salvage] == [1]
     assert salvage.gaps == []
+
+
+def test_zeros_after_a_snapshot_are_damage(journal: Path) -> None:
+    write_journal(journal, [b"first", b"second"], segment_bytes=1)
+    *sealed, begun = segments(journal)[0]
+    replace_with_snapshot(sealed, begun.header.first_sequence - 1, [b"both"], created_ms=0)
+    begun.path.unlink()
+    with sealed[0].path.open("ab") as file:
+        file.write(bytes(100))
+    with pytest.raises(JournalDamagedError, match="bytes follow the end"):
+        read_journal(journal)
+    salvage = Salvage(journal)
+    assert [len(salvaged.frames) for salvaged in salvage] == [1]
+    assert [gap.size_bytes for gap in salvage.gaps] == [100]
 
 
 @pytest.mark.parametrize("place", [0, 1, 1000, FILL_BYTES - 1])

@@ -94,7 +94,7 @@ class Salvage:
         while offset < len(data):
             expected = wanted or self.last_sequence + 1
             frame, begin, why = _frame_from(data, offset, expected)
-            if frame is None and path == self._paths[-1] and is_unused(data, offset):
+            if frame is None and not wanted and path == self._paths[-1] and is_unused(data, offset):
                 break
             if frame is None:
                 self.gaps.append(Gap(path, offset, len(data) - offset, expected, expected, why))
