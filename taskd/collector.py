@@ -25,7 +25,6 @@ class FrozenHeap:
 
     def start(self) -> None:
         """Freezes all that is there; this takes a full collection."""
-        self._thresholds = gc.get_threshold()
         gc.set_threshold(_YOUNG_MAX, *self._thresholds[1:])
         gc.collect()
         self._freeze_all()

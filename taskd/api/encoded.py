@@ -12,7 +12,7 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 class JsonResponse(web.StreamResponse):
-    """JSON text as an answer, which takes a creation some 10 µs less than a ``web.Response``.
+    """JSON text as an answer, which takes a creation some 5 µs less than a ``web.Response``.
 
     Values of headers that are added must be known to be harmless: they are sent as they are.
     """
@@ -40,8 +40,8 @@ class JsonResponse(web.StreamResponse):
             await self._payload_writer.write(self._answer)
 
     def _encode_head(self, request: web.BaseRequest) -> str:
-        opening = _opening(request.version, self._status, bool(self._keep_alive), rfc822_formatted_time())
-        more = "".join([f"{name}: {value}\r\n" for name, value in self._headers.items()]) if self._headers else ""
+        opening = _opening(request.version, self.status, bool(self._keep_alive), rfc822_formatted_time())
+        more = "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()]) if self.headers else ""
         return f"{opening}{more}Content-Length: {len(self._text)}\r\n\r\n"
 
 

@@ -69,7 +69,7 @@ class _Batch:
 
 
 def _storable(message: str) -> str:
-    """SQLite's JSON functions end a text at a NUL."""
+    """What SQLite's functions make of a text with a NUL in it is not defined."""
     return message.replace("\0", "\ufffd")
 
 

@@ -42,8 +42,6 @@ FILL_BYTES = 1 << 20
 Overwriting what is there changes nothing but the content, so a sync has no more than that to write. One that makes
 the file longer also waits for the file system's own journal, which takes about half as long again.
 """
-
-
 LOOK_INTERVAL_S = 0.01
 """How often the disk is looked at, at most, while frames need no space of it."""
 
@@ -204,7 +202,7 @@ class JournalWriter(Generic[E]):
     def _commit(self, group: list[E]) -> None:
         if self.full:
             self._probe()
-        else:
+        elif time.monotonic() >= self._look_again_s:
             self._look_at_disk()
         if self.full:
             group = self._refuse_all_but_essential(group, self.full)
@@ -286,7 +284,6 @@ class JournalWriter(Generic[E]):
             self.full = error
         else:
             self.full = None
-            self._look_again_s = 0.0
             self._look_at_disk()
 
     def _look_at_disk(self) -> None:
@@ -294,10 +291,7 @@ class JournalWriter(Generic[E]):
 
         What comes after would fail: bringing it to its end, and keeping its history.
         """
-        now_s = time.monotonic()
-        if now_s < self._look_again_s:
-            return
-        self._look_again_s = now_s + LOOK_INTERVAL_S
+        self._look_again_s = time.monotonic() + LOOK_INTERVAL_S
         if _is_disk_full(self._fd):
             self.full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._reserve.release()
