@@ -18,12 +18,12 @@ from aiohttp.web import Request as WebRequest
 from oauthlib.oauth1 import Client
 
 from benchmarks.create import posted
-from benchmarks.daemons import BASE_PATH, running_daemon
-from benchmarks.filling import HOUR_MS, body
-from benchmarks.frame import Frame, benchmark_options
-from benchmarks.load import Request
-from benchmarks.study import Comparison, Figures, Study, Subject
-from taskd.api.authentication import Authentication
+from benchmarks.harness.daemons import BASE_PATH, running_daemon
+from benchmarks.harness.filling import HOUR_MS, body
+from benchmarks.harness.frame import Frame, benchmark_options
+from benchmarks.harness.load import Request
+from benchmarks.harness.study import Comparison, Figures, Study, Subject
+from taskd.api.http.authentication import Authentication
 from taskd.auth import editing
 from taskd.auth.accounts import Accounts
 from taskd.auth.file import render

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from benchmarks.beanstalk import put
 from benchmarks.create import posted, require_listed
-from benchmarks.daemons import BASE_PATH, running_daemon
-from benchmarks.filling import HOUR_MS, body
-from benchmarks.frame import Frame, benchmark_options, size
-from benchmarks.load import Request
-from benchmarks.study import Comparison, Figures, Study, Subject
+from benchmarks.harness.beanstalk import put
+from benchmarks.harness.daemons import BASE_PATH, running_daemon
+from benchmarks.harness.filling import HOUR_MS, body
+from benchmarks.harness.frame import Frame, benchmark_options, size
+from benchmarks.harness.load import Request
+from benchmarks.harness.study import Comparison, Figures, Study, Subject
 from taskd.model.clock import system_clock_ms
 
 QUICK = {"seconds": 0.1, "batch": 20, "connections": 1}

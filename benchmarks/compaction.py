@@ -14,14 +14,14 @@ from pathlib import Path
 import click
 import uvloop
 
-from benchmarks.engine import open_store
-from benchmarks.filling import HOUR_MS, add_pending
-from benchmarks.frame import Frame, benchmark_options, size
-from benchmarks.processes import in_fresh_process
-from benchmarks.study import Comparison, Figures, Study, Subject, percentiles
+from benchmarks.harness.engine import open_store
+from benchmarks.harness.filling import HOUR_MS, add_pending
+from benchmarks.harness.frame import Frame, benchmark_options, size
+from benchmarks.harness.processes import in_fresh_process
+from benchmarks.harness.study import Comparison, Figures, Study, Subject, percentiles
 from taskd.model.clock import system_clock_ms
 from taskd.store.base import Requeued
-from taskd.store.embedded import EmbeddedStore
+from taskd.store.embedded.store import EmbeddedStore
 
 QUICK = {"tasks": 12_000, "rest_s": 0.1, "claimed": 1_000}
 _TICK_S = 0.001

@@ -13,12 +13,12 @@ from urllib.request import urlopen
 
 import click
 
-from benchmarks.daemons import BASE_PATH, running_daemon
-from benchmarks.filling import HOUR_MS, body
-from benchmarks.frame import Frame, benchmark_options, size
-from benchmarks.load import Plan, Request, Stream, send
-from benchmarks.processes import Server, cpu_s, serving
-from benchmarks.study import Comparison, Figures, Study, Subject, percentiles
+from benchmarks.harness.daemons import BASE_PATH, running_daemon
+from benchmarks.harness.filling import HOUR_MS, body
+from benchmarks.harness.frame import Frame, benchmark_options, size
+from benchmarks.harness.load import Plan, Request, Stream, send
+from benchmarks.harness.processes import Server, cpu_s, serving
+from benchmarks.harness.study import Comparison, Figures, Study, Subject, percentiles
 from taskd.model.clock import system_clock_ms
 
 QUICK = {"seconds": 0.1, "connections": 2}
@@ -62,7 +62,7 @@ def on_daemon(frame: Frame, requests: Sequence[Request], connections: int, secon
 
 def on_trivial_server(frame: Frame, requests: Sequence[Request], connections: int, seconds: float) -> Figures:
     """Sends ``requests`` to the yardstick."""
-    command = [sys.executable, "-m", "benchmarks.trivial_server"]
+    command = [sys.executable, "-m", "benchmarks.harness.trivial_server"]
     with frame.scratch() as folder, serving(command, Path(folder) / "trivial.log") as server:
         return posted(server, requests, connections, seconds)
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import click
 import uvloop
 
-from benchmarks.bare_loop import bare_loop
-from benchmarks.engine import Engine, open_engine
-from benchmarks.filling import add_pending
-from benchmarks.frame import Frame, benchmark_options, size
-from benchmarks.lambda_stub import running_stub
+from benchmarks.harness.bare_loop import bare_loop
+from benchmarks.harness.engine import Engine, open_engine
+from benchmarks.harness.filling import add_pending
+from benchmarks.harness.frame import Frame, benchmark_options, size
+from benchmarks.harness.lambda_stub import running_stub
+from benchmarks.harness.processes import in_fresh_process
+from benchmarks.harness.study import Comparison, Figures, Study, Subject
 from benchmarks.peers.run import PEERS, Peer, drain_with
-from benchmarks.processes import in_fresh_process
-from benchmarks.study import Comparison, Figures, Study, Subject
 from taskd.model.clock import system_clock_ms
 from taskd.rql.parser import parse
 

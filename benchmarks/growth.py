@@ -11,12 +11,12 @@ from pathlib import Path
 import click
 import uvloop
 
-from benchmarks.engine import open_engine, open_store
-from benchmarks.filling import add_pending
-from benchmarks.frame import Frame, benchmark_options, size
-from benchmarks.lambda_stub import running_stub
-from benchmarks.processes import in_fresh_process
-from benchmarks.study import Comparison, Figures, Study, Subject
+from benchmarks.harness.engine import open_engine, open_store
+from benchmarks.harness.filling import add_pending
+from benchmarks.harness.frame import Frame, benchmark_options, size
+from benchmarks.harness.lambda_stub import running_stub
+from benchmarks.harness.processes import in_fresh_process
+from benchmarks.harness.study import Comparison, Figures, Study, Subject
 from taskd.model.clock import system_clock_ms
 
 QUICK = {"few": 100, "many": 2_000, "tasks": 100}

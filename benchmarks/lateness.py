@@ -19,12 +19,12 @@ import click
 import uvloop
 from aiohttp import ClientSession
 
-from benchmarks.daemons import BASE_PATH, running_daemon
-from benchmarks.engine import open_engine
-from benchmarks.frame import Frame, benchmark_options, size
-from benchmarks.lambda_stub import running_stub, tally_of
-from benchmarks.processes import in_fresh_process
-from benchmarks.study import Comparison, Figures, Study, Subject, percentiles
+from benchmarks.harness.daemons import BASE_PATH, running_daemon
+from benchmarks.harness.engine import open_engine
+from benchmarks.harness.frame import Frame, benchmark_options, size
+from benchmarks.harness.lambda_stub import running_stub, tally_of
+from benchmarks.harness.processes import in_fresh_process
+from benchmarks.harness.study import Comparison, Figures, Study, Subject, percentiles
 from taskd.model.clock import system_clock_ms
 from taskd.model.task import TaskDraft
 

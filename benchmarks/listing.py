@@ -14,11 +14,11 @@ from pathlib import Path
 import click
 import uvloop
 
-from benchmarks.engine import open_store
-from benchmarks.filling import add_finished, drafts
-from benchmarks.frame import Frame, benchmark_options
-from benchmarks.processes import in_fresh_process
-from benchmarks.study import Comparison, Figures, Study, Subject, percentiles
+from benchmarks.harness.engine import open_store
+from benchmarks.harness.filling import add_finished, drafts
+from benchmarks.harness.frame import Frame, benchmark_options
+from benchmarks.harness.processes import in_fresh_process
+from benchmarks.harness.study import Comparison, Figures, Study, Subject, percentiles
 from taskd.model.clock import system_clock_ms
 from taskd.rql.parser import parse
 from taskd.store.base import Completed, TaskStore

@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 import uvloop
 
-from benchmarks.engine import open_store
-from benchmarks.filling import HOUR_MS, add_pending
-from benchmarks.frame import Frame, benchmark_options, size
-from benchmarks.processes import in_fresh_process, resident_bytes
-from benchmarks.study import Figures, Study, Subject
+from benchmarks.harness.engine import open_store
+from benchmarks.harness.filling import HOUR_MS, add_pending
+from benchmarks.harness.frame import Frame, benchmark_options, size
+from benchmarks.harness.processes import in_fresh_process, resident_bytes
+from benchmarks.harness.study import Figures, Study, Subject
 from taskd.model.clock import system_clock_ms
 
 QUICK = {"tasks": 2_000}

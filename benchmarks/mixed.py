@@ -13,14 +13,14 @@ from pathlib import Path
 import click
 import uvloop
 
-from benchmarks.daemons import BASE_PATH, running_daemon
-from benchmarks.engine import open_store
-from benchmarks.filling import add_finished, body
-from benchmarks.frame import Frame, benchmark_options, size
-from benchmarks.lambda_stub import running_stub, tally_of
-from benchmarks.load import Plan, Request, Stream, send
-from benchmarks.processes import cpu_s, in_fresh_process
-from benchmarks.study import Comparison, Figures, Study, Subject, percentiles
+from benchmarks.harness.daemons import BASE_PATH, running_daemon
+from benchmarks.harness.engine import open_store
+from benchmarks.harness.filling import add_finished, body
+from benchmarks.harness.frame import Frame, benchmark_options, size
+from benchmarks.harness.lambda_stub import running_stub, tally_of
+from benchmarks.harness.load import Plan, Request, Stream, send
+from benchmarks.harness.processes import cpu_s, in_fresh_process
+from benchmarks.harness.study import Comparison, Figures, Study, Subject, percentiles
 from taskd.model.clock import system_clock_ms
 
 QUICK = {"finished": 200, "seconds": 0.3, "creates_per_s": 50, "listings_per_s": 20, "scans_per_s": 20}

@@ -11,16 +11,16 @@ from pathlib import Path
 import click
 import uvloop
 
-from benchmarks.engine import open_store
-from benchmarks.filling import add_pending
-from benchmarks.frame import Frame, benchmark_options, size
-from benchmarks.processes import in_fresh_process
-from benchmarks.study import Comparison, Figures, Study, Subject
+from benchmarks.harness.engine import open_store
+from benchmarks.harness.filling import add_pending
+from benchmarks.harness.frame import Frame, benchmark_options, size
+from benchmarks.harness.processes import in_fresh_process
+from benchmarks.harness.study import Comparison, Figures, Study, Subject
 from taskd.model.clock import system_clock_ms
-from taskd.store.events import decode_events
-from taskd.store.journal.directory import segments
-from taskd.store.journal.replay import Replay
-from taskd.store.state import LiveState
+from taskd.store.embedded.events import decode_events
+from taskd.store.embedded.journal.directory import segments
+from taskd.store.embedded.journal.replay import Replay
+from taskd.store.embedded.state import LiveState
 
 QUICK = {"tasks": 1_000, "per_frame": 100}
 REPLAY = "replay alone"

@@ -17,7 +17,7 @@ def main() -> int:
     """Runs the soak of the tests' support with the same arguments; gives its exit status."""
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     return subprocess.run(
-        [sys.executable, "-m", "support.soak", *sys.argv[1:]], env=environment, check=False
+        [sys.executable, "-m", "support.storm.soak", *sys.argv[1:]], env=environment, check=False
     ).returncode
 
 

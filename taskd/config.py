@@ -20,11 +20,11 @@ from msgspec.structs import replace
 
 from taskd.api.settings import ServerSettings
 from taskd.auth.settings import AuthSettings, Mode
-from taskd.dispatch.settings import DispatchSettings
+from taskd.execution.settings import DispatchSettings
 from taskd.model.errors import TaskdError
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.local.settings import LocalSettings
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.settings import StoreSettings
 
 RuntimeName = Literal["local", "aws"]
 

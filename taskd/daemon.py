@@ -15,31 +15,31 @@ from aiohttp import web
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, Gauge
 
-from taskd import sdnotify
 from taskd.api.app import build_app
-from taskd.api.authentication import Authentication
-from taskd.api.callers import trust_everybody
-from taskd.api.server import serve
+from taskd.api.http.authentication import Authentication
+from taskd.api.http.authorization import trust_everybody
+from taskd.api.http.server import serve
 from taskd.auth.service import AuthService
-from taskd.collector import FrozenHeap
 from taskd.config import Config
-from taskd.dispatch.api_functions import ApiFunctions
-from taskd.dispatch.attended import AttendedCalls
-from taskd.dispatch.direct import DirectExecutions
-from taskd.dispatch.dispatcher import Dispatcher
-from taskd.dispatch.scheduler import Scheduler
-from taskd.dispatch.settings import DispatchSettings
-from taskd.dispatch.telemetry import Telemetry
-from taskd.interpreter import let_event_loop_in
-from taskd.logs import set_up_logging
-from taskd.machine import refusals_in_words, take_all_descriptors
+from taskd.execution.api_functions.call import ApiFunctions
+from taskd.execution.direct import DirectExecutions
+from taskd.execution.runner import Dispatcher
+from taskd.execution.settings import DispatchSettings
+from taskd.execution.synchronous import AttendedCalls
 from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.errors import TaskdError
 from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.base import Runtime
 from taskd.runtime.local.runtime import LocalRuntime
 from taskd.store.base import TaskStore
-from taskd.store.embedded import EmbeddedStore
+from taskd.store.embedded.store import EmbeddedStore
+from taskd.system import systemd
+from taskd.system.gc_freeze import FrozenHeap
+from taskd.system.interpreter import let_event_loop_in
+from taskd.system.logging import set_up_logging
+from taskd.system.os_limits import refusals_in_words, take_all_descriptors
+from taskd.telemetry.metrics import Telemetry
+from taskd.triggers.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class Daemon:
         log.info("Stopped.")
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
-        sdnotify.status("Recovering")
+        systemd.status("Recovering")
         await self._store.start()
         stack.push_async_callback(self._store.stop)
         self._start_auth()
@@ -132,7 +132,7 @@ class Daemon:
         # The line that scripts and tests wait for.
         print(f"taskd listening on {url}", flush=True)  # noqa: T201
         log.info("Listening on %s, functions run on the %s runtime.", url, self._config.runtime)
-        sdnotify.ready()
+        systemd.ready()
 
     def _start_auth(self) -> None:
         self._auth.start()
@@ -171,7 +171,7 @@ class Daemon:
     async def _drain(self) -> None:
         """Lets running functions end, as long as the grace lasts and nobody hurries; the API goes on answering."""
         self._stopping = True
-        sdnotify.stopping()
+        systemd.stopping()
         grace_s = self._config.dispatch.grace_s
         log.info("Stopping: %d running functions have %g s to end.", self._running, grace_s)
         draining = asyncio.create_task(self._let_end(grace_s))
@@ -224,18 +224,18 @@ class Daemon:
         self._told_to_stop.set()
 
     def _reload(self) -> None:
-        sdnotify.reloading()
+        systemd.reloading()
         self._runtime.reload()
         self._auth.reload()
         log.info("Credentials are read anew.")
-        sdnotify.ready()
+        systemd.ready()
 
     async def _report_to_systemd(self) -> None:
         """Proves that the event loop turns, and says in one line what it is doing."""
-        interval_s = min(_REPORT_S, sdnotify.watchdog_interval_s() or _REPORT_S)
+        interval_s = min(_REPORT_S, systemd.watchdog_interval_s() or _REPORT_S)
         while True:
-            sdnotify.watchdog()
-            sdnotify.status(self._summary())
+            systemd.watchdog()
+            systemd.status(self._summary())
             await asyncio.sleep(interval_s)
 
     def _summary(self) -> str:

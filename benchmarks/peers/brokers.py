@@ -15,8 +15,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from benchmarks.processes import stop
-from benchmarks.study import UnavailableError
+from benchmarks.harness.processes import stop
+from benchmarks.harness.study import UnavailableError
 
 _START_TIMEOUT_S = 30.0
 _POSTGRES_USER = "postgres"

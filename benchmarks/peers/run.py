@@ -11,12 +11,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from benchmarks.engine import AWS_ENVIRONMENT
-from benchmarks.lambda_stub import Tally, running_stub, tally_of
-from benchmarks.machine import version
+from benchmarks.harness.engine import AWS_ENVIRONMENT
+from benchmarks.harness.lambda_stub import Tally, running_stub, tally_of
+from benchmarks.harness.machine import version
+from benchmarks.harness.processes import environment, session_cpu_s, stop
+from benchmarks.harness.study import Figures, UnavailableError
 from benchmarks.peers.brokers import POSTGRESQL, REDIS, Broker, running_broker
-from benchmarks.processes import environment, session_cpu_s, stop
-from benchmarks.study import Figures, UnavailableError
 
 _POLL_S = 0.05
 _STALLED_S = 60.0

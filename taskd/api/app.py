@@ -6,31 +6,31 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from taskd.api.admission import Admission
-from taskd.api.answers import json_answer
-from taskd.api.api_functions import ApiFunctionHandlers
-from taskd.api.api_requests import ApiRequestHandlers
-from taskd.api.authentication import Authentication
-from taskd.api.bulk import BulkHandlers
-from taskd.api.callers import Authenticate, trust_everybody
-from taskd.api.deployment import Deployments
-from taskd.api.docs import DocHandlers
-from taskd.api.execute import ExecuteHandlers
-from taskd.api.front import TABLE, table_of
-from taskd.api.function_logs import FunctionLogHandlers
-from taskd.api.functions import FunctionHandlers
-from taskd.api.logs import LogHandlers
-from taskd.api.metrics import metrics_handler
-from taskd.api.oauth1 import OAuth1Handlers
-from taskd.api.oauth2 import OAuth2Handlers
-from taskd.api.routing import Mount, Route, mounted
-from taskd.api.schedules import ScheduleHandlers
+from taskd.api.http.admission import Admission
+from taskd.api.http.answers import json_answer
+from taskd.api.http.authentication import Authentication
+from taskd.api.http.authorization import Authenticate, trust_everybody
+from taskd.api.http.route_table import TABLE, table_of
+from taskd.api.http.routing import Mount, Route, mounted
+from taskd.api.openapi.handlers import DocHandlers
+from taskd.api.resources.api_functions import ApiFunctionHandlers
+from taskd.api.resources.api_requests import ApiRequestHandlers
+from taskd.api.resources.bulk import BulkHandlers
+from taskd.api.resources.execute import ExecuteHandlers
+from taskd.api.resources.function_logs import FunctionLogHandlers
+from taskd.api.resources.functions import FunctionHandlers
+from taskd.api.resources.oauth1 import OAuth1Handlers
+from taskd.api.resources.oauth2 import OAuth2Handlers
+from taskd.api.resources.probes import metrics_handler
+from taskd.api.resources.schedules import ScheduleHandlers
+from taskd.api.resources.task_logs import LogHandlers
+from taskd.api.resources.tasks import TaskHandlers
+from taskd.api.resources.users import UserHandlers
 from taskd.api.settings import ServerSettings
-from taskd.api.tasks import TaskHandlers
-from taskd.api.users import UserHandlers
 from taskd.auth.service import AuthService
-from taskd.dispatch.api_functions import ApiFunctions
-from taskd.dispatch.direct import DirectExecutions
+from taskd.execution.api_functions.call import ApiFunctions
+from taskd.execution.deployment import Deployments
+from taskd.execution.direct import DirectExecutions
 from taskd.model.clock import Clock
 from taskd.runtime.base import Runtime
 from taskd.store.base import TaskStore

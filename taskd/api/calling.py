@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from taskd.api.callers import caller_of, require
+from taskd.api.http.authorization import caller_of, require
 from taskd.model import errors
 from taskd.model.errors import ContractError
 from taskd.model.function import Function, PermissionMode

@@ -17,9 +17,9 @@ from taskd.cli.exit_codes import CommandError, ExitCode, help_lines
 from taskd.cli.options import json_option
 from taskd.cli.output import counted
 from taskd.model.clock import system_clock_ms
-from taskd.store import inspect
-from taskd.store import repair as repairing
-from taskd.store.errors import StoreError
+from taskd.store.embedded.errors import StoreError
+from taskd.store.embedded.recovery import inspect
+from taskd.store.embedded.recovery import repair as repairing
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -7,8 +7,8 @@ import pytest
 from support.clocks import FakeClock
 
 from taskd.store.base import TaskStore
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
 
 OpenStore = Callable[[], Awaitable[TaskStore]]
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.clocks import FakeClock
-from support.memory import memory_directory
+from support.disk.in_memory import memory_directory
 
 from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
@@ -22,12 +22,12 @@ from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
 from taskd.rql.parser import parse
 from taskd.store.base import Completed, Failed, Outcome, Requeued, Retried
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.events import decode_events
-from taskd.store.journal.directory import segments
-from taskd.store.journal.replay import Replay
-from taskd.store.settings import StoreSettings
-from taskd.store.state import LiveState
+from taskd.store.embedded.events import decode_events
+from taskd.store.embedded.journal.directory import segments
+from taskd.store.embedded.journal.replay import Replay
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.state import LiveState
+from taskd.store.embedded.store import EmbeddedStore
 
 ERROR = TaskError(ErrorType.RUNTIME, "E", "m")
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.full_disk import NoMountError, small_disk_at
-from support.memory import memory_directory
+from support.disk.full_disk import NoMountError, small_disk_at
+from support.disk.in_memory import memory_directory
 
-from taskd.store.journal import writer
+from taskd.store.embedded.journal import writer
 
 SMALL_DISK_MIB = 16
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.compaction import Ticker
-from benchmarks.engine import AWS_ENVIRONMENT, Engine, open_engine
-from benchmarks.filling import add_pending
-from benchmarks.lambda_stub import running_stub
-from benchmarks.processes import resident_bytes
+from benchmarks.harness.engine import AWS_ENVIRONMENT, Engine, open_engine
+from benchmarks.harness.filling import add_pending
+from benchmarks.harness.lambda_stub import running_stub
+from benchmarks.harness.processes import resident_bytes
 from taskd.model.clock import system_clock_ms
 
 SYNC_S = 0.05

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 from support.clocks import FakeClock
-from support.lives import History, Life, Shelf, contents
-from support.platter import image_of, lay_out
+from support.power_cut.disk_model import image_of, lay_out
+from support.power_cut.stepped_store import History, Life, Shelf, contents
 
 from taskd.cli import main
 from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
 from taskd.rql.parser import parse
 from taskd.store.base import Completed, Failed, Outcome, Requeued, Retried
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.errors import JournalDamagedError, StoreError
-from taskd.store.recovery import recover
-from taskd.store.repair import repair
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.errors import JournalDamagedError, StoreError
+from taskd.store.embedded.recovery.recover import recover
+from taskd.store.embedded.recovery.repair import repair
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
 
 REPAIRS = int(os.environ.get("TASKD_REPAIRS", "25"))
 NOW_MS = 1_700_000_000_000

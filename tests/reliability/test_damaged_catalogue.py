@@ -12,8 +12,8 @@ from taskd.model.status import Status
 from taskd.model.task import TaskDraft
 from taskd.rql.parser import parse
 from taskd.store.base import Completed
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
 
 TASKS = 400
 PAGE_BYTES = 4096

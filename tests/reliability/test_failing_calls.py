@@ -11,10 +11,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.failing_calls import FailingCalls
-from support.lives import History, Life, Shelf, contents
+from support.disk.failing_calls import FailingCalls
+from support.power_cut.stepped_store import History, Life, Shelf, contents
 
-from taskd.store.errors import SyncFailedError
+from taskd.store.embedded.errors import SyncFailedError
 
 CODES = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EMFILE, errno.ENOMEM)
 SYNCS = ("fsync", "fdatasync")

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.error_shape import assert_error
-from support.http_service import BASE, Service, http_service
+from support.http.error_shape import assert_error
+from support.http.service import BASE, Service, http_service
 
 from taskd.model.logline import LogLine
 from taskd.model.status import Status
 from taskd.model.task import TaskDraft
 from taskd.store.base import Completed
-from taskd.store.catalogue import writer
-from taskd.store.embedded import EmbeddedStore
+from taskd.store.embedded.catalogue import writer
+from taskd.store.embedded.store import EmbeddedStore
 
 STEPS = ("PRAGMA", "BEGIN", "INSERT INTO tasks", "INSERT INTO logs", "UPDATE tasks", "UPDATE meta", "COMMIT")
 BACKLOG_MAX = 20

@@ -10,12 +10,12 @@ import stat
 import zipfile
 
 import pytest
-from support.error_shape import assert_error
-from support.failing_calls import TREE_CALLS, FailingCalls
-from support.full_disk import fill
-from support.http_service import BASE, function_body, http_service
-from support.local import eventually, local_bench, open_descriptors
-from support.zips import function, unix_entry
+from support.disk.failing_calls import TREE_CALLS, FailingCalls
+from support.disk.full_disk import fill
+from support.functions.local_runtime import eventually, local_bench, open_descriptors
+from support.functions.zips import function, unix_entry
+from support.http.error_shape import assert_error
+from support.http.service import BASE, function_body, http_service
 
 from taskd.model.errors import UNAVAILABLE, ContractError, TaskdError
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
-from support.daemons import Api, DaemonProcess, running_daemon
+from support.daemon.process import Api, DaemonProcess, running_daemon
 
-from taskd.machine import StartError, refusals_in_words
+from taskd.system.os_limits import StartError, refusals_in_words
 
 CANNOT_START = 1
 LIMITED = """

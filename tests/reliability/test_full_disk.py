@@ -6,15 +6,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from support.full_disk import fill
+from support.disk.full_disk import fill
 
 from taskd.model.status import Status
 from taskd.model.task import ErrorType, TaskDraft, TaskError
 from taskd.rql.parser import parse
 from taskd.store.base import Completed, Failed, Retried, StoreUnavailableError
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.errors import StoreError
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.errors import StoreError
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
 
 ERROR = TaskError(ErrorType.RUNTIME, "E", "it went wrong")
 HEALS_WITHIN_S = 10

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.clocks import FakeClock
-from support.http_service import BASE, http_service
-from support.journals import write_journal
-from support.lives import Shelf
+from support.http.service import BASE, http_service
+from support.power_cut.stepped_store import Shelf
+from support.store.journals import write_journal
 
 from taskd.model.status import Status
 from taskd.model.task import TaskDraft
 from taskd.rql.parser import parse
 from taskd.store.base import Completed
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.errors import JournalDamagedError
-from taskd.store.recovery import recover
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.errors import JournalDamagedError
+from taskd.store.embedded.recovery.recover import recover
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
 
 TAGS = "aserqcxfghiknz"
 HOUR_MS = 3_600_000

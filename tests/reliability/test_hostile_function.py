@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.daemons import api_of, running_daemon
-from support.http_service import zipped
-from support.local import appears, local_bench
-from support.zips import zip_of
+from support.daemon.process import api_of, running_daemon
+from support.functions.local_runtime import appears, local_bench
+from support.functions.zips import zip_of
+from support.http.service import zipped
 
 from taskd.runtime.base import FunctionError
 

@@ -10,8 +10,8 @@ from taskd.model.idempotency import IdempotencyKey
 from taskd.model.task import TaskDraft
 from taskd.rql.parser import parse
 from taskd.store.base import Completed
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
 
 KEY = IdempotencyKey(b"a key", b"a request")
 DRAFT = TaskDraft("f", b"{}", 0)

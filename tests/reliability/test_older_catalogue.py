@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
-from support.daemons import api_of, running_daemon
+from support.daemon.process import api_of, running_daemon
 
 from taskd.model.status import Status
 from taskd.model.task import ZOMBIE_ERROR_NAME, Task, TaskDraft
 from taskd.rql.parser import parse
 from taskd.store.base import Completed
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
 
 LATER_MS = 4_000_000_000_000
 PADDING = b'{"n":"%s"}' % (b"x" * 400_000)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
-from support.error_shape import assert_error
-from support.http_service import BASE, Service, http_service
+from support.http.error_shape import assert_error
+from support.http.service import BASE, Service, http_service
 
 from taskd.api.settings import ServerSettings
 from taskd.model.task import TaskDraft
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.settings import StoreSettings
 
 CONNECTIONS = int(os.environ.get("TASKD_CONNECTIONS", "1000"))
 MIB = 1 << 20

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.disks import Disk, Killed
-from support.lives import History, Life, Shelf, contents
-from support.platter import Image, Platter, lay_out
+from support.power_cut.disk_model import Image, Platter, lay_out
+from support.power_cut.recorded_directory import Disk, Killed
+from support.power_cut.stepped_store import History, Life, Shelf, contents
 
 SEEDS = int(os.environ.get("TASKD_POWER_SEEDS", "4"))
 CUTS_PER_MOMENT = 3

@@ -9,9 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.platter import lay_out
-from support.power import RecordedDisk
-from support.zips import python_zip
+from support.functions.zips import python_zip
+from support.power_cut.disk_model import lay_out
+from support.power_cut.recorded_processes import RecordedDisk
 
 from taskd.auth.file import FILE_NAME, read_accounts
 from taskd.auth.keys import load_key
@@ -21,7 +21,7 @@ CODE = python_zip("def handler(event, context): pass\n")
 MAKE_DATA = """
 import sys
 from pathlib import Path
-from taskd.store.journal.directory import make_directory
+from taskd.store.embedded.journal.directory import make_directory
 
 make_directory(Path(sys.argv[1]))
 """
@@ -57,8 +57,8 @@ import asyncio, os, sys
 from pathlib import Path
 from taskd.model.task import TaskDraft
 from taskd.store.base import Completed
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
+from taskd.store.embedded.settings import StoreSettings
 
 async def main():
     store = EmbeddedStore(StoreSettings(data=sys.argv[1]))
@@ -74,7 +74,7 @@ asyncio.run(main())
 SET_ASIDE = """
 import sqlite3, sys
 from pathlib import Path
-from taskd.store.catalogue.schema import set_aside
+from taskd.store.embedded.catalogue.schema import set_aside
 
 data = Path(sys.argv[1])
 for part in ("", "-wal"):

@@ -22,12 +22,12 @@ from typing import NamedTuple
 
 import pytest
 from aiohttp import ClientSession
-from support.aftermath import check
-from support.daemons import DaemonProcess, api_of, running_daemon
-from support.platter import Image, image_of, lay_out
-from support.power import KILL, RecordedDisk, Timed, lasting
-from support.witness import Known, Witness
-from support.workday import CONFIG, Workday, create_once
+from support.daemon.process import DaemonProcess, api_of, running_daemon
+from support.power_cut.acknowledged import Known, Witness
+from support.power_cut.checks import check
+from support.power_cut.disk_model import Image, image_of, lay_out
+from support.power_cut.recorded_processes import KILL, RecordedDisk, Timed, lasting
+from support.power_cut.workload import CONFIG, Workday, create_once
 
 STATES = int(os.environ.get("TASKD_POWER_STATES", "20"))
 SEED = int(os.environ.get("TASKD_POWER_SEED", "1"))
@@ -43,8 +43,8 @@ CONSEQUENTIAL = ("create", "mkdir", "rename", "unlink", "truncate", "synced")
 """Operations that a careless order shows at; many more are mere writes."""
 RECOVER = """
 import asyncio, os, sys
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
+from taskd.store.embedded.settings import StoreSettings
 
 async def main():
     store = EmbeddedStore(StoreSettings(data=sys.argv[1]))

@@ -14,8 +14,8 @@ from taskd.model.schedule import ScheduleDraft
 from taskd.model.task import TaskDraft
 from taskd.rql.parser import parse
 from taskd.store.base import StoreUnavailableError
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
 
 MINUTE_MS = 60_000
 LARGE = TaskDraft("f", b'{"x": "' + b"x" * 100_000 + b'"}', 0)

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.error_shape import assert_error
-from support.http_service import BASE, Service, http_service
+from support.http.error_shape import assert_error
+from support.http.service import BASE, Service, http_service
 
 from taskd.model.status import Status
 from taskd.model.task import Task, TaskDraft
 from taskd.rql.parser import parse
 from taskd.store.base import Completed
-from taskd.store.catalogue import statements, writer
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.catalogue import statements, writer
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
 
 DATA_BYTES = 50_000
 TIME_LIMIT_S = 0.2

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.error_shape import assert_error
-from support.http_service import BASE, Service, http_service
-from support.local import eventually, is_alive, local_bench
+from support.functions.local_runtime import eventually, is_alive, local_bench
+from support.http.error_shape import assert_error
+from support.http.service import BASE, Service, http_service
 
 from taskd.runtime.base import FunctionError
-from taskd.store import commit
+from taskd.store.embedded import commit
 
 QUEUE_MAX_BYTES = 1 << 20
 DATA_BYTES = 50_000

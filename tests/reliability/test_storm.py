@@ -1,4 +1,4 @@
-"""A storm of faults on a real daemon with real clients and functions; see ``support.storm`` for what is asserted.
+"""A storm of faults on a real daemon with real clients and functions; see ``support.storm.storm`` for what is asserted.
 
 ``TASKD_STORM_STRIKES=<n>`` and ``TASKD_STORM_SEED=<n>`` make it longer, and another.
 """
@@ -6,7 +6,7 @@
 import os
 from pathlib import Path
 
-from support.storm import Storm, disk_for, weather
+from support.storm.storm import Storm, disk_for, weather
 
 STRIKES = int(os.environ.get("TASKD_STORM_STRIKES", "7"))
 SEED = int(os.environ.get("TASKD_STORM_SEED", "1"))

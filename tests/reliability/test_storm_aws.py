@@ -1,4 +1,4 @@
-"""A storm of faults with Lambda on the other side; see ``support.storm_aws`` for what befalls that.
+"""A storm of faults with Lambda on the other side; see ``support.storm.aws`` for what befalls that.
 
 ``TASKD_STORM_STRIKES=<n>`` and ``TASKD_STORM_SEED=<n>`` make it longer, and another.
 """
@@ -6,8 +6,8 @@
 import os
 from pathlib import Path
 
-from support.storm import disk_for, weather
-from support.storm_aws import aws_storm
+from support.storm.aws import aws_storm
+from support.storm.storm import disk_for, weather
 
 STRIKES = int(os.environ.get("TASKD_STORM_STRIKES", "8"))
 SEED = int(os.environ.get("TASKD_STORM_SEED", "1"))

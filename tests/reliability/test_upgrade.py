@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.clocks import FakeClock
-from support.releases import open_store, seen
+from support.store.releases import open_store, seen
 
 from taskd.rql.parser import parse
 from taskd.store.base import Completed

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskd.dispatch.api_event import ApiCall, encode_event
+from taskd.execution.api_functions.event import ApiCall, encode_event
 from taskd.model.errors import BODY_TOO_LARGE, ContractError
 from taskd.model.limits import LAMBDA_PAYLOAD_MAX_BYTES, MIB
 

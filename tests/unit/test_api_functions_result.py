@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskd.dispatch.api_result import answer_of
+from taskd.execution.api_functions.result import answer_of
 from taskd.model.errors import INVALID_API_RESULT, ContractError
 from taskd.model.limits import LAMBDA_PAYLOAD_MAX_BYTES
 

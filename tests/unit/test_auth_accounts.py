@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from support.accounts import ADA, BOB, EVERYBODY, OPERATORS, holder, with_holders, write_accounts
+from support.auth.accounts import ADA, BOB, EVERYBODY, OPERATORS, holder, with_holders, write_accounts
 
 from taskd.auth import editing
 from taskd.auth.accounts import AccountError, Accounts, User

@@ -7,10 +7,10 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.accounts import CHEAP
+from support.auth.accounts import CHEAP
 from support.clocks import FakeClock
 
-from taskd.api.authentication import address_of
+from taskd.api.http.authentication import address_of
 from taskd.auth import passwords
 from taskd.auth.nonces import WINDOW_S, Nonces
 from taskd.auth.passwords import Cost, PasswordChecker, hash_password, is_hash, matches

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from oauthlib.oauth1 import Client
-from support.accounts import ADA, CONSUMER, EVERYBODY
+from support.auth.accounts import ADA, CONSUMER, EVERYBODY
 from support.clocks import FakeClock
 
 from taskd.auth.directory import Directory

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from taskd.runtime.aws.connection import Connection
-from taskd.runtime.aws.connector import Addresses, ConnectError, Connector, tls_context
-from taskd.runtime.aws.endpoint import parse_endpoint
+from taskd.runtime.aws.client.connection import Connection
+from taskd.runtime.aws.client.connector import Addresses, ConnectError, Connector, tls_context
+from taskd.runtime.aws.client.endpoint import parse_endpoint
 
 HOST = parse_endpoint("http://lambda.test")
 

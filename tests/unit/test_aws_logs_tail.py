@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskd.runtime.aws.logtail import is_cut, read_log_tail
+from taskd.runtime.aws.log_lines import is_cut, read_log_tail
 from taskd.runtime.aws.outcome import LOG_RESULT, REQUEST_ID, cut_log_of
 from taskd.runtime.aws.platformlines import begins_a_call, ends_a_call, is_platform_line, is_silent
 

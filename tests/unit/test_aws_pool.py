@@ -4,9 +4,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from taskd.runtime.aws.connection import Connection
-from taskd.runtime.aws.connector import ConnectError
-from taskd.runtime.aws.pool import CONNECTS_MAX, Pool
+from taskd.runtime.aws.client.connection import Connection
+from taskd.runtime.aws.client.connector import ConnectError
+from taskd.runtime.aws.client.pool import CONNECTS_MAX, Pool
 
 
 class Customer:

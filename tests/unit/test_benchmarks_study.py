@@ -6,10 +6,20 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from benchmarks.frame import Frame
-from benchmarks.plot import svg
-from benchmarks.report import report_of, show
-from benchmarks.study import Comparison, Row, Study, Subject, UnavailableError, measure, percentiles, ratios, yardstick
+from benchmarks.harness.frame import Frame
+from benchmarks.harness.plot import svg
+from benchmarks.harness.report import report_of, show
+from benchmarks.harness.study import (
+    Comparison,
+    Row,
+    Study,
+    Subject,
+    UnavailableError,
+    measure,
+    percentiles,
+    ratios,
+    yardstick,
+)
 
 
 def _study(*subjects, **more):

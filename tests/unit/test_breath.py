@@ -2,8 +2,8 @@
 
 import pytest
 
-from taskd.store import breath
-from taskd.store.breath import PAUSE_S, WORK_S, Breath
+from taskd.store.embedded import gil_pacing
+from taskd.store.embedded.gil_pacing import PAUSE_S, WORK_S, Breath
 
 
 class Time:
@@ -23,7 +23,7 @@ class Time:
 
 def test_pauses_come_after_as_much_work_as_may_be_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     time = Time()
-    monkeypatch.setattr(breath, "time", time)
+    monkeypatch.setattr(gil_pacing, "time", time)
     breathe = Breath()
     pauses = []
     for _ in range(8):

@@ -1,13 +1,13 @@
 """A listing that asks for functions and statuses goes by the index that leaves less to look at, and finds the same."""
 
 import pytest
-from support.catalogues import MemoryCatalogue, on_the_wire
-from support.naive_filter import naive_matches
+from support.store.catalogues import MemoryCatalogue, on_the_wire
+from support.store.naive_filter import naive_matches
 
 from taskd.model.status import Status
 from taskd.model.task import Task
 from taskd.rql.parser import parse
-from taskd.store.catalogue.statements import upserts
+from taskd.store.embedded.catalogue.statements import upserts
 
 AMOUNTS = {
     ("f", Status.COMPLETE): 40,

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from support.catalogues import MemoryCatalogue
+from support.store.catalogues import MemoryCatalogue
 
 from taskd.model.status import Status
 from taskd.model.task import Task, TaskDraft
 from taskd.rql.parser import parse
 from taskd.store.base import Completed
-from taskd.store.catalogue.schema import VERSION, open_catalogue
-from taskd.store.catalogue.statements import updates, upserts
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.catalogue.schema import VERSION, open_catalogue
+from taskd.store.embedded.catalogue.statements import updates, upserts
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
 
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "v1" / "catalogue.db"
 FILTERS = (

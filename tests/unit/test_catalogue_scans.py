@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from taskd.rql.parser import parse
-from taskd.store.catalogue.catalogue import SCANS_NICENESS, Catalogue
-from taskd.store.catalogue.effort import scans
-from taskd.store.catalogue.fields import API_REQUESTS, TASKS
+from taskd.store.embedded.catalogue.catalogue import SCANS_NICENESS, Catalogue
+from taskd.store.embedded.catalogue.sql.fields import API_REQUESTS, TASKS
+from taskd.store.embedded.catalogue.sql.planning import scans
 
 WAIT_S = 10
 

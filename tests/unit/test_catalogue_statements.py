@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from support.catalogues import MemoryCatalogue
+from support.store.catalogues import MemoryCatalogue
 
 from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskError
 from taskd.rql.parser import parse
-from taskd.store.catalogue import statements
-from taskd.store.catalogue.statements import (
+from taskd.store.embedded.catalogue import statements
+from taskd.store.embedded.catalogue.statements import (
     DELETE_LOGS,
     FEW,
     ROWS_MAX,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from taskd import collector
-from taskd.collector import FrozenHeap
+from taskd.system import gc_freeze
+from taskd.system.gc_freeze import FrozenHeap
 
 
 class Node:
@@ -19,7 +19,7 @@ class Node:
 
 @pytest.fixture
 def heap(monkeypatch: pytest.MonkeyPatch) -> Iterator[FrozenHeap]:
-    monkeypatch.setattr(collector, "_GROWTH_MIN", 0)
+    monkeypatch.setattr(gc_freeze, "_GROWTH_MIN", 0)
     heap = FrozenHeap()
     heap.start()
     yield heap
@@ -35,7 +35,7 @@ def test_young_objects_are_looked_through_more_rarely_until_the_end() -> None:
     before = gc.get_threshold()
     heap = FrozenHeap()
     heap.start()
-    assert gc.get_threshold() == (collector._YOUNG_MAX, *before[1:])
+    assert gc.get_threshold() == (gc_freeze._YOUNG_MAX, *before[1:])
     heap.stop()
     assert gc.get_threshold() == before
 

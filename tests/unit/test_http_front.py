@@ -4,7 +4,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from aiohttp.typedefs import Handler
 
-from taskd.api.front import Front, table_of
+from taskd.api.http.route_table import Front, table_of
 
 
 async def handler(request: web.Request) -> web.Response:

@@ -10,7 +10,7 @@ _START_IN_VAIN = """
 import sys
 from taskd.config import Config
 from taskd.daemon import run
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.settings import StoreSettings
 status = run(Config(store=StoreSettings(data=sys.argv[1])))
 print(status, sys.getswitchinterval())
 """

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.journals import Collector, open_writer, read_journal, write_journal
+from support.store.journals import Collector, open_writer, read_journal, write_journal
 
-from taskd.store.errors import DirectoryInUseError, JournalDamagedError, SyncFailedError
-from taskd.store.journal.compaction import replace_with_snapshot
-from taskd.store.journal.directory import DirectoryLock, segments
-from taskd.store.journal.format import SEGMENT_HEADER_BYTES, Kind
-from taskd.store.journal.replay import Replay
-from taskd.store.journal.writer import Entry
+from taskd.store.embedded.errors import DirectoryInUseError, JournalDamagedError, SyncFailedError
+from taskd.store.embedded.journal.compaction import replace_with_snapshot
+from taskd.store.embedded.journal.directory import DirectoryLock, segments
+from taskd.store.embedded.journal.format import SEGMENT_HEADER_BYTES, Kind
+from taskd.store.embedded.journal.replay import Replay
+from taskd.store.embedded.journal.writer import Entry
 
 PAYLOADS = [b"first", b"second" * 10, b"\x00" * 30, b"fourth"]
 

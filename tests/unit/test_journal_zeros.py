@@ -4,15 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
-from support.journals import Collector, open_writer, read_journal, write_journal
+from support.store.journals import Collector, open_writer, read_journal, write_journal
 
-from taskd.store.errors import JournalDamagedError
-from taskd.store.journal import writer as journal_writer
-from taskd.store.journal.compaction import replace_with_snapshot
-from taskd.store.journal.directory import segments
-from taskd.store.journal.repair import Salvage
-from taskd.store.journal.replay import Replay
-from taskd.store.journal.writer import FILL_BYTES, Entry
+from taskd.store.embedded.errors import JournalDamagedError
+from taskd.store.embedded.journal import writer as journal_writer
+from taskd.store.embedded.journal.compaction import replace_with_snapshot
+from taskd.store.embedded.journal.directory import segments
+from taskd.store.embedded.journal.replay import Replay
+from taskd.store.embedded.journal.salvage import Salvage
+from taskd.store.embedded.journal.writer import FILL_BYTES, Entry
 
 FRAME_BYTES = 24 + 5
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from taskd.dispatch.lateness import BOUNDS_MS, LatenessHistogram
+from taskd.telemetry.lateness import BOUNDS_MS, LatenessHistogram
 
 
 @given(st.lists(st.integers(0, 400_000) | st.sampled_from([int(bound_ms) for bound_ms in BOUNDS_MS]), max_size=50))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from taskd.model import task as transitions
 from taskd.model.task import Task, TaskDraft
-from taskd.store.livetasks import LiveTasks
+from taskd.store.embedded.live_tasks import LiveTasks
 
 CROWD = 800_000
 """One dict outgrows its table at 699,050."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.zips import unix_entry, zip_of
+from support.functions.zips import unix_entry, zip_of
 
 from taskd.model import limits
 from taskd.model.errors import INVALID_CODE, ContractError

@@ -1,5 +1,5 @@
 import pytest
-from support.zips import function, zip_of
+from support.functions.zips import function, zip_of
 
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, ContractError
 from taskd.model.function import RUNTIMES

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from taskd.model import task as transitions
 from taskd.model.task import Task, TaskDraft
-from taskd.store.queue import WorkQueue
+from taskd.store.embedded.queue.work_queue import WorkQueue
 
 NOW_MS = 1_000_000
 

@@ -8,9 +8,9 @@ import pytest
 
 from taskd.model import task as transitions
 from taskd.model.task import Task, TaskDraft
-from taskd.store import queue as queues
-from taskd.store.queue import WorkQueue
-from taskd.store.runs import key_of
+from taskd.store.embedded.queue import work_queue as queues
+from taskd.store.embedded.queue.sorted_runs import key_of
+from taskd.store.embedded.queue.work_queue import WorkQueue
 
 NOW_MS = 1_000_000_000
 HOUR_MS = 3_600_000

@@ -5,8 +5,8 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.catalogues import MemoryCatalogue, on_the_wire
-from support.naive_filter import TIMES, naive_matches, naive_page
+from support.store.catalogues import MemoryCatalogue, on_the_wire
+from support.store.naive_filter import TIMES, naive_matches, naive_page
 
 from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskError

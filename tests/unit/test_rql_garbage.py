@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from taskd.model.limits import RQL_MAX_BYTES
 from taskd.rql.errors import RqlError
-from taskd.rql.filtertext import filter_json
+from taskd.rql.mongo_filter import filter_json
 from taskd.rql.parser import parse
 from taskd.rql.query import Query
 

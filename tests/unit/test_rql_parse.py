@@ -4,7 +4,7 @@ import pytest
 
 from taskd.model.errors import INVALID_RQL
 from taskd.rql.errors import RqlError
-from taskd.rql.filtertext import filter_json
+from taskd.rql.mongo_filter import filter_json
 from taskd.rql.parser import parse
 from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Pattern, Query, SortKey
 

@@ -5,10 +5,10 @@ import copy
 import pytest
 
 from taskd.rql.errors import RqlError
-from taskd.rql.filtertext import filter_json
+from taskd.rql.mongo_filter import filter_json
 from taskd.rql.parser import parse
-from taskd.rql.restrict import single_lower_bound, time_window
 from taskd.rql.select import project
+from taskd.rql.time_bounds import single_lower_bound, time_window
 
 RECORD = {
     "id": "1",

@@ -10,10 +10,10 @@ from taskd.model.errors import LONG_QUERY, ContractError
 from taskd.model.status import Status
 from taskd.model.task import Task
 from taskd.rql.parser import parse
-from taskd.store.catalogue import listing
-from taskd.store.catalogue.reader import CatalogueReader
-from taskd.store.catalogue.rows import COLUMNS, row
-from taskd.store.catalogue.schema import open_catalogue
+from taskd.store.embedded.catalogue import queries
+from taskd.store.embedded.catalogue.reader import CatalogueReader
+from taskd.store.embedded.catalogue.rows import COLUMNS, row
+from taskd.store.embedded.catalogue.schema import open_catalogue
 
 TIME_LIMIT_S = 0.3
 
@@ -37,8 +37,8 @@ async def reader(tmp_path):
 async def test_search_for_a_hostile_pattern_is_stopped_at_the_limit(reader, text):
     begin_s = time.monotonic()
     with pytest.raises(ContractError) as error:
-        await reader.read(listing.tasks(parse(text.format("a.{300}b"))))
+        await reader.read(queries.tasks(parse(text.format("a.{300}b"))))
     assert error.value.kind is LONG_QUERY
     assert time.monotonic() - begin_s < 10 * TIME_LIMIT_S
-    page = await reader.read(listing.tasks(parse("status=new&skipCount()&select(id)")))
+    page = await reader.read(queries.tasks(parse("status=new&skipCount()&select(id)")))
     assert len(page.rows) == 1

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskd.model.errors import TaskdError
-from taskd.runtime.aws.endpoint import Endpoint, parse_endpoint
-from taskd.runtime.aws.request import InvokeRequests, UnusableNameError, invoke_path
-from taskd.runtime.aws.sigv4 import Credentials
+from taskd.runtime.aws.client.endpoint import Endpoint, parse_endpoint
+from taskd.runtime.aws.client.request import InvokeRequests, UnusableNameError, invoke_path
+from taskd.runtime.aws.client.sigv4 import Credentials
 
 NOW_MS = 1_632_928_627_051
 LOCAL = parse_endpoint("http://127.0.0.1:9001")

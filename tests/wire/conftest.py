@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.calling import from_test_header
-from support.http_service import Service, http_service
+from support.http.service import Service, http_service
+from support.http.synchronous_calls import from_test_header
 
 
 @pytest.fixture

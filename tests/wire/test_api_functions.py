@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
-from support.calling import APPLICATION, USER, assert_refused, call_api, deploy, deploy_gate
-from support.error_shape import assert_error
-from support.http_service import BASE, Service, http_service
-from support.local import appears
-from support.raw_http import talk
+from support.functions.local_runtime import appears
+from support.http.error_shape import assert_error
+from support.http.raw import talk
+from support.http.service import BASE, Service, http_service
+from support.http.synchronous_calls import APPLICATION, USER, assert_refused, call_api, deploy, deploy_gate
 from yarl import URL
 
-from taskd.dispatch.settings import DispatchSettings
+from taskd.execution.settings import DispatchSettings
 from taskd.model.limits import LAMBDA_PAYLOAD_MAX_BYTES, MIB
 
 ECHO = """

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import orjson
 import pytest
-from support.calling import call_api
-from support.http_service import BASE, Service, function_body, http_service
-from support.packages import npm_packages, pip_packages, zip_with
+from support.functions.packages import npm_packages, pip_packages, zip_with
+from support.http.service import BASE, Service, function_body, http_service
+from support.http.synchronous_calls import call_api
 
-from taskd.dispatch.settings import DispatchSettings
+from taskd.execution.settings import DispatchSettings
 
 EXPRESS = """
 const express = require("express");

@@ -3,14 +3,23 @@
 import asyncio
 from pathlib import Path
 
-from support.calling import APPLICATION, USER, assert_refused, call_api, deploy, deploy_gate, execute, from_test_header
-from support.error_shape import assert_error
-from support.http_service import BASE, Service, http_service
-from support.local import appears
+from support.functions.local_runtime import appears
+from support.http.error_shape import assert_error
+from support.http.service import BASE, Service, http_service
+from support.http.synchronous_calls import (
+    APPLICATION,
+    USER,
+    assert_refused,
+    call_api,
+    deploy,
+    deploy_gate,
+    execute,
+    from_test_header,
+)
 
 from taskd.model.clock import system_clock_ms
 from taskd.model.timestamps import format_ms, parse_rfc3339
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.settings import StoreSettings
 
 SOURCE = """
 def handler(event, context):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 from oauthlib.oauth1 import Client
-from support.daemons import DaemonProcess, running_daemon
-from support.error_shape import assert_error
+from support.daemon.process import DaemonProcess, running_daemon
+from support.http.error_shape import assert_error
 
 from taskd.cli import main
 from taskd.cli.exit_codes import ExitCode

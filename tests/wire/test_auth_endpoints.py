@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientResponse
-from support.accounts import EVERYBODY, holder, with_holders
-from support.auth_service import Guarded, guarded_service
-from support.error_shape import assert_error
-from support.http_service import function_body
+from support.auth.accounts import EVERYBODY, holder, with_holders
+from support.auth.service import Guarded, guarded_service
+from support.http.error_shape import assert_error
+from support.http.service import function_body
 
 from taskd.model.permissions import Permission
 

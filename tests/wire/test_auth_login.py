@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientResponse, encode_basic_auth
 from msgspec.structs import replace
 from oauthlib.oauth1 import Client
-from support.accounts import (
+from support.auth.accounts import (
     ADA,
     BOB,
     CLIENT,
@@ -21,8 +21,8 @@ from support.accounts import (
     holder,
     with_holders,
 )
-from support.auth_service import Guarded, guarded_service
-from support.error_shape import assert_error
+from support.auth.service import Guarded, guarded_service
+from support.http.error_shape import assert_error
 
 from taskd.auth import keys
 from taskd.auth.settings import AuthSettings

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from msgspec import Struct
 from msgspec.structs import replace
-from support.accounts import ADA, EVERYBODY
-from support.auth_service import Guarded, guarded_service
-from support.error_shape import assert_error
+from support.auth.accounts import ADA, EVERYBODY
+from support.auth.service import Guarded, guarded_service
+from support.http.error_shape import assert_error
 
 from taskd.auth.settings import AuthSettings
 

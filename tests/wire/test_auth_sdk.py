@@ -7,9 +7,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support.accounts import ADA, CLIENT, CONSUMER, PASSWORD, PUBLIC_CLIENT, SECRET, write_accounts
-from support.daemons import running_daemon
-from support.node_project import installed_project
+from support.auth.accounts import ADA, CLIENT, CONSUMER, PASSWORD, PUBLIC_CLIENT, SECRET, write_accounts
+from support.daemon.process import running_daemon
+from support.functions.node_project import installed_project
 
 import taskd
 from taskd.auth import tokens

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.aws import a_call, use_key
-from support.lambda_server import running_lambda
-from support.moto import REGION, Moto, running_moto
-from support.zips import function, python_zip
+from support.aws.environment import a_call, use_key
+from support.aws.lambda_server import running_lambda
+from support.aws.moto import REGION, Moto, running_moto
+from support.functions.zips import function, python_zip
 
-from taskd.api.deployment import Deployments
+from taskd.execution.deployment import Deployments
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, UNAVAILABLE, ContractError, ErrorKind
 from taskd.model.function import Function
 from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.store.base import TaskStore
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
 
 CODE = python_zip("def handler(event, context): return 1")
 OTHER_CODE = python_zip("def handler(event, context): return 2")

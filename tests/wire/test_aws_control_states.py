@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from support.aws import use_key
-from support.zips import function, python_zip
+from support.aws.environment import use_key
+from support.functions.zips import function, python_zip
 
-from taskd.api.server import serve
+from taskd.api.http.server import serve
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, UNAVAILABLE, ContractError
 from taskd.model.function import Function
 from taskd.runtime.aws.runtime import AwsRuntime

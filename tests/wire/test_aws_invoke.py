@@ -11,12 +11,12 @@ import uvloop
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from support.aws import CREDENTIALS, a_call, invoking
-from support.lambda_server import BEHAVIOURS, LambdaServer, answer, running_lambda
+from support.aws.environment import CREDENTIALS, a_call, invoking
+from support.aws.lambda_server import BEHAVIOURS, LambdaServer, answer, running_lambda
 
 from taskd.model.logline import LogLine
-from taskd.runtime.aws.endpoint import parse_endpoint
-from taskd.runtime.aws.request import InvokeRequests
+from taskd.runtime.aws.client.endpoint import parse_endpoint
+from taskd.runtime.aws.client.request import InvokeRequests
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.base import (
     FunctionError,

@@ -9,26 +9,26 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from support.aws import a_call, use_key
+from support.aws.environment import a_call, use_key
+from support.aws.lambda_server import LambdaServer, answer, running_lambda
+from support.aws.moto import REGION, Moto, running_moto
 from support.clocks import FakeClock
-from support.lambda_server import LambdaServer, answer, running_lambda
-from support.moto import REGION, Moto, running_moto
 
-from taskd.api.server import serve
-from taskd.dispatch.dispatcher import Dispatcher
-from taskd.dispatch.settings import DispatchSettings
+from taskd.api.http.server import serve
+from taskd.execution.runner import Dispatcher
+from taskd.execution.settings import DispatchSettings
 from taskd.model import limits
 from taskd.model.clock import system_clock_ms
 from taskd.model.logline import LogLine
 from taskd.model.task import TaskDraft
 from taskd.runtime.aws.clients import AwsClients
 from taskd.runtime.aws.cloudwatch import WantedLog
-from taskd.runtime.aws.logs import FullLogs, Pace
+from taskd.runtime.aws.full_logs import FullLogs, Pace
 from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.base import Success
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
 
 REQUEST_ID = "aaaaaaaa-2222-4333-8444-555555555555"
 OTHER_ID = "bbbbbbbb-2222-4333-8444-555555555555"

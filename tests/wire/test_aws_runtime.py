@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from support.aws import a_call, use_key
+from support.aws.environment import a_call, use_key
+from support.aws.lambda_server import LambdaServer, running_lambda
 from support.clocks import FakeClock
-from support.lambda_server import LambdaServer, running_lambda
 
 from taskd.model.errors import TaskdError
 from taskd.model.function import Function

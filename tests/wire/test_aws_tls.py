@@ -10,11 +10,11 @@ import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from support.aws import a_call, invoking
-from support.lambda_server import running_lambda
+from support.aws.environment import a_call, invoking
+from support.aws.lambda_server import running_lambda
 
 from taskd.model.errors import TaskdError
-from taskd.runtime.aws.connector import tls_context
+from taskd.runtime.aws.client.connector import tls_context
 from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.base import InvocationResult, OutcomeUnknown, Success, Throttled

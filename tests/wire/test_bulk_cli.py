@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.http_service import Service, http_service
+from support.http.service import Service, http_service
 
 from taskd.cli import main
 from taskd.cli.exit_codes import ExitCode

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.error_shape import assert_error
-from support.http_service import BASE, Service, function_body, http_service
+from support.http.error_shape import assert_error
+from support.http.service import BASE, Service, function_body, http_service
 
-from taskd.api.bulk import decode_tasks
+from taskd.api.resources.bulk import decode_tasks
 from taskd.api.settings import ServerSettings
 from taskd.model.errors import ContractError
-from taskd.store.events import decode_events
-from taskd.store.journal.directory import segments
-from taskd.store.journal.replay import Replay
+from taskd.store.embedded.events import decode_events
+from taskd.store.embedded.journal.directory import segments
+from taskd.store.embedded.journal.replay import Replay
 
 BULK = f"{BASE}/bulk"
 GOOD = {"functionName": "hello"}

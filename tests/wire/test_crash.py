@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from aiohttp import ClientError
-from support.daemons import Api, DaemonProcess, api_of, running_daemon
-from support.zips import python_zip
+from support.daemon.process import Api, DaemonProcess, api_of, running_daemon
+from support.functions.zips import python_zip
 
 TASKS = 2_000
 CLIENTS = 16

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
-from support.daemons import Api, DaemonProcess, api_of, running_daemon
-from support.lambda_server import running_lambda
-from support.zips import python_zip
+from support.aws.lambda_server import running_lambda
+from support.daemon.process import Api, DaemonProcess, api_of, running_daemon
+from support.functions.zips import python_zip
 
 GATE = """
 import os, time

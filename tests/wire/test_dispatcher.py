@@ -9,20 +9,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from support.lambda_server import BEHAVIOURS, Behaviour, LambdaServer, Request, answer, error, running_lambda
-from support.shifted_clock import ShiftedClock
+from support.aws.lambda_server import BEHAVIOURS, Behaviour, LambdaServer, Request, answer, error, running_lambda
+from support.daemon.shifted_clock import ShiftedClock
 
-from taskd.dispatch.dispatcher import Dispatcher
-from taskd.dispatch.limits import FunctionPauses, InFlightLimit
-from taskd.dispatch.settings import DispatchSettings
+from taskd.execution.backoff import FunctionPauses, InFlightLimit
+from taskd.execution.runner import Dispatcher
+from taskd.execution.settings import DispatchSettings
 from taskd.model.function import Function, RetryPolicy
 from taskd.model.status import FINAL, Status
 from taskd.model.task import Task, TaskDraft
 from taskd.rql.parser import parse
 from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.aws.settings import AwsSettings
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
 
 HOUR_MS = 3_600_000
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.calling import APPLICATION, USER, assert_refused, deploy, deploy_gate, execute
-from support.error_shape import assert_error
-from support.http_service import BASE, Service, http_service
-from support.local import appears
+from support.functions.local_runtime import appears
+from support.http.error_shape import assert_error
+from support.http.service import BASE, Service, http_service
+from support.http.synchronous_calls import APPLICATION, USER, assert_refused, deploy, deploy_gate, execute
 
-from taskd.dispatch.settings import DispatchSettings
+from taskd.execution.settings import DispatchSettings
 
 ECHO = """
 def handler(task, context):

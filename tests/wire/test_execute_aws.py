@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from support.aws import use_key
-from support.lambda_server import LambdaServer, answer, running_lambda
+from support.aws.environment import use_key
+from support.aws.lambda_server import LambdaServer, answer, running_lambda
 
-from taskd.dispatch.api_event import ApiCall
-from taskd.dispatch.api_functions import ApiFunctions
-from taskd.dispatch.attended import AttendedCalls
-from taskd.dispatch.direct import DirectExecutions
-from taskd.dispatch.settings import DispatchSettings
-from taskd.dispatch.telemetry import Telemetry
+from taskd.execution.api_functions.call import ApiFunctions
+from taskd.execution.api_functions.event import ApiCall
+from taskd.execution.direct import DirectExecutions
+from taskd.execution.settings import DispatchSettings
+from taskd.execution.synchronous import AttendedCalls
 from taskd.model.errors import NOT_INVOKED, ContractError
 from taskd.model.function import Function
 from taskd.model.status import Status
@@ -22,8 +21,9 @@ from taskd.model.task import TaskDraft
 from taskd.rql.parser import parse
 from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.aws.settings import AwsSettings
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
+from taskd.telemetry.metrics import Telemetry
 
 FUNCTION = Function("echo", "index.handler", "python3.12", update_ms=0, code_version="1")
 

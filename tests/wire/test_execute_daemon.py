@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession
-from support.calling import gate_body
-from support.daemons import DaemonProcess, api_of, running_daemon
-from support.local import appears
+from support.daemon.process import DaemonProcess, api_of, running_daemon
+from support.functions.local_runtime import appears
+from support.http.synchronous_calls import gate_body
 
 from taskd.model.errors import NOT_INVOKED, UNAVAILABLE
 

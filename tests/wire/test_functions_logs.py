@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.daemons import api_of, running_daemon
-from support.error_shape import assert_error
-from support.http_service import BASE, Service, function_body, http_service
+from support.daemon.process import api_of, running_daemon
+from support.http.error_shape import assert_error
+from support.http.service import BASE, Service, function_body, http_service
 
 from taskd.model.logline import LogLine
 from taskd.model.timestamps import format_ms

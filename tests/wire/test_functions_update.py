@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.error_shape import assert_error
-from support.http_service import BASE, Service, function_body, http_service, zipped
-from support.local import appears
-from support.zips import unix_entry
+from support.functions.local_runtime import appears
+from support.functions.zips import unix_entry
+from support.http.error_shape import assert_error
+from support.http.service import BASE, Service, function_body, http_service, zipped
 
 from taskd.model.function import Function
 from taskd.runtime.base import Invocation, Success

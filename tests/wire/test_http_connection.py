@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import ClientSession, web
-from support.error_shape import assert_error
-from support.raw_http import talk
+from support.http.error_shape import assert_error
+from support.http.raw import talk
 
-from taskd.api import payload
-from taskd.api.admission import Admission
-from taskd.api.payload import read_body
-from taskd.api.server import ListenError, serve
+from taskd.api.http import request_body
+from taskd.api.http.admission import Admission
+from taskd.api.http.request_body import read_body
+from taskd.api.http.server import ListenError, serve
 from taskd.api.settings import ServerSettings
 
 LIMIT_BYTES = 100_000
@@ -187,7 +187,7 @@ async def test_an_ipv6_address_is_served():
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for_for_ever(url: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(payload, "BODY_TIME_LIMIT_S", 0.01)
+    monkeypatch.setattr(request_body, "BODY_TIME_LIMIT_S", 0.01)
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
     writer.write(b"POST /measure HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
     async with asyncio.timeout(10):

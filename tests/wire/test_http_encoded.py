@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import ClientSession, web
-from support.raw_http import talk
+from support.http.raw import talk
 
-from taskd.api.encoded import JsonResponse
-from taskd.api.server import serve
+from taskd.api.http.json_response import JsonResponse
+from taskd.api.http.server import serve
 
 TEXT = '{"é":1}'.encode()
 

@@ -13,15 +13,15 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import ClientResponse
-from support.calling import deploy_gate
-from support.error_shape import assert_error
-from support.http_service import BASE, Service, function_body, http_service, zipped
-from support.local import appears
+from support.functions.local_runtime import appears
+from support.http.error_shape import assert_error
+from support.http.service import BASE, Service, function_body, http_service, zipped
+from support.http.synchronous_calls import deploy_gate
 
-from taskd.dispatch.settings import DispatchSettings
+from taskd.execution.settings import DispatchSettings
 from taskd.model import errors, limits
 from taskd.model.errors import CATALOGUE
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.settings import StoreSettings
 
 ID = "0" * 24
 TASK = {"functionName": "hello"}

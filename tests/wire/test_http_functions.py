@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 from aiohttp import ClientResponse
-from support.error_shape import assert_error
-from support.http_service import BASE, Service, function_body
+from support.http.error_shape import assert_error
+from support.http.service import BASE, Service, function_body
 
 from taskd.model.function import Function
 from taskd.model.limits import MIB

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 import pytest
-from support.error_shape import assert_error
-from support.http_service import BASE, Service, function_body
+from support.http.error_shape import assert_error
+from support.http.service import BASE, Service, function_body
 from yarl import URL
 
 from taskd.model.logline import LogLine

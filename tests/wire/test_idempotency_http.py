@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
-from support.daemons import api_of, running_daemon
-from support.error_shape import assert_error
-from support.http_service import BASE, Service, http_service
+from support.daemon.process import api_of, running_daemon
+from support.http.error_shape import assert_error
+from support.http.service import BASE, Service, http_service
 
 from taskd.model.caller import EVERYTHING, Caller
 

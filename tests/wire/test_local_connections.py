@@ -2,7 +2,7 @@
 
 import json
 
-from support.local import LocalBench, eventually, local_bench
+from support.functions.local_runtime import LocalBench, eventually, local_bench
 
 from taskd.runtime.local.connections import EACH_MAX, STRANGERS_MAX
 

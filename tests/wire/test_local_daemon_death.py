@@ -5,12 +5,12 @@ import signal
 import sys
 
 import pytest
-from support.local import appears, eventually, is_alive, local_bench
-from support.zips import python_zip
+from support.functions.local_runtime import appears, eventually, is_alive, local_bench
+from support.functions.zips import python_zip
 
 DAEMON = """
 import asyncio, pathlib, sys
-from support.local import local_bench
+from support.functions.local_runtime import local_bench
 
 async def main(directory, code):
     async with local_bench(pathlib.Path(directory)) as bench:

@@ -5,8 +5,8 @@ import errno
 
 import pytest
 from msgspec.structs import replace
-from support.local import appears, eventually, local_bench
-from support.zips import function, python_zip, zip_of
+from support.functions.local_runtime import appears, eventually, local_bench
+from support.functions.zips import function, python_zip, zip_of
 
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, UNAVAILABLE, ContractError
 from taskd.runtime.base import InvocationError

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.local import local_bench, messages
+from support.functions.local_runtime import local_bench, messages
 
 import taskd
 from taskd.cli.packaging import package

@@ -5,8 +5,8 @@ import re
 import sys
 
 import pytest
-from support.local import appears, eventually, is_alive, local_bench, messages, open_descriptors
-from support.zips import node_zip
+from support.functions.local_runtime import appears, eventually, is_alive, local_bench, messages, open_descriptors
+from support.functions.zips import node_zip
 
 from taskd.model.limits import MIB
 from taskd.runtime.base import FunctionError, OutcomeUnknown, Success

@@ -3,8 +3,8 @@
 import shutil
 
 import pytest
-from support.local import local_bench, messages
-from support.zips import node_zip, zip_of
+from support.functions.local_runtime import local_bench, messages
+from support.functions.zips import node_zip, zip_of
 
 from taskd.runtime.base import FunctionError
 

@@ -5,7 +5,7 @@ import json
 import threading
 
 import pytest
-from support.local import appears, eventually, is_alive, local_bench
+from support.functions.local_runtime import appears, eventually, is_alive, local_bench
 
 from taskd.runtime.base import InvocationError, Success, Throttled
 

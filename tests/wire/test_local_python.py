@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from support.local import local_bench, messages
-from support.zips import zip_of
+from support.functions.local_runtime import local_bench, messages
+from support.functions.zips import zip_of
 
 from taskd.runtime.base import FunctionError, InvocationError, Success
 

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import ClientSession, web
-from support.daemons import DaemonProcess, api_of, running_daemon
-from support.error_shape import assert_error
-from support.http_service import BASE, function_body, http_service
+from support.daemon.process import DaemonProcess, api_of, running_daemon
+from support.http.error_shape import assert_error
+from support.http.service import BASE, function_body, http_service
 
-from taskd.api.callers import trust_everybody
-from taskd.api.openapi import openapi_document
-from taskd.api.openapi_operations import OPERATIONS
-from taskd.api.routing import Mount, Route
+from taskd.api.http.authorization import trust_everybody
+from taskd.api.http.routing import Mount, Route
+from taskd.api.openapi.document import openapi_document
+from taskd.api.openapi.operations import OPERATIONS
 from taskd.model import errors
 from taskd.model.caller import Caller
 from taskd.model.errors import CATALOGUE, ContractError

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.daemons import READY
+from support.daemon.process import READY
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

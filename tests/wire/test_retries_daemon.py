@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from support.daemons import Api, api_of, running_daemon
-from support.zips import python_zip
+from support.daemon.process import Api, api_of, running_daemon
+from support.functions.zips import python_zip
 
 from taskd.model.limits import RETRY_DELAYS_MS
 from taskd.model.timestamps import parse_rfc3339

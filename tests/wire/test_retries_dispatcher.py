@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 from support.clocks import FakeClock
-from support.local import LocalBench, local_bench
+from support.functions.local_runtime import LocalBench, local_bench
 
-from taskd.dispatch.dispatcher import Dispatcher
-from taskd.dispatch.settings import DispatchSettings
+from taskd.execution.runner import Dispatcher
+from taskd.execution.settings import DispatchSettings
 from taskd.model.function import RetryPolicy
 from taskd.model.limits import RETRY_DELAYS_MS
 from taskd.model.status import FINAL, Status
 from taskd.model.task import ErrorType, Task, TaskDraft
 from taskd.rql.parser import parse
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.events import Added, Retried, decode_events
-from taskd.store.journal.directory import segments
-from taskd.store.journal.replay import Replay
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.events import Added, Retried, decode_events
+from taskd.store.embedded.journal.directory import segments
+from taskd.store.embedded.journal.replay import Replay
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
 
 FLAKY = """
 def handler(task, context):

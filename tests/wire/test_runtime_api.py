@@ -6,8 +6,8 @@ import json
 
 import aiohttp
 import pytest
-from support.local import appears, local_bench, messages
-from support.zips import zip_of
+from support.functions.local_runtime import appears, local_bench, messages
+from support.functions.zips import zip_of
 
 from taskd.runtime.base import FunctionError, Success
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import pytest
-from support.http_service import Service
+from support.http.service import Service
 
 from taskd.cli import main
 from taskd.cli.exit_codes import ExitCode

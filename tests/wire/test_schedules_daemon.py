@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession
-from support.daemons import Api, DaemonProcess, api_of, running_daemon
-from support.zips import python_zip
+from support.daemon.process import Api, DaemonProcess, api_of, running_daemon
+from support.functions.zips import python_zip
 
 from taskd.model.timestamps import parse_rfc3339
 

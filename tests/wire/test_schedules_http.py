@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from support.error_shape import assert_error
-from support.http_service import BASE, Service, function_body
+from support.http.error_shape import assert_error
+from support.http.service import BASE, Service, function_body
 
 from taskd.model.timestamps import parse_rfc3339
 

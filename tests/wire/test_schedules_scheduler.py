@@ -9,13 +9,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 from support.clocks import FakeClock
 
-from taskd.dispatch.scheduler import Scheduler
-from taskd.dispatch.telemetry import Telemetry
 from taskd.model.schedule import ScheduleDraft
 from taskd.model.task import Task
 from taskd.rql.parser import parse
-from taskd.store.embedded import EmbeddedStore
-from taskd.store.settings import StoreSettings
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
+from taskd.telemetry.metrics import Telemetry
+from taskd.triggers.scheduler import Scheduler
 
 MINUTE_MS = 60_000
 

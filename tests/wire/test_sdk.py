@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from support.daemons import running_daemon
-from support.node_project import NodeProject, installed_project
+from support.daemon.process import running_daemon
+from support.functions.node_project import NodeProject, installed_project
 
 
 @pytest.fixture(scope="session")

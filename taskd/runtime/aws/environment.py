@@ -13,10 +13,10 @@ from botocore.utils import get_environ_proxies
 from msgspec import Struct
 
 from taskd.model.errors import TaskdError
-from taskd.runtime.aws.endpoint import Endpoint, parse_endpoint
-from taskd.runtime.aws.request import SERVICE
+from taskd.runtime.aws.client.endpoint import Endpoint, parse_endpoint
+from taskd.runtime.aws.client.request import SERVICE
+from taskd.runtime.aws.client.sigv4 import Credentials
 from taskd.runtime.aws.settings import AwsSettings
-from taskd.runtime.aws.sigv4 import Credentials
 
 _REGION = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _SENDABLE = re.compile(r"[!-~]+")

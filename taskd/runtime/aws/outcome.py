@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from taskd.model.limits import LAMBDA_PAYLOAD_MAX_BYTES
 from taskd.runtime.aws.errorbody import error_field, error_text, read_object
-from taskd.runtime.aws.logtail import is_cut, read_log_tail
+from taskd.runtime.aws.log_lines import is_cut, read_log_tail
 from taskd.runtime.base import (
     FunctionError,
     InvocationError,

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable
 
 from taskd.model.errors import TaskdError
+from taskd.runtime.aws.client.sigv4 import Credentials
 from taskd.runtime.aws.environment import CredentialChain
-from taskd.runtime.aws.sigv4 import Credentials
 
 _LOOK_EVERY_S = 60.0
 """How often the chain is asked. It renews temporary credentials from 15 minutes before their end."""

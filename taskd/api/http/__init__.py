@@ -1,0 +1,1 @@
+"""How requests come in and answers go out: connections, routes, bodies, pages, errors. Knows no resource."""

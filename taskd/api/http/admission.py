@@ -1,0 +1,70 @@
+"""Admission: what may be in progress at once, so that a flood is refused before memory or latency run away.
+
+Probes (``/health``, ``/metrics``) are always let in: an overloaded service must still be able to say how it is.
+"""
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from taskd.api.http.errors import answer_for
+from taskd.api.settings import ServerSettings
+from taskd.model import errors
+from taskd.model.errors import ContractError
+
+_ALWAYS = frozenset({"/health", "/metrics"})
+_UNPACKED_FACTOR = 4
+"""How much larger a packed body is taken to be than it says."""
+
+
+class Admission:
+    """Counts the requests in progress and the bytes of their bodies."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._requests_max = settings.requests_max
+        self._bodies_max_bytes = settings.bodies_max_bytes
+        self._body_max_bytes = settings.body_max_bytes
+        self.requests = 0
+        self.bodies_bytes = 0
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Counts ``request`` in as long as it lasts; whatever goes wrong meanwhile becomes an answer.
+
+        When there is too much already (``TOO_MANY_REQUESTS``), nothing of the body has been read.
+        """
+        try:
+            size_bytes = self._enter(request)
+            try:
+                return await handler(request)
+            finally:
+                self.requests -= 1
+                self.bodies_bytes -= size_bytes
+        except Exception as error:  # the last resort, too: what is not foreseen is a fault of ours
+            return answer_for(request, error)
+
+    def _enter(self, request: web.Request) -> int:
+        """Counts ``request`` in; gives the bytes that its body counts for."""
+        size_bytes = self._body_bytes(request)
+        why = self._too_much(size_bytes)
+        if why is not None and request.path not in _ALWAYS:
+            raise ContractError(errors.TOO_MANY_REQUESTS, f"Too much at once: {why}. Try again in a moment.")
+        self.requests += 1
+        self.bodies_bytes += size_bytes
+        return size_bytes
+
+    def _too_much(self, size_bytes: int) -> str | None:
+        """What there is too much of for a request with a body of ``size_bytes``."""
+        if self.requests >= self._requests_max:
+            return f"{self.requests} requests are in progress, which is the limit"
+        if self.bodies_bytes + size_bytes > self._bodies_max_bytes and self.bodies_bytes:
+            return f"the bodies of requests in progress take {self.bodies_bytes} bytes, which is near the limit"
+        return None
+
+    def _body_bytes(self, request: web.BaseRequest) -> int:
+        """The memory that the body may take; one that does not say is taken for the largest there may be."""
+        if not request.can_read_body:
+            return 0
+        size_bytes = request.content_length
+        if size_bytes is None:
+            return self._body_max_bytes
+        return size_bytes * (_UNPACKED_FACTOR if "Content-Encoding" in request.headers else 1)

@@ -1,0 +1,59 @@
+"""From the headers of a request to its caller: the API's side of asking who is there."""
+
+import ipaddress
+
+from aiohttp import web
+
+from taskd.auth.oauth1 import SignedRequest
+from taskd.auth.service import AuthService
+from taskd.model import errors
+from taskd.model.caller import Caller
+from taskd.model.errors import ContractError
+
+_SCHEMES = "Authorization: Bearer or OAuth"
+
+
+class Authentication:
+    """Authenticates every request that shows credentials; see :class:`taskd.api.http.authorization.Authenticate`."""
+
+    def __init__(self, auth: AuthService) -> None:
+        self._auth = auth
+
+    async def __call__(self, request: web.Request) -> Caller:
+        """The caller that the ``Authorization`` header proves."""
+        header = request.headers.get("Authorization")
+        if header is None:
+            raise ContractError(errors.NOT_AUTHENTICATED, f"This needs credentials; send {_SCHEMES}.")
+        scheme, _, credentials = header.partition(" ")
+        if scheme.lower() == "bearer":
+            return await self._auth.bearers.caller(credentials.strip())
+        if scheme.lower() == "oauth":
+            signer = self._auth.signatures.signer(signed_request(request), header)
+            return self._auth.directory.caller(signer.user, signer.application)
+        raise ContractError(errors.ACCESS_TOKEN_UNKNOWN, f"Such credentials are not taken here; send {_SCHEMES}.")
+
+
+def signed_request(request: web.Request) -> SignedRequest:
+    """What an OAuth 1 signature of ``request`` covers, as it came over the wire."""
+    path, _, query = request.raw_path.partition("?")
+    # not request.host: without the header that asks the resolver, and holds up everybody meanwhile
+    return SignedRequest(request.method, request.headers.get("Host", ""), path, query)
+
+
+def address_of(request: web.Request) -> str:
+    """Where ``request`` comes from: the peer, or whom a proxy on this machine names as its own peer."""
+    peer = request.remote or ""
+    forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    return forwarded if _is_loopback(peer) and _ip(forwarded) else peer
+
+
+def _is_loopback(address: str) -> bool:
+    ip = _ip(address)
+    return ip is not None and ip.is_loopback
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
+        return None

@@ -1,0 +1,115 @@
+"""The socket side of the face: limits and time-outs of connections, and errors below the application."""
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+
+from taskd.api.http.errors import error_response, fault, log
+from taskd.api.http.route_table import TABLE, Front
+from taskd.model import errors
+from taskd.model.errors import ContractError, TaskdError
+
+KEEPALIVE_S = 75.0
+"""How long a connection may idle, or take to send its headers; longer than load balancers keep theirs."""
+REQUEST_LINE_MAX_BYTES = 64 * 1024
+"""Wide enough that a query over its own limit is told so by the query parser."""
+HEADER_MAX_BYTES = 16 * 1024
+LINGER_S = 5.0
+"""How long the rest of a refused body is read, so that the client gets to see the refusal."""
+SHUTDOWN_S = 10.0
+"""How long requests in progress are waited for when the server stops."""
+BACKLOG = 1024
+
+_CONNECTION_OPTIONS: dict[str, Any] = {
+    "keepalive_timeout": KEEPALIVE_S,
+    "max_line_size": REQUEST_LINE_MAX_BYTES,
+    "max_field_size": HEADER_MAX_BYTES,
+    "lingering_time": LINGER_S,
+    "auto_decompress": False,
+    "access_log": None,
+}
+
+
+class ListenError(TaskdError):
+    """The address cannot be listened on; the message says what to do."""
+
+
+async def serve(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, str]:
+    """Answers HTTP on ``host`` and ``port`` (0 takes a free one) until the runner's ``cleanup()`` is awaited.
+
+    :returns: the runner, and the base URL that it answers on.
+    :raises ListenError: the address is taken or not ours.
+    """
+    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S, access_log=None)
+    await runner.setup()
+    site = _Site(runner, host, port)
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        message = f"Cannot listen on {host} port {port}: {error.strerror or error}. Set another server.listen."
+        raise ListenError(message) from None
+    return runner, site.name
+
+
+class _Connection(web.RequestHandler):
+    """A connection whose own errors, too, have the contract's shape."""
+
+    def __init__(self, server: web.Server) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **_CONNECTION_OPTIONS)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  the signature is aiohttp's
+        """Resumes if there is a pause. aiohttp asks for it after every body, and takes 3 µs where there is none."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answers what never reached the application (not HTTP, headers too large), or broke out of it."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("An answer has begun, so the error cannot be told any more.")
+        response = error_response(_below_the_application(status, exc, message))
+        response.force_close()
+        return response
+
+
+def _below_the_application(status: int, exc: BaseException | None, message: str | None) -> ContractError:
+    if status == web.HTTPBadRequest.status_code:
+        log.debug("A client sent what is not a request: %s", message)
+        reason = (message or "it cannot be parsed").partition("\n")[0].rstrip(":")
+        return ContractError(errors.ILLEGAL_ARGUMENT, f"The request is not valid HTTP: {reason}.")
+    return fault("outside of the application", exc)
+
+
+class _Site(web.BaseSite):
+    """Like aiohttp's ``TCPSite``, but with connections of our own kind."""
+
+    def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
+        super().__init__(runner, backlog=BACKLOG)
+        self._app_runner = runner
+        self._host = host
+        self._port = port
+
+    @property
+    def name(self) -> str:
+        """The base URL."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    async def start(self) -> None:
+        """Binds the socket and begins to accept."""
+        await super().start()
+        server = self._app_runner.server
+        assert server is not None, "the runner is set up"
+        server.request_handler = Front(self._app_runner.app.get(TABLE, {}), server.request_handler)
+        listening = await asyncio.get_running_loop().create_server(
+            lambda: _Connection(server), self._host, self._port, backlog=BACKLOG
+        )
+        self._server = listening
+        self._port = listening.sockets[0].getsockname()[1]

@@ -1,0 +1,35 @@
+"""API requests: what calls of API functions left behind, and what the functions printed meanwhile."""
+
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from taskd.api.http.pages import page_answer
+from taskd.api.http.request_parts import query_of
+from taskd.api.http.routing import Route
+from taskd.api.resources.task_logs import log_answer
+from taskd.model import errors
+from taskd.model.permissions import Permission
+from taskd.model.wire import api_request_view
+from taskd.store.base import TaskStore
+
+
+class ApiRequestHandlers:
+    """Answers everything under ``/apiRequests``."""
+
+    def __init__(self, store: TaskStore) -> None:
+        self._store = store
+
+    def routes(self) -> Iterator[Route]:
+        """The routes under the base path."""
+        yield Route("GET", "/apiRequests", self.listing, Permission.VIEW_API_FUNCTION_REQUESTS)
+        yield Route("GET", "/apiRequests/{id}/logs", self.logs, Permission.VIEW_API_FUNCTION_REQUEST_LOGS)
+
+    async def listing(self, request: web.Request) -> web.StreamResponse:
+        """A page of the API requests that a query finds."""
+        query = query_of(request)
+        return page_answer(query, await self._store.find_api_requests(query), api_request_view)
+
+    async def logs(self, request: web.Request) -> web.StreamResponse:
+        """A page of the lines that were printed during one API request."""
+        return await log_answer(request, self._store, self._store.api_request, errors.NO_API_REQUEST_LOGS)

@@ -1,0 +1,110 @@
+"""Creating many tasks at once: all of them or none, in one durable step."""
+
+import asyncio
+from collections.abc import Iterator
+
+import msgspec
+from aiohttp import web
+from msgspec import Raw
+
+from taskd.api.http.answers import json_answer
+from taskd.api.http.authorization import caller_of
+from taskd.api.http.idempotency import idempotency_key
+from taskd.api.http.request_body import read_body
+from taskd.api.http.routing import Route
+from taskd.api.validation.bodies import TaskBody, decode_task
+from taskd.api.validation.task import draft_task
+from taskd.model import errors, limits
+from taskd.model.caller import Caller
+from taskd.model.clock import Clock
+from taskd.model.errors import ContractError
+from taskd.model.permissions import Permission
+from taskd.model.task import TaskDraft
+from taskd.store.base import TaskStore
+
+_DRAFTS_PER_TURN = 500
+"""How many tasks are looked at before others get their turn of the event loop."""
+
+_array = msgspec.json.Decoder(list[TaskBody])
+_line = msgspec.json.Decoder(TaskBody)
+_raw_array = msgspec.json.Decoder(list[Raw])
+
+
+class BulkHandlers:
+    """Answers for ``/bulk``."""
+
+    def __init__(self, store: TaskStore, clock: Clock, body_max_bytes: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._body_max_bytes = body_max_bytes
+
+    def routes(self) -> Iterator[Route]:
+        """The routes under the base path."""
+        yield Route("POST", "/bulk", self.create, Permission.CREATE_TASKS)
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        """New tasks, durable together when the answer leaves; it gives their ids, in the order of the request."""
+        text = await read_body(request, self._body_max_bytes)
+        drafts = await self._drafts(decode_tasks(text), caller_of(request))
+        tasks = await self._store.add(drafts, idempotency_key(request, text))
+        return json_answer({"ids": [task.id for task in tasks]})
+
+    async def _drafts(self, bodies: list[TaskBody], caller: Caller) -> list[TaskDraft]:
+        now_ms = self._clock()
+        drafts: list[TaskDraft] = []
+        for body in bodies:
+            try:
+                drafts.append(draft_task(body, self._store.function(body.function_name), now_ms, caller))
+            except ContractError as error:
+                raise _of_task(len(drafts), error) from None
+            if len(drafts) % _DRAFTS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        return drafts
+
+
+def decode_tasks(text: bytes) -> list[TaskBody]:
+    """The tasks in ``text``: a JSON array of objects, or objects on a line each (NDJSON).
+
+    :raises ContractError: what is wrong with one of them, with its ``index``; ``ILLEGAL_ARGUMENT`` for none at all or
+        too many.
+    """
+    is_array = text.lstrip()[:1] == b"["
+    try:
+        bodies = _array.decode(text) if is_array else _line.decode_lines(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        bodies = _decode_one_by_one(_elements(text) if is_array else _lines(text))
+    _require_some(len(bodies))
+    return bodies
+
+
+def _require_some(count: int) -> None:
+    if not 1 <= count <= limits.BULK_TASKS_MAX:
+        message = f"There are {count} tasks in the body; send from 1 to {limits.BULK_TASKS_MAX}."
+        raise ContractError(errors.ILLEGAL_ARGUMENT, message)
+
+
+def _decode_one_by_one(texts: list[bytes]) -> list[TaskBody]:
+    """For what did not decode as a whole: finds out which task is to blame."""
+    _require_some(len(texts))
+    bodies: list[TaskBody] = []
+    for text in texts:
+        try:
+            bodies.append(decode_task(text))
+        except ContractError as error:
+            raise _of_task(len(bodies), error) from None
+    return bodies
+
+
+def _elements(text: bytes) -> list[bytes]:
+    try:
+        return [bytes(raw) for raw in _raw_array.decode(text)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ContractError(errors.BODY_FORMAT, f"The body begins like a JSON array, but is none: {error}.") from None
+
+
+def _lines(text: bytes) -> list[bytes]:
+    return [line for line in text.split(b"\n") if line and not line.isspace()]
+
+
+def _of_task(index: int, error: ContractError) -> ContractError:
+    return ContractError(error.kind, f"Task {index}: {error.message}", index=index, **error.extra)

@@ -1,0 +1,40 @@
+"""Direct execution: a function is run at once, and its result is the answer."""
+
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from taskd.api.calling import called_function
+from taskd.api.http.authorization import caller_of
+from taskd.api.http.json_response import JsonResponse
+from taskd.api.http.request_body import read_optional_body
+from taskd.api.http.routing import Route
+from taskd.api.validation.bodies import decode_execution
+from taskd.api.validation.task import draft_execution
+from taskd.execution.direct import DirectExecutions
+from taskd.model.clock import Clock
+from taskd.model.permissions import Permission
+from taskd.model.wire import encode_executed
+from taskd.store.base import TaskStore
+
+
+class ExecuteHandlers:
+    """Answers ``POST /functions/{name}/execute``."""
+
+    def __init__(self, store: TaskStore, executions: DirectExecutions, clock: Clock, body_max_bytes: int) -> None:
+        self._store = store
+        self._executions = executions
+        self._clock = clock
+        self._body_max_bytes = body_max_bytes
+
+    def routes(self) -> Iterator[Route]:
+        """The routes under the base path."""
+        yield Route("POST", "/functions/{name}/execute", self.execute, None, anonymous=True)
+
+    async def execute(self, request: web.Request) -> web.StreamResponse:
+        """The task as it ended, with the function's result; the body may be missing."""
+        function = called_function(request, self._store, Permission.EXECUTE_TASK_FUNCTION)
+        body = decode_execution(await read_optional_body(request, self._body_max_bytes) or b"{}")
+        draft = draft_execution(body, function, self._clock(), caller_of(request))
+        executed = await self._executions.execute(function, draft)
+        return JsonResponse(encode_executed(executed.task, executed.result))

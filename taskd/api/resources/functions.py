@@ -1,0 +1,86 @@
+"""The functions resource: what there is to run."""
+
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from taskd.api.http.answers import AffectedRecords, Page, PageInfo, json_answer
+from taskd.api.http.request_body import read_body
+from taskd.api.http.routing import Route
+from taskd.api.validation.bodies import decode_function, decode_function_update
+from taskd.api.validation.function import decode_code, define_function, redefine_function
+from taskd.execution.deployment import Deployments
+from taskd.model import errors
+from taskd.model.clock import Clock
+from taskd.model.errors import ContractError
+from taskd.model.permissions import Permission
+from taskd.model.wire import function_details, function_row
+from taskd.store.base import TaskStore
+
+
+class FunctionHandlers:
+    """Answers everything under ``/functions``."""
+
+    def __init__(self, store: TaskStore, deployments: Deployments, clock: Clock, body_max_bytes: int) -> None:
+        self._store = store
+        self._deployments = deployments
+        self._clock = clock
+        self._body_max_bytes = body_max_bytes
+
+    def routes(self) -> Iterator[Route]:
+        """The routes under the base path."""
+        yield Route("GET", "/functions", self.listing, Permission.VIEW_TASK_FUNCTIONS)
+        yield Route("POST", "/functions", self.create, Permission.CREATE_TASK_FUNCTION)
+        yield Route("GET", "/functions/{name}", self.details, Permission.VIEW_TASK_FUNCTION_DETAILS)
+        yield Route("PUT", "/functions/{name}", self.update, Permission.UPDATE_TASK_FUNCTION)
+        yield Route("DELETE", "/functions/{name}", self.delete, Permission.DELETE_TASK_FUNCTION)
+        yield Route("POST", "/functions/{name}/enable", self.enable, Permission.UPDATE_TASK_FUNCTION)
+        yield Route("POST", "/functions/{name}/disable", self.disable, Permission.UPDATE_TASK_FUNCTION)
+
+    async def listing(self, request: web.Request) -> web.StreamResponse:
+        """All functions, on one page; a query is not looked at."""
+        rows = [function_row(function) for function in self._store.functions()]
+        page = PageInfo(offset=0, limit=len(rows), total=len(rows))
+        return json_answer(Page(query="{}", page=page, data=rows))
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        """A new function."""
+        body = decode_function(await read_body(request, self._body_max_bytes))
+        definition = define_function(body, self._clock())
+        function = await self._deployments.create(definition, decode_code(body.code))
+        return json_answer(function_details(function))
+
+    async def details(self, request: web.Request) -> web.StreamResponse:
+        """Everything about a function but its code."""
+        name = request.match_info["name"]
+        function = self._store.function(name)
+        if function is None:
+            raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function {name}.")
+        return json_answer(function_details(function))
+
+    async def update(self, request: web.Request) -> web.StreamResponse:
+        """Changes what the body names; with ``code``, calls that already run finish on the code they began with."""
+        body = decode_function_update(await read_body(request, self._body_max_bytes))
+        code = None if body.code is None else decode_code(body.code)
+        now_ms = self._clock()
+        await self._deployments.update(
+            request.match_info["name"], lambda function: redefine_function(function, body, now_ms), code
+        )
+        return json_answer(AffectedRecords())
+
+    async def enable(self, request: web.Request) -> web.StreamResponse:
+        """Tasks of the function run again."""
+        return await self._set_enabled(request, enabled=True)
+
+    async def disable(self, request: web.Request) -> web.StreamResponse:
+        """Due tasks of the function fail instead of running."""
+        return await self._set_enabled(request, enabled=False)
+
+    async def delete(self, request: web.Request) -> web.StreamResponse:
+        """The function goes; its tasks and logs stay."""
+        await self._deployments.remove(request.match_info["name"])
+        return json_answer(AffectedRecords())
+
+    async def _set_enabled(self, request: web.Request, *, enabled: bool) -> web.StreamResponse:
+        await self._deployments.set_enabled(request.match_info["name"], enabled=enabled, now_ms=self._clock())
+        return json_answer(AffectedRecords())

@@ -1,0 +1,50 @@
+"""The schedules resource: what is to be done again and again."""
+
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from taskd.api.http.answers import AffectedRecords, json_answer
+from taskd.api.http.authorization import caller_of
+from taskd.api.http.pages import page_answer
+from taskd.api.http.request_body import read_body
+from taskd.api.http.request_parts import object_id, query_of
+from taskd.api.http.routing import Route
+from taskd.api.validation.bodies import decode_schedule
+from taskd.api.validation.task import draft_schedule
+from taskd.model.clock import Clock
+from taskd.model.permissions import Permission
+from taskd.model.wire import schedule_view
+from taskd.store.base import TaskStore
+
+
+class ScheduleHandlers:
+    """Answers everything under ``/schedules``."""
+
+    def __init__(self, store: TaskStore, clock: Clock, body_max_bytes: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._body_max_bytes = body_max_bytes
+
+    def routes(self) -> Iterator[Route]:
+        """The routes under the base path."""
+        yield Route("GET", "/schedules", self.listing, Permission.VIEW_TASK_SCHEDULES)
+        yield Route("POST", "/schedules", self.create, Permission.CREATE_TASK_SCHEDULE)
+        yield Route("DELETE", "/schedules/{id}", self.delete, Permission.DELETE_TASK_SCHEDULE)
+
+    async def listing(self, request: web.Request) -> web.StreamResponse:
+        """A page of the schedules that a query finds."""
+        query = query_of(request)
+        return page_answer(query, await self._store.find_schedules(query), schedule_view)
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        """A new schedule; it is durable when the answer leaves."""
+        body = decode_schedule(await read_body(request, self._body_max_bytes))
+        function = self._store.function(body.function_name)
+        draft = draft_schedule(body, function, self._clock(), caller_of(request))
+        return json_answer(schedule_view(await self._store.add_schedule(draft)))
+
+    async def delete(self, request: web.Request) -> web.StreamResponse:
+        """The schedule goes; the tasks that it made stay."""
+        await self._store.remove_schedule(object_id(request))
+        return json_answer(AffectedRecords())

@@ -1,0 +1,54 @@
+"""The tasks resource: create, list, cancel."""
+
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from taskd.api.http.answers import AffectedRecords, json_answer
+from taskd.api.http.authorization import caller_of
+from taskd.api.http.idempotency import idempotency_key
+from taskd.api.http.json_response import JsonResponse
+from taskd.api.http.pages import page_answer
+from taskd.api.http.request_body import read_body
+from taskd.api.http.request_parts import object_id, query_of
+from taskd.api.http.routing import Route
+from taskd.api.validation.bodies import decode_task
+from taskd.api.validation.task import draft_task
+from taskd.model.clock import Clock
+from taskd.model.permissions import Permission
+from taskd.model.wire import encode_task, task_view
+from taskd.store.base import TaskStore
+
+
+class TaskHandlers:
+    """Answers for tasks, under the base path itself."""
+
+    def __init__(self, store: TaskStore, clock: Clock, body_max_bytes: int) -> None:
+        self._store = store
+        self._clock = clock
+        self._body_max_bytes = body_max_bytes
+
+    def routes(self) -> Iterator[Route]:
+        """The routes under the base path."""
+        yield Route("GET", "", self.listing, Permission.VIEW_TASKS)
+        yield Route("POST", "", self.create, Permission.CREATE_TASKS)
+        yield Route("POST", "/{id}/cancel", self.cancel, Permission.CANCEL_TASKS)
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        """A new task; it is durable when the answer leaves."""
+        text = await read_body(request, self._body_max_bytes)
+        body = decode_task(text)
+        function = self._store.function(body.function_name)
+        draft = draft_task(body, function, self._clock(), caller_of(request))
+        [task] = await self._store.add((draft,), idempotency_key(request, text))
+        return JsonResponse(encode_task(task))
+
+    async def listing(self, request: web.Request) -> web.StreamResponse:
+        """A page of the tasks that a query finds."""
+        query = query_of(request)
+        return page_answer(query, await self._store.find(query), task_view)
+
+    async def cancel(self, request: web.Request) -> web.StreamResponse:
+        """Calls a task off that has not started."""
+        await self._store.cancel(object_id(request))
+        return json_answer(AffectedRecords())

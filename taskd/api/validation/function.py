@@ -1,0 +1,158 @@
+"""From the body of a function to be created or changed to its definition and its code."""
+
+import binascii
+import re
+
+from msgspec.structs import replace
+
+from taskd.api import rules
+from taskd.api.validation.bodies import (
+    ExecutionOptionsBody,
+    FunctionBody,
+    FunctionSettings,
+    FunctionUpdateBody,
+    RetryPolicyBody,
+)
+from taskd.model import errors, limits
+from taskd.model.errors import ContractError
+from taskd.model.function import (
+    ENVIRONMENT_NAME_PATTERN,
+    NAME_PATTERN,
+    RESERVED_ENVIRONMENT_NAMES,
+    RUNTIMES,
+    Function,
+    RetryPolicy,
+)
+from taskd.model.wire import EnvironmentValue
+
+_ENTRY_POINT = re.compile(rf"[^\s\0]{{1,{limits.ENTRY_POINT_MAX_CHARS}}}")
+
+
+def define_function(body: FunctionBody, now_ms: int) -> Function:
+    """What ``body`` asks for. Its ``code_version`` is empty until a runtime has prepared the code.
+
+    :raises ContractError: ``FIELD_FORMAT`` or ``INVALID_CONFIGURATION``, naming the field and its rule.
+    """
+    blank = Function(
+        name=_name(body.name),
+        entry_point=_entry_point(body.entry_point),
+        runtime=_runtime(body.runtime),
+        update_ms=now_ms,
+        code_version="",
+    )
+    return _with_settings(blank, body)
+
+
+def redefine_function(function: Function, body: FunctionUpdateBody, now_ms: int) -> Function:
+    """``function`` with what ``body`` says changed. Environment variables are replaced as a whole.
+
+    :raises ContractError: as :func:`define_function` does, also for another name.
+    """
+    if body.name not in (None, function.name):
+        raise rules.field_error("name", f"stay {function.name}: create a function of the new name instead")
+    changed = replace(
+        function,
+        entry_point=function.entry_point if body.entry_point is None else _entry_point(body.entry_point),
+        runtime=function.runtime if body.runtime is None else _runtime(body.runtime),
+        update_ms=now_ms,
+    )
+    return _with_settings(changed, body)
+
+
+def _with_settings(function: Function, body: FunctionSettings) -> Function:
+    options = body.execution_options or ExecutionOptionsBody()
+    variables = body.environment_variables
+    return replace(
+        function,
+        description=function.description if body.description is None else _description(body.description),
+        enabled=function.enabled if body.enabled is None else body.enabled,
+        time_limit_s=_time_limit_s(body.time_limit, function.time_limit_s),
+        memory_limit_mb=_memory_limit_mb(body.memory_limit, function.memory_limit_mb),
+        environment=function.environment if variables is None else _environment(variables),
+        permission_mode=options.permission_mode or function.permission_mode,
+        default_priority=rules.priority(
+            "executionOptions.defaultPriority", options.default_priority, function.default_priority
+        ),
+        retry_policy=_retry_policy(body.retry_policy or RetryPolicyBody(), function.retry_policy),
+    )
+
+
+def decode_code(text: str) -> bytes:
+    """The zip that ``text`` holds as base64; whether it really is a zip is the runtime's to say.
+
+    :raises ContractError: ``INVALID_CODE``.
+    """
+    try:
+        code = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError as error:  # also what is not ASCII
+        raise ContractError(errors.INVALID_CODE, f"code must be the base64 of a zip: {error}.") from None
+    if not code:
+        raise ContractError(errors.INVALID_CODE, "code is empty; send the base64 of a zip.")
+    return code
+
+
+def _name(name: str) -> str:
+    if NAME_PATTERN.fullmatch(name) is None:
+        raise rules.field_error("name", "be 1 to 64 letters, digits, '-' and '_'")
+    return name
+
+
+def _entry_point(entry_point: str) -> str:
+    if _ENTRY_POINT.fullmatch(entry_point) is None:
+        raise rules.field_error(
+            "entryPoint",
+            f"be 1 to {limits.ENTRY_POINT_MAX_CHARS} characters without white space, like index.handler",
+        )
+    return entry_point
+
+
+def _runtime(runtime: str) -> str:
+    if runtime not in RUNTIMES:
+        raise rules.field_error("runtime", f"be one of {', '.join(RUNTIMES)}")
+    return runtime
+
+
+def _description(description: str) -> str:
+    if len(description) > limits.DESCRIPTION_MAX_CHARS:
+        raise rules.field_error("description", f"have at most {limits.DESCRIPTION_MAX_CHARS} characters")
+    return description
+
+
+def _time_limit_s(value: float | None, default: int) -> int:
+    return rules.whole_number("timeLimit", value, limits.TIME_LIMIT_MIN_S, limits.TIME_LIMIT_MAX_S, default)
+
+
+def _memory_limit_mb(value: float | None, default: int) -> int:
+    return rules.whole_number("memoryLimit", value, limits.MEMORY_MIN_MB, limits.MEMORY_MAX_MB, default)
+
+
+def _retry_policy(body: RetryPolicyBody, former: RetryPolicy) -> RetryPolicy:
+    return RetryPolicy(
+        enabled=former.enabled if body.enabled is None else body.enabled,
+        errors_to_retry=former.errors_to_retry if body.errors_to_retry is None else body.errors_to_retry,
+    )
+
+
+def _environment(variables: dict[str, EnvironmentValue]) -> dict[str, str]:
+    environment = {name: variable.value for name, variable in variables.items()}
+    for name, value in environment.items():
+        _check_variable(name, value)
+    size_bytes = sum(len(name.encode()) + len(value.encode()) for name, value in environment.items())
+    if size_bytes > limits.ENVIRONMENT_MAX_BYTES:
+        message = (
+            f"environmentVariables have {size_bytes} bytes of names and values, "
+            f"the limit is {limits.ENVIRONMENT_MAX_BYTES}."
+        )
+        raise ContractError(errors.INVALID_CONFIGURATION, message)
+    return environment
+
+
+def _check_variable(name: str, value: str) -> None:
+    if ENVIRONMENT_NAME_PATTERN.fullmatch(name) is None:
+        rule = "have names of two or more letters, digits and '_' that start with a letter"
+        raise rules.field_error("environmentVariables", f"{rule}, not {name!r}")
+    if name in RESERVED_ENVIRONMENT_NAMES:
+        message = f"environmentVariables may not set {name}: it is reserved for the Lambda runtime itself."
+        raise ContractError(errors.INVALID_CONFIGURATION, message)
+    if "\0" in value:
+        raise rules.field_error("environmentVariables", f"have values without NUL characters, not so {name}")

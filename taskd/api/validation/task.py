@@ -1,0 +1,136 @@
+"""From the body of a task or a schedule to be created to a draft that the store and the runtimes can take as it is."""
+
+from typing import Any
+
+import orjson
+from msgspec import Raw
+
+from taskd.api import rules
+from taskd.api.validation.bodies import ExecutionBody, ScheduleBody, TaskBody
+from taskd.model import errors, limits
+from taskd.model.caller import EVERYTHING, Caller
+from taskd.model.errors import ContractError
+from taskd.model.function import REFERENCE_PATTERN, Function
+from taskd.model.schedule import ScheduleDraft
+from taskd.model.task import TaskDraft
+from taskd.model.timestamps import parse_timestamp
+
+_EMPTY_OBJECT = b"{}"
+
+
+def draft_task(body: TaskBody, function: Function | None, now_ms: int, caller: Caller = EVERYTHING) -> TaskDraft:
+    """What ``body`` asks for, in the name of ``caller``; ``function`` is the one it names, if that is known here.
+
+    :raises ContractError: ``FIELD_FORMAT`` naming the field and its rule; ``BODY_TOO_LARGE`` for its data.
+    """
+    return TaskDraft(
+        function_name=_function_reference(body.function_name),
+        data=_data(body.data),
+        start_ms=_start_ms(body.start_timestamp, now_ms),
+        priority=rules.priority("priority", body.priority, function.default_priority if function else 0),
+        tags=body.tags or (),
+        created_by_user_id=caller.user_id,
+        created_by_application_id=caller.application_id,
+    )
+
+
+def draft_execution(body: ExecutionBody, function: Function, now_ms: int, caller: Caller) -> TaskDraft:
+    """A direct execution of ``function`` in the name of ``caller``. Raises ``ContractError`` as for a task."""
+    return TaskDraft(
+        function_name=function.name,
+        data=_data(body.data),
+        start_ms=now_ms,
+        priority=function.default_priority,
+        created_by_user_id=caller.user_id,
+        created_by_application_id=caller.application_id,
+        direct=True,
+    )
+
+
+def draft_schedule(body: ScheduleBody, function: Function | None, now_ms: int, caller: Caller) -> ScheduleDraft:
+    """What ``body`` asks for: a schedule of tasks that would each be welcome by itself.
+
+    :raises ContractError: ``FIELD_FORMAT`` naming the field and its rule; ``BODY_TOO_LARGE`` for its data.
+    """
+    task = draft_task(body, function, now_ms, caller)
+    if len(task.data) > limits.SCHEDULE_DATA_MAX_BYTES:
+        message = f"data has {len(task.data)} bytes as JSON, a schedule's limit is {limits.SCHEDULE_DATA_MAX_BYTES}."
+        raise ContractError(errors.BODY_TOO_LARGE, message)
+    return ScheduleDraft(
+        function_name=task.function_name,
+        data=task.data,
+        interval_ms=_interval_ms(body.interval),
+        start_ms=task.start_ms,
+        priority=task.priority,
+        created_by_user_id=task.created_by_user_id,
+        created_by_application_id=task.created_by_application_id,
+    )
+
+
+def _interval_ms(interval_s: float) -> int:
+    """Kept to the millisecond, like every time."""
+    least_s, most_s = limits.SCHEDULE_INTERVAL_MIN_S, limits.SCHEDULE_INTERVAL_MAX_S
+    if not least_s <= interval_s <= most_s:  # also refuses NaN
+        raise rules.field_error("interval", f"be a number of seconds from {least_s} to {most_s} (ten years)")
+    return round(interval_s * 1000)
+
+
+def _function_reference(name: str) -> str:
+    if len(name) > limits.FUNCTION_REFERENCE_MAX_CHARS or REFERENCE_PATTERN.fullmatch(name) is None:
+        raise rules.field_error(
+            "functionName",
+            "be the name of a function (1 to 64 letters, digits, '-' and '_') or a Lambda ARN "
+            f"of at most {limits.FUNCTION_REFERENCE_MAX_CHARS} characters",
+        )
+    return name
+
+
+def _start_ms(value: str | float | None, now_ms: int) -> int:
+    if value is None:
+        return now_ms
+    start_ms = parse_timestamp(value)
+    if start_ms is None:
+        raise rules.field_error(
+            "startTimestamp",
+            "be an RFC 3339 timestamp like 2026-01-01T00:00:00.000Z, or a number of milliseconds since 1970",
+        )
+    return start_ms
+
+
+def _data(raw: Raw) -> bytes:
+    """The JSON text of an object, as it came, safe to be handed to any strict reader of JSON."""
+    data = bytes(raw)
+    if data in (b"null", _EMPTY_OBJECT):
+        return _EMPTY_OBJECT
+    if len(data) > limits.TASK_DATA_MAX_BYTES:
+        message = f"data has {len(data)} bytes as JSON, the limit is {limits.TASK_DATA_MAX_BYTES}."
+        raise ContractError(errors.BODY_TOO_LARGE, message)
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise rules.field_error("data", f"be strict JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise rules.field_error("data", "be a JSON object")
+    if _brackets(data) > limits.TASK_DATA_MAX_DEPTH and _is_deeper(value, limits.TASK_DATA_MAX_DEPTH):
+        raise rules.field_error("data", f"nest at most {limits.TASK_DATA_MAX_DEPTH} arrays and objects")
+    return data
+
+
+def _brackets(data: bytes) -> int:
+    """A quick upper bound of the nesting of ``data``."""
+    return data.count(b"{") + data.count(b"[")
+
+
+def _is_deeper(value: dict[str, Any], depth_max: int) -> bool:
+    """Whether ``value`` nests more than ``depth_max`` deep, counting itself. Walks one level at a time."""
+    level: list[Any] = [value]
+    for _ in range(depth_max):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True

@@ -1,0 +1,218 @@
+"""Running what is due: claim, invoke, settle.
+
+The loop claims as many due tasks as there are free slots, in one durable step, and hands each to the runtime.
+What comes back within one turn of the event loop is settled together, in one durable step.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from taskd.execution.backoff import EVERY_FUNCTION, FunctionPauses, InFlightLimit
+from taskd.execution.outcome import Ended, answer_within_s, outcome_of
+from taskd.execution.settings import DispatchSettings
+from taskd.model import limits
+from taskd.model.clock import Clock, system_clock_ms
+from taskd.model.task import FUNCTION_DISABLED_ERROR_NAME, Task
+from taskd.model.wire import encode_task
+from taskd.runtime.base import (
+    FunctionError,
+    Invocation,
+    InvocationError,
+    InvocationResult,
+    OutcomeUnknown,
+    Runtime,
+    Success,
+    Throttled,
+)
+from taskd.store.base import Outcome, Requeued, StoreUnavailableError, TaskStore
+from taskd.system.background import LOOK_AGAIN_S, WakeUp, watch
+from taskd.telemetry.metrics import Telemetry
+
+log = logging.getLogger(__name__)
+
+_RAN = (Success, FunctionError)
+_CLAIMED_AT_ONCE = 256
+"""Beginning a task takes some 25 µs; between batches the event loop gets to everything else."""
+_ORPHANS_PER_STEP = 1_000
+
+
+class Dispatcher:
+    """Runs the tasks of one store on one runtime. :meth:`start` and :meth:`drain` bracket its life."""
+
+    def __init__(
+        self,
+        store: TaskStore,
+        runtime: Runtime,
+        settings: DispatchSettings,
+        *,
+        clock: Clock = system_clock_ms,
+        on_fatal: Callable[[BaseException], None] | None = None,
+        telemetry: Telemetry | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """``on_fatal`` hears of a fault that dispatching cannot go on after; the daemon is to end then."""
+        self._store = store
+        self._runtime = runtime
+        self._clock = clock
+        self._on_fatal = on_fatal
+        self._telemetry = telemetry or Telemetry()
+        self._limit = InFlightLimit(settings.max_in_flight)
+        self._pauses = FunctionPauses(rng or random.Random())  # noqa: S311 - jitter, not secrets
+        self._wake = WakeUp(clock)
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._stopping = False
+        self._in_flight = 0
+        self._ended: list[tuple[Task, InvocationResult | Requeued]] = []
+        self._settling: set[asyncio.Task[None]] = set()
+        self._claiming: asyncio.Task[None] | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """Invocations that have not been answered yet."""
+        return self._in_flight
+
+    @property
+    def allowed(self) -> int:
+        """How many invocations may be in flight now, after throttling."""
+        return self._limit.allowed
+
+    async def start(self) -> None:
+        """Settles what an earlier process left running, then begins to dispatch."""
+        await self._settle_orphans()
+        self._store.on_due_change(self._wake.set)
+        self._claiming = asyncio.create_task(self._claim_forever(), name="dispatcher")
+        self._claiming.add_done_callback(self._watch)
+
+    async def drain(self, grace_s: float) -> int:
+        """Claims no more, and waits for what runs, at most ``grace_s``. Gives how many still run. Idempotent."""
+        self._stopping = True
+        self._wake.set()
+        if self._claiming is not None:
+            await asyncio.wait([self._claiming])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._idle.wait()
+        return self._in_flight
+
+    async def join(self) -> None:
+        """Waits until all that was claimed is settled. The runtime has stopped, so every call has its answer."""
+        await self._idle.wait()
+
+    async def _settle_orphans(self) -> None:
+        orphans = self._store.running()
+        if not orphans:
+            return
+        log.warning("%d tasks were running when the daemon died; their outcome cannot be known.", len(orphans))
+        unknown = OutcomeUnknown("The daemon stopped while the task was running, so its outcome is not known.")
+        for begin in range(0, len(orphans), _ORPHANS_PER_STEP):
+            chunk = orphans[begin : begin + _ORPHANS_PER_STEP]
+            await self._settle([(task, unknown) for task in chunk])
+
+    async def _claim_forever(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            free = self._limit.allowed - self._in_flight
+            pause_ms = self._pauses.wait_ms(EVERY_FUNCTION, _steady_ms())
+            if free <= 0:
+                await self._wake.sleep(None)
+            elif pause_ms is not None:
+                await self._wake.sleep(self._clock() + pause_ms)
+            elif tasks := await self._claim(min(free, _CLAIMED_AT_ONCE)):
+                self._begin_all(tasks)
+            else:
+                await self._wake.sleep(self._store.next_due_ms())
+
+    async def _claim(self, free: int) -> list[Task]:
+        try:
+            return await self._store.claim(free)
+        except StoreUnavailableError as error:
+            log.warning("Nothing is claimed for now: %s", error)
+            await asyncio.sleep(LOOK_AGAIN_S)
+            return []
+
+    def _begin_all(self, tasks: Sequence[Task]) -> None:
+        now_ms, steady_ms = self._clock(), _steady_ms()
+        self._in_flight += len(tasks)
+        self._idle.clear()
+        self._telemetry.started(tasks, now_ms)
+        for task in tasks:
+            self._begin(task, now_ms, steady_ms)
+
+    def _begin(self, task: Task, now_ms: int, steady_ms: int) -> None:
+        function = self._store.function(task.function_name)
+        wait_ms = self._pauses.wait_ms(task.function_name, steady_ms)
+        if function is not None and not function.enabled:
+            message = f"The function {function.name} is disabled; enable it and create the task anew."
+            self._note(task, InvocationError(FUNCTION_DISABLED_ERROR_NAME, message))
+        elif wait_ms is not None:
+            self._note(task, Requeued(task.id, now_ms + wait_ms))
+        else:
+            call = Invocation(task.id, task.function_name, encode_task(task), answer_within_s(function))
+            self._runtime.begin(call, partial(self._note, task))
+
+    def _note(self, task: Task, result: InvocationResult | Requeued) -> None:
+        """Frees the slot, and has the result settled with all others of this turn of the event loop."""
+        self._in_flight -= 1
+        if not self._ended:
+            asyncio.get_running_loop().call_soon(self._settle_soon)
+        self._ended.append((task, result))
+
+    def _settle_soon(self) -> None:
+        batch, self._ended = self._ended, []
+        self._wake.set()
+        settling = asyncio.create_task(self._settle(batch), name="settle")
+        self._settling.add(settling)
+        settling.add_done_callback(self._settled)
+
+    def _settled(self, settling: "asyncio.Task[None]") -> None:
+        self._settling.discard(settling)
+        self._watch(settling)
+        if not self._in_flight and not self._settling and not self._ended:
+            self._idle.set()
+
+    async def _settle(self, batch: Sequence[tuple[Task, InvocationResult | Requeued]]) -> None:
+        logs = [(task.id, result.logs) for task, result in batch if isinstance(result, _RAN)]
+        await self._store.append_logs([entry for entry in logs if entry[1]])
+        outcomes = [self._outcome(task, result) for task, result in batch]
+        self._telemetry.settled(await self._store.settle(outcomes))
+
+    def _outcome(self, task: Task, result: InvocationResult | Requeued) -> Outcome:
+        if isinstance(result, _RAN):
+            self._limit.succeeded()
+            self._pauses.succeeded(task.function_name)
+        elif isinstance(result, Requeued):
+            return result
+        elif isinstance(result, Throttled):
+            return self._held_back(task, result)
+        return self._end(task, result)
+
+    def _held_back(self, task: Task, refusal: Throttled) -> Outcome:
+        """The function did not run: the task waits, and so does everything if nothing can be run."""
+        steady_ms = _steady_ms()
+        self._telemetry.throttled()
+        if not refusal.overload and not refusal.everything:
+            waited_ms = self._pauses.not_ready_for_ms(task.function_name, steady_ms)
+            if waited_ms > limits.NOT_READY_MAX_S * 1000:
+                return self._end(task, InvocationError(refusal.reason, "The function did not become ready in time."))
+        if refusal.everything and refusal.overload:
+            self._limit.refused(steady_ms)
+        elif refusal.everything:  # to try the other tasks, too, would only write them to the journal again and again
+            self._pauses.refused(EVERY_FUNCTION, steady_ms, refusal.retry_after_s)
+        wait_ms = self._pauses.refused(task.function_name, steady_ms, refusal.retry_after_s)
+        return Requeued(task.id, self._clock() + wait_ms)
+
+    def _end(self, task: Task, result: Ended) -> Outcome:
+        return outcome_of(task, self._store.function(task.function_name), result, self._clock())
+
+    def _watch(self, background: "asyncio.Task[None]") -> None:
+        watch(background, "Dispatching", self._on_fatal)
+
+
+def _steady_ms() -> int:
+    """The event loop's clock, in milliseconds: it is never set, and has no beginning that means anything."""
+    return int(asyncio.get_running_loop().time() * 1000)

@@ -1,0 +1,1 @@
+"""The default store: one directory of this machine, with a journal, a queue in memory and a catalogue."""

@@ -1,0 +1,158 @@
+"""The catalogue as the event loop sees it: hand over changes, wait until they can be read, read."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from taskd.model import limits
+from taskd.model.api_request import ApiRequest
+from taskd.model.logline import LogLine
+from taskd.model.task import Task
+from taskd.store.base import StoreUnavailableError
+from taskd.store.embedded.catalogue.reader import CatalogueReader
+from taskd.store.embedded.catalogue.schema import is_damage, open_catalogue, set_aside
+from taskd.store.embedded.catalogue.writer import CatalogueWriter
+
+T = TypeVar("T")
+READERS = 2
+"""Listings at once: more would take the interpreter from the event loop for longer than they are worth."""
+SCANS = 1
+"""Listings at once, besides, that look at everything there is: each keeps a processor busy for as long as it takes."""
+SCANS_NICENESS = 10
+"""Enough to let the event loop go first; but nice threads, too, hold the interpreter's lock now and then."""
+
+
+class Catalogue:
+    """One catalogue file. For one event loop, except that recovery may use :attr:`writer` in a thread before it."""
+
+    def __init__(
+        self,
+        path: Path,
+        now_ms: int,
+        time_limit_s: float,
+        on_fatal: Callable[[BaseException], None],
+        *,
+        api_requests_kept: int = limits.API_REQUESTS_KEPT,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_fatal = on_fatal
+        self._path = path
+        self._label = str(now_ms)
+        self._time_limit_s = time_limit_s
+        self._progress = asyncio.Event()
+        """Set for a moment whenever the writer has got further, or has failed to."""
+        self._done_ticket = 0
+        self.writer = CatalogueWriter(open_catalogue(path, now_ms), self._progressed, self._failed, api_requests_kept)
+        self._reader = CatalogueReader(path, time_limit_s, READERS)
+        self._scanner = CatalogueReader(path, time_limit_s, SCANS, niceness=SCANS_NICENESS)
+        self.writer.start()
+
+    @property
+    def congested(self) -> bool:
+        """Whether so much waits to be written that no more work should be begun."""
+        return self.writer.congested
+
+    @property
+    def failing(self) -> sqlite3.Error | None:
+        """Why nothing can be written now, if so."""
+        return self.writer.failing
+
+    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task]) -> None:
+        """Takes in the journal's frame at ``position``."""
+        self.writer.put(position, added, changed)
+
+    def put_logs(self, logs: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
+        """Takes in log lines, by task id."""
+        self.writer.put_logs(logs)
+
+    def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
+        """Takes in log lines in place of all that were put for this id before."""
+        self.writer.replace_logs(task_id, lines)
+
+    def put_api_request(self, request: ApiRequest, lines: Sequence[LogLine]) -> None:
+        """Takes in an API request with its log lines."""
+        self.writer.put_api_request(request, lines)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T], *, scans: bool = False) -> T:
+        """What ``work`` gives on a connection that sees everything put before this call.
+
+        One that ``scans`` takes its turn among its like and holds up nothing else.
+
+        :raises StoreUnavailableError: what was put cannot be written, or not within the time that a listing may take.
+        """
+        if self.writer.ticket > self._done_ticket:
+            await self._in_time(self.caught_up())
+        try:
+            return await (self._scanner if scans else self._reader).read(work)
+        except sqlite3.Error as error:
+            if is_damage(error):
+                self._fail(error)
+            raise
+
+    async def room(self) -> None:
+        """Returns when no more waits to be written than may.
+
+        :raises StoreUnavailableError: nothing can be written, or too little within the time that a listing may take.
+        """
+        if self.congested:
+            await self._in_time(self._less_waits())
+
+    async def _less_waits(self) -> None:
+        while self.congested and self.failing is None:
+            await self._progress.wait()
+        if self.failing is not None:
+            raise self._unavailable()
+
+    async def _in_time(self, waiting: Coroutine[Any, Any, None]) -> None:
+        try:
+            async with asyncio.timeout(0 if self.failing is not None else self._time_limit_s):
+                await waiting
+        except TimeoutError:
+            raise self._unavailable() from None
+
+    def _unavailable(self) -> StoreUnavailableError:
+        reason = self.failing or "it is far behind"
+        return StoreUnavailableError(f"The catalogue cannot be written now ({reason}); try again later.")
+
+    async def caught_up(self) -> None:
+        """Returns when everything put before this call can be read."""
+        ticket = self.writer.ticket
+        while self._done_ticket < ticket:
+            self.writer.hurry()
+            await self._progress.wait()
+
+    async def make_durable(self) -> int:
+        """Makes everything put before this call safe against a power cut; gives the position that is safe then."""
+        self.writer.make_durable()
+        await self.caught_up()
+        return self.writer.durable_position
+
+    async def close(self) -> None:
+        """Writes what is queued and closes the file. Idempotent.
+
+        The writer's connection goes last: only then does SQLite fold its write-ahead log into the file.
+        """
+        self._reader.close()
+        self._scanner.close()
+        await asyncio.to_thread(self.writer.close)
+
+    def _progressed(self, ticket: int) -> None:
+        self._loop.call_soon_threadsafe(self._wake, ticket)
+
+    def _failed(self, error: BaseException) -> None:
+        self._loop.call_soon_threadsafe(self._fail, error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Gives up. A damaged file is moved away first, so that the next start builds a new one."""
+        try:
+            if isinstance(error, sqlite3.Error) and is_damage(error) and self._path.exists():
+                set_aside(self._path, self._label, error)
+        finally:
+            self._on_fatal(error)
+
+    def _wake(self, ticket: int) -> None:
+        self._done_ticket = ticket
+        self._progress.set()
+        self._progress.clear()

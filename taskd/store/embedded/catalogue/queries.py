@@ -1,0 +1,68 @@
+"""The questions that are asked of the catalogue, each a function of a read-only connection."""
+
+import sqlite3
+from collections.abc import Callable
+
+from taskd.model.logline import LogLine
+from taskd.model.status import FINAL, Status
+from taskd.model.task import Task
+from taskd.rql.query import Query
+from taskd.store.base import Page
+from taskd.store.embedded.catalogue.pages import Table, page_of
+from taskd.store.embedded.catalogue.rows import COLUMNS, task_of
+from taskd.store.embedded.catalogue.sql.fields import TASKS
+
+_SELECT_TASKS = f"SELECT {', '.join(COLUMNS)} FROM tasks"
+_TABLE = Table("tasks", COLUMNS, TASKS, small_sql="length(data) <= 65536", is_counted=True)
+
+
+def tasks(query: Query) -> Callable[[sqlite3.Connection], Page[Task]]:
+    """A page of tasks. A query that makes no sense raises ``INVALID_RQL`` here, before any connection is taken."""
+    return page_of(query, _TABLE, task_of)
+
+
+def pending_tasks(connection: sqlite3.Connection) -> list[Task]:
+    """Every task that has not come to an end."""
+    pending = [status.value for status in Status if status not in FINAL]
+    places = ", ".join("?" * len(pending))
+    return [task_of(row) for row in connection.execute(f"{_SELECT_TASKS} WHERE status IN ({places})", pending)]
+
+
+def task_by_id(connection: sqlite3.Connection, task_id: str) -> Task | None:
+    """The task of this id, if there is one."""
+    row = connection.execute(f"{_SELECT_TASKS} WHERE id = ?", (task_id,)).fetchone()
+    return None if row is None else task_of(row)
+
+
+def tasks_numbered(connection: sqlite3.Connection, first_seq: int, count: int) -> list[Task]:
+    """The tasks numbered from ``first_seq`` on, as far as they are there."""
+    window = (first_seq, first_seq + count - 1)
+    rows = connection.execute(f"{_SELECT_TASKS} WHERE seq BETWEEN ? AND ? ORDER BY seq", window)
+    return [task_of(row) for row in rows]
+
+
+def log_lines(connection: sqlite3.Connection, task_id: str, since_ms: int, offset: int, limit: int) -> list[LogLine]:
+    """Lines of a task from ``since_ms`` on, in the order they were printed."""
+    rows = connection.execute(
+        "SELECT timestamp_ms, message FROM logs WHERE task_id = ? AND timestamp_ms >= ? ORDER BY seq LIMIT ? OFFSET ?",
+        (task_id, since_ms, limit, offset),
+    )
+    return [LogLine(timestamp_ms, message) for timestamp_ms, message in rows]
+
+
+def function_log_lines(
+    function_name: str, window: tuple[int, int, int, int], connection: sqlite3.Connection
+) -> list[LogLine]:
+    """Lines of every task and API request of a function, oldest first.
+
+    ``window``: from and to (both included), offset, limit.
+    """
+    since_ms, until_ms, offset, limit = window
+    rows = connection.execute(
+        "SELECT logs.timestamp_ms, message FROM ("
+        "SELECT id FROM tasks WHERE function_name = ? UNION ALL SELECT id FROM api_requests WHERE function_name = ?"
+        ") AS calls CROSS JOIN logs ON logs.task_id = calls.id"
+        " WHERE logs.timestamp_ms BETWEEN ? AND ? ORDER BY logs.timestamp_ms, logs.seq LIMIT ? OFFSET ?",
+        (function_name, function_name, since_ms, until_ms, limit, offset),
+    )
+    return [LogLine(timestamp_ms, message) for timestamp_ms, message in rows]

@@ -1,0 +1,1 @@
+"""From a query to a statement of SQLite: fields, operators, plans. Knows no connection."""

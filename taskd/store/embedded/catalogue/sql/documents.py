@@ -1,0 +1,137 @@
+"""Conditions on columns that hold JSON, and ordering by what is in them.
+
+SQLite's own JSON functions answer what they can: a path of plain names, down to a scalar or an array. They cannot look
+into the objects of an array half-way, and they compare names with the JSON text as it is written, escapes and all;
+such cases go to ``rql_test``, which decodes the document and applies the rules as ``taskd.rql.evaluate`` has them.
+"""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+from msgspec.structs import replace
+
+from taskd.rql.evaluate import matches
+from taskd.rql.query import Compare, Contains, Member, Path
+from taskd.store.embedded.catalogue.sql.pieces import FALSE, Sql, bound, constant, joined, listed
+from taskd.store.embedded.catalogue.sql.scalars import number_test, text_test, values_of
+
+_PLAIN_NAME = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9_$:@ -]+", re.ASCII)
+"""A name that stands in JSON text as it is, and is not an index of an array."""
+_STEPS_MAX = 8
+"""Longer paths are rare, and dearer to spell out in SQL than to decode a document for."""
+_VERBATIM = re.compile(r"[ !#-\[\]-~]*")
+"""ASCII that JSON writes as it is, or with an escape."""
+_HINTS_MAX = 8
+"""With more values, looking for each in turn costs more than parsing."""
+_CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "null": None, "object": {}}
+"""SQLite's names for types of which one value is like another, and such a value."""
+
+
+def document_test(column: str, node: Compare | Member) -> Sql:
+    """Whether the JSON in ``column`` satisfies ``node``, a positive comparison whose path begins at the JSON's top."""
+    hint, test = _hint(column, node), _test(column, node)
+    return test if hint is None else joined("AND", [hint, test])
+
+
+def _hint(column: str, node: Compare | Member) -> Sql | None:
+    """What holds for every text that satisfies ``node``, and for few others, and is found out without parsing them.
+
+    JSON that holds a string holds its characters between quotes, unless there are escapes in it.
+    """
+    values = values_of(node)
+    if node.op not in ("eq", "in") or len(values) > _HINTS_MAX:
+        return None
+    literals = [f'"{value}"' for value in values if isinstance(value, str) and _VERBATIM.fullmatch(value)]
+    if len(literals) < len(values):
+        return None
+    found = [Sql(f"instr({column}, ") + bound(literal) + ") > 0" for literal in literals]
+    return joined("OR", [*found, Sql(f"instr({column}, '\\') > 0")])
+
+
+def _test(column: str, node: Compare | Member) -> Sql:
+    if not _is_plain(node.path):
+        return _decoded_test(column, node)
+    branches = _branches(node, _at("json_extract", column, node.path))
+    elements = _case(Sql("element.type"), _branches(node, Sql("element.value")), FALSE, FALSE)
+    each = _at("json_each", column, node.path)
+    branches["array"] = "EXISTS (SELECT 1 FROM " + each + " AS element WHERE " + elements + ")"
+    return _case(_at("json_type", column, node.path), branches, _absent(node), _otherwise(column, node))
+
+
+def document_presence(column: str, node: Contains) -> Sql:
+    """Whether ``node``, taken without its negation, holds for the JSON in ``column``."""
+    node = replace(node, negated=False)
+    if not node.path and node.condition is None:
+        return Sql(f"{column} IS NOT NULL")
+    if not _is_plain(node.path):
+        return _decoded_test(column, node)
+    found, otherwise = _at("json_type", column, node.path), _otherwise(column, node)
+    if node.condition is None:
+        return "CASE WHEN " + found + " IS NOT NULL THEN 1 ELSE " + otherwise + " END"
+    decoded = _decoded_test(column, node)
+    return _case(found, {"array": decoded, "object": decoded}, FALSE, otherwise)
+
+
+def document_order(column: str, path: Path) -> tuple[Sql, Sql]:
+    """What to order by: first the kind of value (none, number, text, boolean), then the value.
+
+    Objects, arrays and what is inside of an array (other than by index) count as no value.
+    """
+    value = "rql_pick(" + Sql(column) + ", " + bound(msgspec.json.encode(path).decode()) + ")"
+    if _is_plain(path):
+        plain = Sql(f"{column} -> ") + bound(_json_path(path))
+        value = f"CASE WHEN instr({column}, '\\u') THEN " + value + " ELSE " + plain + " END"
+    kind = "CASE json_type(" + value + ") WHEN 'integer' THEN 1 WHEN 'real' THEN 1 WHEN 'text' THEN 2"
+    scalar = "CASE WHEN json_type(" + value + ") NOT IN ('object', 'array') THEN json_extract(" + value + ", '$') END"
+    return kind + " WHEN 'true' THEN 3 WHEN 'false' THEN 3 ELSE 0 END", scalar
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether SQLite finds ``path`` by itself."""
+    return len(path) <= _STEPS_MAX and all(_PLAIN_NAME.fullmatch(step) for step in path)
+
+
+def _json_path(path: Path) -> str:
+    return "$" + "".join(f'."{step}"' for step in path)
+
+
+def _at(function: str, column: str, path: Path) -> Sql:
+    return f"{function}({column}, " + bound(_json_path(path)) + ")"
+
+
+def _branches(node: Compare | Member, value: Sql) -> dict[str, Sql]:
+    """Whether ``value`` satisfies ``node``, by the type it has."""
+    number = number_test(node, value)
+    here = replace(node, path=())
+    constants = {name: constant(matches(here, (sample,))) for name, sample in _CONSTANTS.items()}
+    return {"text": text_test(node, value), "integer": number, "real": number, **constants}
+
+
+def _case(found: Sql, branches: Mapping[str, Sql], default: Sql, otherwise: Sql) -> Sql:
+    """Branches on the type ``found``. ``otherwise`` may be left to give what is ``default``."""
+    cases = [f" WHEN '{name}' THEN " + branch for name, branch in branches.items() if branch != default]
+    if not cases:
+        return otherwise
+    choice = "CASE " + found
+    for case in cases:
+        choice += case
+    return choice + " ELSE " + otherwise + " END"
+
+
+def _absent(node: Compare | Member | Contains) -> Sql:
+    """What ``node`` says of a field that is not there."""
+    return constant(matches(replace(node, path=()), ()))
+
+
+def _otherwise(column: str, node: Compare | Member | Contains) -> Sql:
+    """For a path at which SQLite finds nothing: the field is absent, or inside of an array, or its name is escaped."""
+    if not node.path:
+        return _absent(node)
+    above = listed([_at("json_type", column, node.path[:length]) for length in range(len(node.path))])
+    unsure = "'array' IN (" + above + f") OR instr({column}, '\\u')"
+    return "CASE WHEN " + unsure + " THEN " + _decoded_test(column, node) + " ELSE " + _absent(node) + " END"
+
+
+def _decoded_test(column: str, node: Compare | Member | Contains) -> Sql:
+    return f"rql_test({column}, " + bound(msgspec.json.encode(node).decode()) + ")"

@@ -1,0 +1,99 @@
+"""Which fields a resource has on the wire, and where the catalogue keeps them. Knows nothing of queries."""
+
+from collections.abc import Mapping
+from enum import Enum, auto
+
+from msgspec import Struct
+
+
+class Kind(Enum):
+    """What a column holds, and so what its values compare with."""
+
+    TEXT = auto()
+    NUMBER = auto()
+    TIME = auto()
+    """Integer milliseconds since the epoch."""
+    JSON = auto()
+    """JSON text, with anything in it."""
+    JSON_OF_TEXTS = auto()
+    """JSON text in which every scalar is a string."""
+
+
+class Field(Struct, frozen=True):
+    """One field: ``column`` is the SQL that reads it, NULL where the field is absent."""
+
+    column: str
+    kind: Kind
+    indexed: bool = False
+    """Whether records are found by its values, and come in their order, without a look at the others."""
+
+
+class Resource(Struct, frozen=True):
+    """The fields of a resource by their names on the wire.
+
+    ``oldest_first`` is the order of a listing that asks for none, ``sequence`` the column that breaks ties in any.
+    """
+
+    fields: Mapping[str, Field]
+    sequence: str = "seq"
+    oldest_first: str = "seq"
+
+
+TASKS = Resource(
+    {
+        "id": Field("id", Kind.TEXT, indexed=True),
+        "status": Field("status", Kind.TEXT, indexed=True),
+        "statusChangedTimestamp": Field("status_changed_ms", Kind.TIME),
+        "functionName": Field("function_name", Kind.TEXT, indexed=True),
+        "data": Field("data", Kind.JSON),
+        "startTimestamp": Field("start_ms", Kind.TIME, indexed=True),
+        "tags": Field("coalesce(tags, '[]')", Kind.JSON_OF_TEXTS),
+        "priority": Field("priority", Kind.NUMBER),
+        "creationTimestamp": Field("creation_ms", Kind.TIME, indexed=True),
+        "updateTimestamp": Field("status_changed_ms", Kind.TIME),
+        "createdByApplicationId": Field("created_by_application_id", Kind.TEXT),
+        "createdByUserId": Field("created_by_user_id", Kind.TEXT),
+        "retriedByTaskId": Field("retried_by_task_id", Kind.TEXT),
+        "retryForTaskIds": Field("retry_for_task_ids", Kind.JSON_OF_TEXTS),
+        "error": Field("error", Kind.JSON_OF_TEXTS),
+        "scheduleId": Field("schedule_id", Kind.TEXT),
+    },
+    # not just seq: after the column that is filtered by, the indexes hold the time of creation
+    oldest_first="creation_ms, seq",
+)
+"""The table ``tasks``."""
+
+API_REQUESTS = Resource(
+    {
+        "id": Field("id", Kind.TEXT, indexed=True),
+        "functionName": Field("function_name", Kind.TEXT, indexed=True),
+        "method": Field("method", Kind.TEXT),
+        "path": Field("path", Kind.TEXT),
+        "userId": Field("user_id", Kind.TEXT),
+        "applicationId": Field("application_id", Kind.TEXT),
+        "timestamp": Field("timestamp_ms", Kind.TIME),
+        "statusCode": Field("status_code", Kind.NUMBER),
+        "duration": Field("duration_ms / 1000.0", Kind.NUMBER),
+        "error": Field("error", Kind.JSON_OF_TEXTS),
+    },
+    sequence="id",
+    oldest_first="id",
+)
+"""The table ``api_requests``."""
+
+SCHEDULES = Resource(
+    {
+        "id": Field("id", Kind.TEXT),
+        "interval": Field("interval_s", Kind.NUMBER),
+        "functionName": Field("function_name", Kind.TEXT),
+        "data": Field("data", Kind.JSON),
+        "priority": Field("priority", Kind.NUMBER),
+        "startTimestamp": Field("start_ms", Kind.TIME),
+        "nextTimestamp": Field("next_ms", Kind.TIME),
+        "creationTimestamp": Field("creation_ms", Kind.TIME),
+        "updateTimestamp": Field("update_ms", Kind.TIME),
+        "createdByApplicationId": Field("created_by_application_id", Kind.TEXT),
+        "createdByUserId": Field("created_by_user_id", Kind.TEXT),
+    },
+)
+"""No table of the file: :mod:`taskd.store.embedded.catalogue.schedule_listing` makes its rows."""

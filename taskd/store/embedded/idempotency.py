@@ -1,0 +1,71 @@
+"""Creating tasks under an idempotency key: once, however often and however close together it is asked for."""
+
+import asyncio
+import functools
+from collections.abc import Sequence
+
+from taskd.model import limits
+from taskd.model.clock import Clock
+from taskd.model.errors import ILLEGAL_ARGUMENT, RESOURCE_UNKNOWN, TOO_MANY_REQUESTS, ContractError
+from taskd.model.idempotency import IdempotencyKey, UsedKey
+from taskd.model.task import Task, TaskDraft
+from taskd.store.embedded.catalogue import queries
+from taskd.store.embedded.catalogue.catalogue import Catalogue
+from taskd.store.embedded.commit import CommitLog
+from taskd.store.embedded.creation import Creation
+from taskd.store.embedded.events import KeysUsed
+
+
+class KeyedCreation:
+    """Remembers the keys in the same frame as the tasks, so that no crash can part them."""
+
+    def __init__(self, commits: CommitLog, catalogue: Catalogue, clock: Clock, creation: Creation) -> None:
+        self._commits = commits
+        self._catalogue = catalogue
+        self._clock = clock
+        self._creation = creation
+        self._on_the_way: dict[bytes, asyncio.Future[list[Task]]] = {}
+
+    async def add(self, drafts: Sequence[TaskDraft], key: IdempotencyKey) -> list[Task]:
+        """See ``TaskStore``. Waits for another call with this key, and creates only if that one did not."""
+        while (first := self._on_the_way.get(key.digest)) is not None:
+            await asyncio.wait([first])
+        used = self._commits.state.used_keys.get(key.digest)
+        if used is not None and used.at_ms >= self._kept_from_ms():
+            return await self._created_before(used, key)
+        return await self._create(drafts, key)
+
+    async def _create(self, drafts: Sequence[TaskDraft], key: IdempotencyKey) -> list[Task]:
+        self._require_room()
+        added = self._creation(drafts)
+        used = UsedKey(key.digest, key.fingerprint, self._clock(), added.tasks[0].seq, len(drafts))
+        done = self._commits.submit([added, KeysUsed((used,), self._kept_from_ms())])
+        self._on_the_way[key.digest] = done
+        done.add_done_callback(functools.partial(self._arrived, key.digest))
+        return await asyncio.shield(done)  # a caller that gives up does not call off what the journal is writing
+
+    def _arrived(self, digest: bytes, _: "asyncio.Future[list[Task]]") -> None:
+        del self._on_the_way[digest]
+
+    async def _created_before(self, used: UsedKey, key: IdempotencyKey) -> list[Task]:
+        if used.fingerprint != key.fingerprint:
+            message = "The Idempotency-Key was used for another request before; use a new key for each request."
+            raise ContractError(ILLEGAL_ARGUMENT, message)
+        numbered = functools.partial(queries.tasks_numbered, first_seq=used.first_seq, count=used.count)
+        tasks = await self._catalogue.read(numbered)
+        if len(tasks) < used.count:
+            message = "The Idempotency-Key was used before, and what it created then is no longer kept."
+            raise ContractError(RESOURCE_UNKNOWN, message)
+        return tasks
+
+    def _require_room(self) -> None:
+        used_keys = self._commits.state.used_keys
+        if len(used_keys) < limits.IDEMPOTENCY_KEYS_MAX:
+            return
+        if next(iter(used_keys.values())).at_ms >= self._kept_from_ms():
+            hours = limits.IDEMPOTENCY_KEY_TTL_MS // 3_600_000
+            message = f"{len(used_keys)} keys were used within {hours} hours; send fewer requests with a key."
+            raise ContractError(TOO_MANY_REQUESTS, message)
+
+    def _kept_from_ms(self) -> int:
+        return self._clock() - limits.IDEMPOTENCY_KEY_TTL_MS

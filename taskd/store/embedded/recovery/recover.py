@@ -1,0 +1,119 @@
+"""Coming back: from the files of a data directory to the live state, with the catalogue brought up to date."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from taskd.model.clock import Clock
+from taskd.model.task import IllegalTransitionError, Task
+from taskd.store.embedded.catalogue.writer import CatalogueWriter
+from taskd.store.embedded.errors import JournalDamagedError, StoreError
+from taskd.store.embedded.events import Added, Event, decode_events
+from taskd.store.embedded.journal.directory import (
+    make_directory,
+    remove_segments,
+    remove_temporary_files,
+    segments,
+    sync_leftovers,
+)
+from taskd.store.embedded.journal.format import SEGMENT_HEADER_BYTES, Kind
+from taskd.store.embedded.journal.replay import Replay
+from taskd.store.embedded.journal.writer import Position, create_segment
+from taskd.store.embedded.recovery.history_gap import HistoryGap
+from taskd.store.embedded.state import LiveState
+
+log = logging.getLogger(__name__)
+_PROGRESS_S = 1.0
+
+
+class Recovered(Struct):
+    """What an earlier process left."""
+
+    state: LiveState
+    position: Position
+    lost_history: str | None
+    """For people: which part of the history is lost; ``None`` if all of it is there."""
+
+
+def apply_frame(state: LiveState, events: Sequence[Event]) -> tuple[list[Task], list[Task]]:
+    """Applies one frame to the state; gives the tasks it added and those it changed, as the catalogue takes them."""
+    added: list[Task] = []
+    changed: list[Task] = []
+    for event in events:
+        target = added if type(event) is Added else changed
+        target += state.apply(event)
+    return added, changed
+
+
+def recover(directory: Path, catalogue: CatalogueWriter, clock: Clock) -> Recovered:
+    """Reads the journal in ``directory`` into a new state, and hands ``catalogue`` what it has not seen.
+
+    :raises JournalDamagedError: when that would lose or invent something.
+    """
+    make_directory(directory)
+    remove_temporary_files(directory)
+    live, stale = segments(directory)
+    sync_leftovers(directory, live)
+    if stale:
+        remove_segments(directory, stale)
+    replay = Replay(live)
+    gap = HistoryGap(live, catalogue, clock())
+    state = _fold(replay, catalogue, gap)
+    _report(replay, catalogue)
+    if not live or live[-1].header.kind is Kind.SNAPSHOT:
+        path = create_segment(directory, replay.last_sequence + 1, clock())
+        return Recovered(state, Position(path, SEGMENT_HEADER_BYTES, replay.last_sequence), gap.lost)
+    return Recovered(state, Position(live[-1].path, replay.end_offset, replay.last_sequence), gap.lost)
+
+
+def _fold(replay: Replay, catalogue: CatalogueWriter, gap: HistoryGap) -> LiveState:
+    state = LiveState()
+    known = catalogue.position
+    report_at = time.monotonic() + _PROGRESS_S
+    for sequence, payload in replay:
+        assert replay.segment is not None
+        in_snapshot = replay.segment.header.kind is Kind.SNAPSHOT
+        if not in_snapshot:
+            gap.close(state)
+        added, changed = apply_payload(state, payload, replay.segment.path, replay.end_offset)
+        if sequence > known:
+            # The frames of a snapshot share one number, which is reached only behind the last of them.
+            catalogue.put(sequence - 1 if in_snapshot else sequence, added, changed)
+            catalogue.wait_for_room()
+        if time.monotonic() > report_at:
+            report_at += _PROGRESS_S
+            log.info("Replaying the journal: %d frames, %d live tasks so far.", replay.frames, len(state.tasks))
+    gap.close(state)
+    if replay.last_sequence > known:
+        catalogue.put(replay.last_sequence, [], [])
+    return state
+
+
+def apply_payload(state: LiveState, payload: memoryview, path: Path, offset: int) -> tuple[list[Task], list[Task]]:
+    """Applies the frame whose payload this is, at ``offset`` of ``path``; gives what :func:`apply_frame` gives.
+
+    :raises JournalDamagedError: when the payload is not what the state lets happen.
+    """
+    try:
+        return apply_frame(state, decode_events(payload))
+    except (msgspec.DecodeError, KeyError, IllegalTransitionError) as error:
+        raise JournalDamagedError(path, offset, f"its events cannot be applied: {error!r}") from error
+
+
+def _report(replay: Replay, catalogue: CatalogueWriter) -> None:
+    if catalogue.position > replay.last_sequence:
+        raise StoreError(
+            f"The catalogue has seen frame {catalogue.position}, but the journal ends with {replay.last_sequence}: the "
+            f"journal is older than the catalogue, or part of it is gone. Restore the journal from a backup, or run "
+            f"'taskd journal repair' on the data directory to take what is missing from the catalogue."
+        )
+    if replay.torn_tail is not None:
+        torn = replay.torn_tail
+        log.warning(
+            "%s: cutting off %d bytes after byte %d that were never acknowledged (%s).",
+            *(torn.path, torn.size_bytes, torn.offset, torn.why),
+        )

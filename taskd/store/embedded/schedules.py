@@ -1,0 +1,104 @@
+"""The verbs of schedules: added, removed, found, and fired when they are due."""
+
+import asyncio
+import functools
+import heapq
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from taskd.model import limits
+from taskd.model import schedule as rules
+from taskd.model.clock import Clock
+from taskd.model.errors import ILLEGAL_STATE, RESOURCE_UNKNOWN, ContractError
+from taskd.model.schedule import Schedule, ScheduleDraft
+from taskd.rql.query import Query
+from taskd.store.base import Occurrence, Page
+from taskd.store.embedded import events
+from taskd.store.embedded.catalogue.catalogue import Catalogue
+from taskd.store.embedded.catalogue.schedule_listing import schedules as listing
+from taskd.store.embedded.commit import CommitLog
+from taskd.store.embedded.creation import Creation
+
+T = TypeVar("T")
+
+
+class Schedules:
+    """The schedules of one store. They change one after the other: an event always fits what came before it."""
+
+    def __init__(
+        self,
+        commits: CommitLog,
+        catalogue: Catalogue,
+        clock: Clock,
+        *,
+        new_id: Callable[[], str],
+        creation: Creation,
+        room: Callable[[], Awaitable[None]],
+    ) -> None:
+        """``room`` waits until more may be created, or raises ``StoreUnavailableError``."""
+        self._commits = commits
+        self._catalogue = catalogue
+        self._clock = clock
+        self._new_id = new_id
+        self._creation = creation
+        self._room = room
+        self._changing = asyncio.Lock()
+
+    async def add(self, draft: ScheduleDraft) -> Schedule:
+        """See ``TaskStore.add_schedule``."""
+        return await self._alone(functools.partial(self._add, draft))
+
+    async def remove(self, schedule_id: str) -> None:
+        """See ``TaskStore.remove_schedule``."""
+        await self._alone(functools.partial(self._remove, schedule_id))
+
+    async def fire(self, limit: int) -> list[Occurrence]:
+        """See ``TaskStore``."""
+        return await self._alone(functools.partial(self._fire, limit))
+
+    async def find(self, query: Query) -> Page[Schedule]:
+        """See ``TaskStore.find_schedules``."""
+        return await self._catalogue.read(listing(query, list(self._commits.state.schedules.values())))
+
+    def next_fire_ms(self) -> int | None:
+        """See ``TaskStore``."""
+        return min((schedule.next_ms for schedule in self._commits.state.schedules.values()), default=None)
+
+    async def _alone(self, change: Callable[[], Awaitable[T]]) -> T:
+        """Makes one change to its end, also when the caller is cancelled: its frame is on its way then."""
+        return await asyncio.shield(asyncio.create_task(self._in_turn(change), name="schedules"))
+
+    async def _in_turn(self, change: Callable[[], Awaitable[T]]) -> T:
+        async with self._changing:
+            return await change()
+
+    async def _add(self, draft: ScheduleDraft) -> Schedule:
+        if len(self._commits.state.schedules) >= limits.SCHEDULES_MAX:
+            message = f"There are {limits.SCHEDULES_MAX} schedules already; delete one that is not needed any more."
+            raise ContractError(ILLEGAL_STATE, message)
+        await self._room()
+        schedule = rules.create(draft, self._new_id(), self._clock())
+        await self._commits.submit([events.SchedulePut(schedule)])
+        return schedule
+
+    async def _remove(self, schedule_id: str) -> None:
+        if schedule_id not in self._commits.state.schedules:
+            raise ContractError(RESOURCE_UNKNOWN, f"There is no schedule with the id {schedule_id}.")
+        self._commits.require_writable()
+        await self._commits.submit([events.ScheduleRemoved(schedule_id)])
+
+    async def _fire(self, limit: int) -> list[Occurrence]:
+        now_ms = self._clock()
+        due = (schedule for schedule in self._commits.state.schedules.values() if schedule.next_ms <= now_ms)
+        firing = heapq.nsmallest(limit, due, key=lambda schedule: schedule.next_ms)
+        if not firing:
+            return []
+        await self._room()
+        following = [rules.next_occurrence(schedule, now_ms) for schedule in firing]
+        moves = [
+            events.ScheduleAdvanced(schedule.id, next_ms, now_ms)
+            for schedule, (next_ms, _) in zip(firing, following, strict=True)
+        ]
+        added = self._creation([rules.occurrence(schedule) for schedule in firing])
+        tasks = await self._commits.submit([*moves, added])
+        return [Occurrence(task, skipped) for task, (_, skipped) in zip(tasks, following, strict=True)]

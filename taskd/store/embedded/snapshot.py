@@ -1,0 +1,64 @@
+"""What a snapshot says: everything that is alive after some segments, as few frames of events."""
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+from taskd.model.schedule import Schedule
+from taskd.model.task import Task
+from taskd.store.embedded.events import Added, FunctionPut, KeysUsed, SchedulePut, decode_events, encode_events
+from taskd.store.embedded.gil_pacing import Breath
+from taskd.store.embedded.journal.directory import Segment
+from taskd.store.embedded.journal.replay import Replay
+from taskd.store.embedded.state import LiveState
+
+CHUNK_RECORDS = 512
+CHUNK_BYTES = 1 << 20
+EVERY_KEY_KEPT = 0
+"""The moment of which on used keys are kept: a snapshot itself forgets none."""
+
+R = TypeVar("R", Task, Schedule)
+
+
+def snapshot_payloads(sealed: list[Segment]) -> Iterator[bytes]:
+    """The payloads of a snapshot that gives the same live state as ``sealed``.
+
+    Runs in a thread beside a busy event loop: it works in short steps and lets go of tasks bit by bit, since
+    dropping a million of them at once would hold the interpreter for as long as a slow disk.
+    """
+    breathe = Breath()
+    for payload in _payloads(sealed, breathe):
+        yield payload
+        breathe()
+
+
+def _payloads(sealed: list[Segment], breathe: Breath) -> Iterator[bytes]:
+    state = LiveState()
+    for _, payload in Replay(sealed):
+        state.apply_all(decode_events(payload))
+        breathe()
+    yield encode_events([state.counters(), *(FunctionPut(function) for function in state.functions.values())])
+    for schedules in _chunks(_take_all(state.schedules)):
+        yield encode_events([SchedulePut(schedule) for schedule in schedules])
+    for tasks in _chunks(state.tasks.take_all()):
+        yield encode_events([Added(tuple(tasks))])
+    while state.used_keys:
+        keys = [state.used_keys.popitem(last=False)[1] for _ in range(min(CHUNK_RECORDS, len(state.used_keys)))]
+        yield encode_events([KeysUsed(tuple(keys), EVERY_KEY_KEPT)])
+
+
+def _take_all(schedules: dict[str, Schedule]) -> Iterator[Schedule]:
+    for schedule_id in list(schedules):
+        yield schedules.pop(schedule_id)
+
+
+def _chunks(records: Iterator[R]) -> Iterator[list[R]]:
+    chunk: list[R] = []
+    size_bytes = 0
+    for record in records:
+        chunk.append(record)
+        size_bytes += len(record.data)
+        if len(chunk) >= CHUNK_RECORDS or size_bytes >= CHUNK_BYTES:
+            yield chunk
+            chunk, size_bytes = [], 0
+    if chunk:
+        yield chunk

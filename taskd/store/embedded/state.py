@@ -1,0 +1,156 @@
+"""The live state, as a pure fold over events: the same code runs when things happen and when they are replayed.
+
+Tasks that have ended leave the state; only the catalogue knows them from then on.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from taskd.model import schedule as schedules
+from taskd.model import task as transitions
+from taskd.model.function import Function
+from taskd.model.idempotency import UsedKey
+from taskd.model.schedule import Schedule
+from taskd.model.task import Task
+from taskd.store.embedded import events
+from taskd.store.embedded.events import Event
+from taskd.store.embedded.live_tasks import LiveTasks
+
+
+class LiveState:
+    """Waiting and running tasks, functions and schedules, used keys, and the counters that numbering goes on from."""
+
+    def __init__(self) -> None:
+        self.tasks = LiveTasks()
+        self.functions: dict[str, Function] = {}
+        self.schedules: dict[str, Schedule] = {}
+        self.used_keys: OrderedDict[bytes, UsedKey] = OrderedDict()
+        """Idempotency keys by their digest, in the order of their use."""
+        self.last_seq = 0
+        self.last_id: str | None = None
+        self.ended = 0
+        """How many tasks ever came to an end."""
+
+    def apply_all(self, batch: Iterable[Event]) -> list[Task]:
+        """Applies one frame; gives the tasks that changed, as they are now, in the order of the events."""
+        changed: list[Task] = []
+        for event in batch:
+            changed += self.apply(event)
+        return changed
+
+    def apply(self, event: Event) -> list[Task]:
+        """Applies one event; gives the tasks that changed.
+
+        :raises KeyError, IllegalTransitionError: if the event does not fit the state, which it left as it was.
+        """
+        return _APPLY[type(event)](self, event)
+
+    def counters(self) -> events.Counters:
+        """What a snapshot of this state must carry besides what is alive."""
+        return events.Counters(self.last_seq, self.last_id, self.ended)
+
+    def replace(self, tasks: list[Task]) -> list[Task]:
+        """Takes the new states of tasks that stay alive."""
+        self.tasks.put(tasks)
+        return tasks
+
+    def end(self, tasks: list[Task]) -> list[Task]:
+        """Lets go of tasks that came to an end."""
+        for task in tasks:
+            self.tasks.remove(task.id)
+        self.ended += len(tasks)
+        return tasks
+
+
+def _added(state: LiveState, event: events.Added) -> list[Task]:
+    for task in event.tasks:
+        transitions.share(task)
+    if event.tasks and event.tasks[-1].seq > state.last_seq:
+        state.last_seq, state.last_id = event.tasks[-1].seq, event.tasks[-1].id
+    return state.replace(list(event.tasks))
+
+
+def _started(state: LiveState, event: events.Started) -> list[Task]:
+    return state.replace([transitions.start(state.tasks[task_id], event.at_ms) for task_id in event.task_ids])
+
+
+def _requeued(state: LiveState, event: events.Requeued) -> list[Task]:
+    task = state.tasks[event.task_id]
+    return state.replace([transitions.requeue(task, event.at_ms, event.not_before_ms)])
+
+
+def _completed(state: LiveState, event: events.Completed) -> list[Task]:
+    return state.end([transitions.complete(state.tasks[task_id], event.at_ms) for task_id in event.task_ids])
+
+
+def _failed(state: LiveState, event: events.Failed) -> list[Task]:
+    return state.end([transitions.fail(state.tasks[event.task_id], event.at_ms, event.error)])
+
+
+def _retried(state: LiveState, event: events.Retried) -> list[Task]:
+    task = state.tasks[event.task_id]
+    return state.end([transitions.retry(task, event.at_ms, event.error, event.successor_id)])
+
+
+def _canceled(state: LiveState, event: events.Canceled) -> list[Task]:
+    return state.end([transitions.cancel(state.tasks[event.task_id], event.at_ms)])
+
+
+def _function_put(state: LiveState, event: events.FunctionPut) -> list[Task]:
+    state.functions[event.function.name] = event.function
+    return []
+
+
+def _function_removed(state: LiveState, event: events.FunctionRemoved) -> list[Task]:
+    del state.functions[event.name]
+    return []
+
+
+def _schedule_put(state: LiveState, event: events.SchedulePut) -> list[Task]:
+    state.schedules[event.schedule.id] = event.schedule
+    return []
+
+
+def _schedule_advanced(state: LiveState, event: events.ScheduleAdvanced) -> list[Task]:
+    schedule = state.schedules[event.schedule_id]
+    state.schedules[schedule.id] = schedules.advance(schedule, event.next_ms, event.at_ms)
+    return []
+
+
+def _schedule_removed(state: LiveState, event: events.ScheduleRemoved) -> list[Task]:
+    del state.schedules[event.schedule_id]
+    return []
+
+
+def _keys_used(state: LiveState, event: events.KeysUsed) -> list[Task]:
+    used = state.used_keys
+    for key in event.keys:
+        used[key.digest] = key
+        used.move_to_end(key.digest)  # one that is used again after its time is the youngest now
+    while used and next(iter(used.values())).at_ms < event.kept_from_ms:
+        used.popitem(last=False)
+    return []
+
+
+def _counters(state: LiveState, event: events.Counters) -> list[Task]:
+    state.last_seq, state.last_id, state.ended = event.last_seq, event.last_id, event.ended
+    return []
+
+
+_APPLY: dict[type, Callable[[LiveState, Any], list[Task]]] = {
+    events.Added: _added,
+    events.Started: _started,
+    events.Requeued: _requeued,
+    events.Completed: _completed,
+    events.Failed: _failed,
+    events.Retried: _retried,
+    events.Canceled: _canceled,
+    events.FunctionPut: _function_put,
+    events.FunctionRemoved: _function_removed,
+    events.SchedulePut: _schedule_put,
+    events.ScheduleAdvanced: _schedule_advanced,
+    events.ScheduleRemoved: _schedule_removed,
+    events.KeysUsed: _keys_used,
+    events.Counters: _counters,
+}

@@ -1,4 +1,0 @@
-"""The journal: an append-only record of what happened, from which everything can be rebuilt.
-
-Knows frames, segments and disks; knows events only as opaque payloads (``taskd.store.events`` gives them meaning).
-"""

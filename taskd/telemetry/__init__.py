@@ -1,0 +1,1 @@
+"""What happens, counted: metrics with bounded labels, and events as log lines."""

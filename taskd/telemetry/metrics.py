@@ -1,0 +1,70 @@
+"""What dispatching tells the outside: metrics with bounded labels, and the ``task_failed`` event as a log line."""
+
+import logging
+from collections import Counter as Counts
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter
+
+from taskd.model.api_request import ApiErrorType
+from taskd.model.status import FINAL, Status
+from taskd.model.task import Task, TaskError
+from taskd.telemetry.lateness import LatenessHistogram
+
+log = logging.getLogger("taskd.events")
+
+
+class Telemetry:
+    """The measures of this room, in a registry of their own so that two daemons in one process do not mix."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or CollectorRegistry()
+        ended = Counter("taskd_tasks_ended", "Tasks that came to an end.", ["status"], registry=registry)
+        self._ended = {status: ended.labels(status.value) for status in FINAL}
+        self._started = Counter("taskd_tasks_started", "Invocations begun.", registry=registry)
+        self._throttled = Counter("taskd_tasks_throttled", "Invocations refused for now.", registry=registry)
+        self._fired = Counter("taskd_schedules_fired", "Tasks made by schedules.", registry=registry)
+        self._skipped = Counter(
+            "taskd_schedule_occurrences_skipped",
+            "Occurrences that had passed when their schedule made its next task, and were left out.",
+            registry=registry,
+        )
+        calls = Counter("taskd_api_calls", "Calls of API functions, by what went wrong.", ["error"], registry=registry)
+        self._api_calls = {kind: calls.labels("none" if kind is None else kind.value) for kind in (None, *ApiErrorType)}
+        self._lateness = LatenessHistogram()
+        registry.register(self._lateness)
+
+    def started(self, tasks: Sequence[Task], now_ms: int) -> None:
+        """Tasks are handed to the runtime."""
+        self._started.inc(len(tasks))
+        for task in tasks:
+            self._lateness.observe(max(0, now_ms - task.due_ms))
+
+    def throttled(self) -> None:
+        """An invocation was refused for now."""
+        self._throttled.inc()
+
+    def fired(self, skipped: int) -> None:
+        """A schedule made a task, and left out ``skipped`` later occurrences."""
+        self._fired.inc()
+        self._skipped.inc(skipped)
+
+    def called(self, error: ApiErrorType | None) -> None:
+        """A call of an API function was answered, with an error of this kind or with what the function returned."""
+        self._api_calls[error].inc()
+
+    def settled(self, tasks: Sequence[Task]) -> None:
+        """Tasks were settled; publishes ``task_failed`` for those that failed."""
+        for status, count in Counts(task.status for task in tasks).items():
+            if status in self._ended:
+                self._ended[status].inc(count)
+        for task in tasks:
+            if task.status is Status.FAILED and task.error is not None:
+                _publish_failure(task, task.error)
+
+
+def _publish_failure(task: Task, error: TaskError) -> None:
+    log.warning(
+        "task_failed id=%s function=%s type=%s name=%s message=%s",
+        *(task.id, task.function_name, error.type, error.name, error.message[:500]),
+    )

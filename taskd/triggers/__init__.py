@@ -1,0 +1,1 @@
+"""Whatever makes tasks by itself: the scheduler."""

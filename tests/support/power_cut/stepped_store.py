@@ -1,0 +1,188 @@
+"""The store's files without its threads: lives of a journal that end by a kill, every step under the test's control.
+
+What the event loop and the writer's thread do in turns is done here by one caller: decide, commit a group, apply,
+hand to the catalogue, now and then compact. The catalogue is a stand-in that remembers how far it got.
+"""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from support.clocks import FakeClock
+from support.power_cut.recorded_directory import Disk
+
+from taskd.model import task as transitions
+from taskd.model.function import Function
+from taskd.model.status import Status
+from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
+from taskd.store.embedded import events
+from taskd.store.embedded.events import Event, decode_events, encode_events
+from taskd.store.embedded.journal.compaction import replace_with_snapshot
+from taskd.store.embedded.journal.directory import DirectoryLock, segments
+from taskd.store.embedded.journal.format import Kind
+from taskd.store.embedded.journal.writer import Entry, JournalWriter
+from taskd.store.embedded.recovery.recover import Recovered, apply_frame, recover
+from taskd.store.embedded.snapshot import snapshot_payloads
+from taskd.store.embedded.state import LiveState
+
+ERROR = TaskError(ErrorType.RUNTIME, "E", "m")
+Rows = dict[str, Task]
+
+
+class Shelf:
+    """A catalogue in memory: the newest state of every task it was handed, and how far that reaches."""
+
+    def __init__(self, position: int = 0, rows: Rows | None = None, disk: Disk | None = None) -> None:
+        self.position = position
+        self.rows = dict(rows or {})
+        self._disk = disk
+
+    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task]) -> None:
+        self.rows.update((task.id, task) for task in [*added, *changed])
+        self.position = position
+        if self._disk is not None:
+            self._disk.mark("handed", position)
+
+    def wait_for_room(self) -> None:
+        """There always is."""
+
+
+class Groups:
+    """A listener for a writer whose groups are committed by hand."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.committed_to = 0
+
+    def committed(self, group: Sequence[Entry]) -> None:
+        self.committed_to = group[-1].sequence
+
+    def refused(self, group: Sequence[Entry], error: OSError) -> None:
+        self.error = error
+
+    def fatal(self, error: BaseException) -> None:
+        self.error = error
+
+
+class Life:
+    """A process on a data directory, from recovery to whatever ends it."""
+
+    def __init__(self, data: Path, shelf: Shelf, rng: random.Random, segment_bytes: int) -> None:
+        self.rng = rng
+        self.clock = FakeClock()
+        self.shelf = shelf
+        self._lock: DirectoryLock | None = None
+        self.writer: JournalWriter[Entry] | None = None
+        self.groups = Groups()
+        self._data = data
+        self._journal = data / "journal"
+        self._segment_bytes = segment_bytes
+
+    def recover(self) -> Recovered:
+        """Comes back, and begins to write."""
+        self._lock = DirectoryLock(self._data)
+        recovered = recover(self._journal, self.shelf, self.clock)
+        self.state = recovered.state
+        self.sequence = recovered.position.sequence
+        self.writer = JournalWriter(
+            recovered.position, self.groups, segment_bytes=self._segment_bytes, clock=self.clock
+        )
+        self.writer.start()
+        return recovered
+
+    def next_group(self) -> list[bytes]:
+        """Frames that fit the state one after the other, as decisions would have made them."""
+        scratch = copy_of(self.state)
+        return [self._frame(scratch) for _ in range(self.rng.choice([1, 1, 2, 5]))]
+
+    def commit(self, payloads: list[bytes]) -> None:
+        """Makes a group durable, then true."""
+        assert self.writer is not None
+        self.groups.error = None
+        self.writer._commit([Entry(payload=payload, essential=False) for payload in payloads])
+        if self.groups.error is not None:
+            raise self.groups.error
+        for payload in payloads:
+            self.sequence += 1
+            self.shelf.put(self.sequence, *apply_frame(self.state, decode_events(payload)))
+
+    def compact(self) -> None:
+        """What the compactor does; the catalogue counts as durable up to where it was handed things."""
+        assert self.writer is not None
+        last = self.writer.sealed_below
+        sealed = [segment for segment in segments(self._journal)[0] if segment.header.first_sequence <= last]
+        if sealed and sealed[-1].header.kind is Kind.LOG:
+            replace_with_snapshot(sealed, last, snapshot_payloads(sealed), 0)
+
+    def end(self) -> None:
+        """What the kernel does for a process that is gone: closes its files."""
+        if self.writer is not None:
+            self.writer.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def _frame(self, scratch: LiveState) -> bytes:
+        waiting = [task.id for task in scratch.tasks.values() if task.status is Status.NEW]
+        running = [task.id for task in scratch.tasks.values() if task.status is Status.IN_PROGRESS]
+        choices: list[Event] = [self._added(scratch)]
+        if waiting:
+            choices += [events.Started(tuple(waiting[:2]), 5), events.Canceled(waiting[-1], 6)]
+        if running:
+            first = running[0]
+            choices += [events.Completed((first,), 7), events.Failed(first, 8, ERROR), events.Requeued(first, 9, 99)]
+        if running and self.rng.random() < 0.3:
+            added = self._added(scratch)
+            batch: list[Event] = [events.Retried(running[0], 9, ERROR, added.tasks[0].id), added]
+        else:
+            batch = [self.rng.choice(choices)]
+        if self.rng.random() < 0.1:
+            batch.append(events.FunctionPut(Function(self.rng.choice("fgh"), "i.h", "python3.11", 1, "v" * 64)))
+        scratch.apply_all(batch)
+        return encode_events(batch)
+
+    def _added(self, scratch: LiveState) -> events.Added:
+        seq = scratch.last_seq + 1
+        data = b'{"a":"%s"}' % (b"x" * self.rng.choice([0, 10, 300, 1500]))
+        task_id = f"{seq:08x}{self.rng.getrandbits(64):016x}"
+        return events.Added((transitions.create(TaskDraft("f", data, 0), task_id, seq, 0),))
+
+
+def copy_of(state: LiveState) -> LiveState:
+    """A state that may be changed without changing the first."""
+    copy = LiveState()
+    copy.tasks.put(state.tasks.values())
+    copy.functions, copy.schedules = dict(state.functions), dict(state.schedules)
+    copy.last_seq, copy.last_id, copy.ended = state.last_seq, state.last_id, state.ended
+    return copy
+
+
+def contents(state: LiveState) -> dict[str, Any]:
+    """What two states must have in common to be equal."""
+    return vars(copy_of(state)) | {"tasks": {task.id: task for task in state.tasks.values()}}
+
+
+class History:
+    """What was decided, frame by frame, and what the state and the rows were after each."""
+
+    def __init__(self) -> None:
+        self._state = LiveState()
+        self._rows: Rows = {}
+        self.states = [contents(self._state)]
+        self.rows: list[Rows] = [{}]
+        self.payloads: list[bytes] = []
+
+    def extend(self, payloads: list[bytes]) -> None:
+        """More frames were decided."""
+        for payload in payloads:
+            added, changed = apply_frame(self._state, decode_events(payload))
+            self._rows.update((task.id, task) for task in [*added, *changed])
+            self.payloads.append(payload)
+            self.states.append(contents(copy_of(self._state)))
+            self.rows.append(dict(self._rows))
+
+    def until(self, sequence: int) -> "History":
+        """The history that goes on from frame ``sequence``, as though the later ones had not been decided."""
+        kept = History()
+        kept.extend(self.payloads[:sequence])
+        return kept

@@ -1,0 +1,62 @@
+"""A catalogue of tasks in memory, to run compiled queries on."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from typing import Any
+
+from taskd.model.task import Task
+from taskd.model.wire import encode_task
+from taskd.rql.query import Query
+from taskd.store.base import Page
+from taskd.store.embedded.catalogue import queries
+from taskd.store.embedded.catalogue.rows import COLUMNS, row
+from taskd.store.embedded.catalogue.schema import migrate
+from taskd.store.embedded.catalogue.sql.functions import register_functions
+from taskd.store.embedded.catalogue.statements import Write, parts
+
+
+class MemoryCatalogue:
+    """The table of tasks, and what queries find in it."""
+
+    def __init__(self) -> None:
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        migrate(self.connection)
+        register_functions(self.connection)
+
+    def fill(self, tasks: list[Task]) -> None:
+        """Replaces whatever the table holds."""
+        self.connection.execute("DELETE FROM tasks")
+        places = ", ".join("?" * len(COLUMNS))
+        self.connection.executemany(
+            f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES ({places})", [row(task) for task in tasks]
+        )
+
+    def write(self, writes: Iterable[Write]) -> None:
+        """Writes as the catalogue's own writer does."""
+        for statement, rows in writes:
+            for part in parts(rows):
+                self.connection.execute(*statement.bind(part))
+
+    def page(self, query: Query) -> Page[Task]:
+        """What ``query`` finds."""
+        return queries.tasks(query)(self.connection)
+
+    def find(self, query: Query) -> list[str]:
+        """The ids on the page that ``query`` asks for."""
+        return [task.id for task in self.page(query).rows]
+
+    def plan(self, query: Query) -> str:
+        """SQLite's plan for the page, one step a line."""
+        statements: list[str] = []
+        self.connection.set_trace_callback(statements.append)
+        self.page(query)
+        self.connection.set_trace_callback(None)
+        steps = self.connection.execute(f"EXPLAIN QUERY PLAN {statements[-1]}")
+        return "\n".join(step for *_, step in steps)
+
+
+def on_the_wire(task: Task) -> dict[str, Any]:
+    """The task as a client gets it."""
+    wire: dict[str, Any] = json.loads(encode_task(task))
+    return wire

@@ -1,0 +1,129 @@
+"""A storm with Lambda on the other side: the endpoint vanishes in the middle of invocations, and comes back.
+
+A call whose answer never came may have run: it fails as one of unknown outcome, and never runs again.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from aiohttp import web
+from support.aws.environment import environment_with
+from support.storm import faults
+from support.storm.faults import Fault
+from support.storm.run_log import Ledger
+from support.storm.storm import CONFIG, Storm
+
+BREAKS_OFF_AFTER_S = 0.01
+"""Not 0, which means to wait for every answer."""
+
+
+class Endpoint:
+    """Lambda, as far as invoking goes; every run is recorded before it is answered."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._port = 0
+        self._runner: web.AppRunner | None = None
+        self._answering = asyncio.Event()
+        self._answering.set()
+
+    async def start(self) -> str:
+        """Listens, always on the same port; gives the URL."""
+        app = web.Application()
+        app.router.add_post("/2015-03-31/functions/{name}/invocations", self._invoke)
+        self._runner = web.AppRunner(app, shutdown_timeout=BREAKS_OFF_AFTER_S)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        return f"http://127.0.0.1:{self._port}"
+
+    async def stop(self) -> None:
+        """Breaks every connection off, and refuses more."""
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    @asynccontextmanager
+    async def hanging(self) -> AsyncIterator[None]:
+        """Meanwhile functions run and nobody answers."""
+        self._answering.clear()
+        yield
+        self._answering.set()
+
+    @asynccontextmanager
+    async def hanging_up(self) -> AsyncIterator[None]:
+        """Meanwhile somebody else listens on the port, and ends every connection without a word."""
+        await self.stop()
+        rude = await asyncio.start_server(_hang_up, "127.0.0.1", self._port, reuse_address=True)
+        yield
+        rude.close()
+        await rude.wait_closed()
+        await self.start()
+
+    async def _invoke(self, request: web.Request) -> web.Response:
+        task = json.loads(await request.read())
+        self._ledger.enter(task["id"])
+        await asyncio.sleep(task["data"]["ms"] / 1000)
+        await self._answering.wait()
+        if task["data"]["fails"] and not task.get("retryForTaskIds"):
+            body = {"errorType": "Flaky", "errorMessage": "once " * task["data"].get("words", 1)}
+            return web.json_response(body, headers={"X-Amz-Function-Error": "Unhandled"})
+        return web.json_response(None)
+
+
+async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        await reader.read(1)
+    writer.transport.abort()
+
+
+class AwsStorm(Storm):
+    """A storm that blows the endpoint away, too. Lambda has functions that taskd does not know of."""
+
+    retried_errors = frozenset()
+
+    def __init__(self, directory: Path, seed: int, endpoint: Endpoint, url: str, disk: Path | None) -> None:
+        """``url`` is where the endpoint listens."""
+        aws = f'[aws]\nendpoint_url = "{url}"\nregion = "eu-west-1"\n'
+        config = f'runtime = "aws"\n{CONFIG}{aws}'
+        super().__init__(directory, seed, disk=disk, config=config, environment=environment_with(), recorded=True)
+        self._endpoint = endpoint
+        mine = (
+            Fault("endpoint gone", self._go),
+            Fault("endpoint hanging", self._hang),
+            Fault("endpoint hanging up", self._hang_up),
+        )
+        self.faults = [*faults.ON_ANY_RUNTIME, *mine]
+
+    async def deploy(self) -> None:
+        """Not needed."""
+
+    async def _go(self, storm: Storm) -> None:
+        await self._endpoint.stop()
+        await asyncio.sleep(storm.rng.choice([0.3, 1.0]))
+        await self._endpoint.start()
+
+    async def _hang(self, storm: Storm) -> None:
+        async with self._endpoint.hanging():
+            await asyncio.sleep(storm.rng.choice([0.3, 1.0]))
+            if storm.rng.random() < 0.5:
+                await self._endpoint.stop()
+                await self._endpoint.start()
+
+    async def _hang_up(self, storm: Storm) -> None:
+        async with self._endpoint.hanging_up():
+            await asyncio.sleep(storm.rng.choice([0.3, 1.0]))
+
+
+@asynccontextmanager
+async def aws_storm(directory: Path, seed: int, disk: Path | None) -> AsyncIterator[AwsStorm]:
+    """A storm and its endpoint, which goes at the end."""
+    endpoint = Endpoint(Ledger(directory / "ledger"))
+    url = await endpoint.start()
+    try:
+        yield AwsStorm(directory, seed, endpoint, url, disk)
+    finally:
+        await endpoint.stop()

@@ -1,0 +1,119 @@
+"""What clients of a storm were told, and what they saw; compared with what the service and its functions say."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from support.daemon.shifted_clock import ShiftedClock
+from support.storm.run_log import Run
+from support.storm.schedule_grid import Grid, Record, moment_ms
+
+FINAL = {"complete", "failed", "retried", "canceled"}
+ON_ITS_WAY_MS = 15_000
+"""At most this long from a task's turn to the first line of its function, on a machine that is busy."""
+
+
+class Seen(NamedTuple):
+    """What the service and its functions say at one moment: schedules, then tasks, between the runs."""
+
+    runs_before: Counter[str]
+    schedules: Sequence[Record]
+    tasks: dict[str, Record]
+    runs: Sequence[Run]
+
+    @property
+    def runs_after(self) -> Counter[str]:
+        return Counter(run.task_id for run in self.runs)
+
+
+class Books:
+    """The books of all clients of one storm."""
+
+    def __init__(self, clock: ShiftedClock) -> None:
+        self._clock = clock
+        self.tries: Counter[str] = Counter()
+        """Creations sent, by the key that the task carries in its data."""
+        self.created: set[str] = set()
+        """Tasks whose creation was acknowledged."""
+        self.canceled: set[str] = set()
+        """Tasks whose cancelling was acknowledged."""
+        self.ends: dict[str, Record] = {}
+        """Tasks as they were when they were first seen to have ended."""
+
+    def compare(self, created: set[str], canceled: set[str], seen: Seen) -> None:
+        """Asserts every promise; ``created`` and ``canceled`` were acknowledged before the listing began."""
+        tasks = seen.tasks
+        assert created <= set(tasks), f"acknowledged tasks are missing: {created - set(tasks)}"
+        originals = [task for task in tasks.values() if "retryForTaskIds" not in task]
+        made = Counter(task["data"]["key"] for task in originals if "scheduleId" not in task)
+        assert all(made[key] <= self.tries[key] for key in made), "tasks were invented"
+        assert set(seen.runs_before) <= set(tasks), "something ran that is no task"
+        not_canceled = [task_id for task_id in canceled if tasks[task_id]["status"] != "canceled"]
+        assert not not_canceled, f"canceled tasks went on: {not_canceled}"
+        runs_after = seen.runs_after
+        for task_id, task in tasks.items():
+            self._compare_end(task_id, task)
+            _compare_runs(task, seen.runs_before[task_id], runs_after[task_id])
+            _compare_links(task, tasks)
+        self._compare_starts(seen)
+        _compare_schedules(seen.schedules, originals)
+
+    def close(self, tasks: dict[str, Record], retried_errors: frozenset[str]) -> None:
+        """Asserts what is true when nothing waits or runs any more: all came to an end that fits how it ran."""
+        for task in tasks.values():
+            what = f"{task}"
+            assert task["status"] in FINAL, f"without an end: {what}"
+            assert ("error" in task) == (task["status"] in ("failed", "retried")), what
+            assert ("retriedByTaskId" in task) == (task["status"] == "retried"), what
+            if "retriedByTaskId" in task:
+                assert task["retriedByTaskId"] in tasks, f"the retry is missing: {what}"
+            if task["status"] == "failed":
+                assert task["error"]["name"] not in retried_errors, f"was not retried: {what}"
+            if task["status"] == "complete":
+                assert "retryForTaskIds" in task or not task["data"]["fails"], f"cannot have succeeded: {what}"
+
+    def _compare_end(self, task_id: str, task: Record) -> None:
+        """Nothing leaves a final status, and nothing about the task changes after it."""
+        if task["status"] in FINAL:
+            assert self.ends.setdefault(task_id, task) == task, f"{self.ends[task_id]} became {task}"
+        else:
+            assert task_id not in self.ends, f"{self.ends[task_id]} became {task}"
+
+    def _compare_starts(self, seen: Seen) -> None:
+        """Nothing ran before its time had come, by the clock that the daemon goes by."""
+        for run in seen.runs:
+            if run.task_id in seen.tasks:
+                start_ms = moment_ms(seen.tasks[run.task_id], "startTimestamp")
+                shown_ms = self._clock.latest_ms(run.begin_ms, ON_ITS_WAY_MS)
+                assert start_ms <= shown_ms, f"{run.task_id} ran {start_ms - shown_ms} ms before its time"
+
+
+def _compare_runs(task: Record, runs_before: int, runs_after: int) -> None:
+    status, task_id = task["status"], task["id"]
+    assert runs_after <= 1, f"ran {runs_after} times: {task}"
+    if status in ("canceled", "new"):
+        assert not runs_before, f"{task_id} is {status} and has run"
+    if status in ("complete", "retried"):
+        assert runs_after, f"{task_id} is {status} and never ran"
+
+
+def _compare_links(task: Record, tasks: dict[str, Record]) -> None:
+    """A task and its retry name each other; the listing may have seen one of them before they were linked."""
+    if "retriedByTaskId" in task and task["retriedByTaskId"] in tasks:
+        assert tasks[task["retriedByTaskId"]]["retryForTaskIds"][-1] == task["id"], task
+    for place, retried in enumerate(task.get("retryForTaskIds", [])):
+        assert tasks[retried].get("retryForTaskIds", []) == task["retryForTaskIds"][:place], task
+        if tasks[retried]["status"] in FINAL and retried == task["retryForTaskIds"][-1]:
+            assert tasks[retried].get("retriedByTaskId") == task["id"], task
+        assert tasks[retried]["data"] == task["data"], task
+
+
+def _compare_schedules(schedules: Sequence[Record], originals: Sequence[Record]) -> None:
+    made = defaultdict(list)
+    for task in originals:
+        if "scheduleId" in task:
+            made[task["scheduleId"]].append(task)
+    known = {schedule["id"] for schedule in schedules}
+    assert set(made) <= known, f"made by no schedule: {set(made) - known}"
+    for schedule in schedules:
+        Grid(schedule).check(made[schedule["id"]])
