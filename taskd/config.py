@@ -25,6 +25,7 @@ from taskd.model.errors import TaskdError
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.local.settings import LocalSettings
 from taskd.store.embedded.settings import StoreSettings
+from taskd.system.logging import LogSettings
 
 RuntimeName = Literal["local", "aws"]
 
@@ -64,13 +65,6 @@ class ListenAddress(NamedTuple):
     def url(self) -> str:
         """What to put into a browser or a client, without a slash at the end."""
         return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
-
-
-class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The ``[log]`` table of the configuration."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["text", "json"] = "text"
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):

@@ -34,8 +34,7 @@ from taskd.runtime.local.runtime import LocalRuntime
 from taskd.store.base import TaskStore
 from taskd.store.embedded.store import EmbeddedStore
 from taskd.system import systemd
-from taskd.system.gc_freeze import FrozenHeap
-from taskd.system.interpreter import let_event_loop_in
+from taskd.system.gc_freeze import FrozenHeap, let_event_loop_in
 from taskd.system.logging import set_up_logging
 from taskd.system.os_limits import refusals_in_words, take_all_descriptors
 from taskd.telemetry.metrics import Telemetry

@@ -17,8 +17,7 @@ from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.store import EmbeddedStore
-from taskd.system.gc_freeze import FrozenHeap
-from taskd.system.interpreter import let_event_loop_in
+from taskd.system.gc_freeze import FrozenHeap, let_event_loop_in
 from taskd.telemetry.metrics import Telemetry
 
 REGION = "eu-west-1"

@@ -1,17 +1,15 @@
 """The application: every resource under its path, every error in the contract's shape."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from taskd.api.http.admission import Admission
-from taskd.api.http.answers import json_answer
 from taskd.api.http.authentication import Authentication
 from taskd.api.http.authorization import Authenticate, trust_everybody
 from taskd.api.http.route_table import TABLE, table_of
-from taskd.api.http.routing import Mount, Route, mounted
+from taskd.api.http.routing import Mount, mounted
 from taskd.api.openapi.handlers import DocHandlers
 from taskd.api.resources.api_functions import ApiFunctionHandlers
 from taskd.api.resources.api_requests import ApiRequestHandlers
@@ -21,7 +19,7 @@ from taskd.api.resources.function_logs import FunctionLogHandlers
 from taskd.api.resources.functions import FunctionHandlers
 from taskd.api.resources.oauth1 import OAuth1Handlers
 from taskd.api.resources.oauth2 import OAuth2Handlers
-from taskd.api.resources.probes import metrics_handler
+from taskd.api.resources.probes import Health, probe_routes
 from taskd.api.resources.schedules import ScheduleHandlers
 from taskd.api.resources.task_logs import LogHandlers
 from taskd.api.resources.tasks import TaskHandlers
@@ -36,9 +34,6 @@ from taskd.runtime.base import Runtime
 from taskd.store.base import TaskStore
 
 BASE_PATH = "/tasks/v1"
-
-Health = Callable[[], dict[str, Any]]
-"""Tells how the daemon is: ``status`` is ``ok``, or else says why not; more fields as it likes."""
 
 
 def build_app(
@@ -69,7 +64,7 @@ def build_app(
     routes = [*functions.routes(), *function_logs.routes(), *tasks.routes(), *logs.routes()]
     routes += [*execute.routes(), *api.routes(), *ApiRequestHandlers(store).routes()]
     routes += [*schedules.routes(), *bulk.routes()]
-    mounts = [Mount(BASE_PATH, routes, authenticate), Mount("", _open_routes(health, registry), trust_everybody)]
+    mounts = [Mount(BASE_PATH, routes, authenticate), Mount("", probe_routes(health, registry), trust_everybody)]
     if auth is not None:
         mounts += _account_mounts(auth)
     docs = DocHandlers(mounts)
@@ -89,20 +84,3 @@ def _account_mounts(auth: AuthService) -> Iterator[Mount]:
     """Logging in, where credentials are the handlers' own business; and who one is, which is always asked for real."""
     yield Mount("/auth/v2", [*OAuth1Handlers(auth).routes(), *OAuth2Handlers(auth).routes()], trust_everybody)
     yield Mount("/users/v1", list(UserHandlers(auth).routes()), Authentication(auth))
-
-
-def _open_routes(health: Health, registry: CollectorRegistry | None) -> list[Route]:
-    """What answers whoever asks: it is for probes that have no credentials."""
-    routes = [Route("GET", "/health", _health_handler(health), None)]
-    if registry is not None:
-        routes.append(Route("GET", "/metrics", metrics_handler(registry), None))
-    return routes
-
-
-def _health_handler(health: Health) -> Callable[[web.Request], Any]:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        """How the daemon is; 503 when it is not well."""
-        report = health()
-        return json_answer(report, status=200 if report["status"] == "ok" else 503)
-
-    return handler

@@ -3,7 +3,8 @@
 import secrets
 from pathlib import Path
 
-from taskd.auth.storage import SecretFileError, locked, read_secret, sync_folder, write_secret
+from taskd.auth.storage import SecretFileError, locked, read_secret, write_secret
+from taskd.system.files import sync_directory
 
 FILE_NAME = "auth.key"
 _KEY_BYTES = 32
@@ -16,7 +17,7 @@ def load_key(directory: Path) -> bytes:
     if text is None:
         text = _made(path)
     else:
-        sync_folder(directory)  # one that made it and was killed may not have got as far
+        sync_directory(directory)  # one that made it and was killed may not have got as far
     try:
         key = bytes.fromhex(text)
     except ValueError:

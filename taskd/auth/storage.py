@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from taskd.model.errors import TaskdError
+from taskd.system.files import SyncFailedError, make_directory, sync_directory
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -44,7 +45,7 @@ def write_secret(path: Path, text: str) -> None:
     What root writes belongs to the owner of the folder, who is the one that reads it.
     """
     try:
-        _make_folder(path.parent)
+        make_directory(path.parent)
         fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             _fill(fd, text, path.parent)
@@ -52,8 +53,8 @@ def write_secret(path: Path, text: str) -> None:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
-    except OSError as error:
+        sync_directory(path.parent)
+    except (OSError, SyncFailedError) as error:
         raise SecretFileError(f"{path} cannot be written: {error.strerror}.") from error
 
 
@@ -62,9 +63,9 @@ def locked(path: Path) -> Iterator[None]:
     """Keeps others that edit ``path`` waiting meanwhile."""
     lock = path.with_name(path.name + ".lock")
     try:
-        _make_folder(path.parent)
+        make_directory(path.parent)
         fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
+    except (OSError, SyncFailedError) as error:
         raise SecretFileError(f"{lock} cannot be opened: {error.strerror}.") from error
     try:
         _give_to_owner(fd, path.parent)
@@ -86,21 +87,3 @@ def _give_to_owner(fd: int, folder: Path) -> None:
     owner = folder.stat()
     if os.geteuid() == 0 and os.fstat(fd).st_uid != owner.st_uid:
         os.fchown(fd, owner.st_uid, owner.st_gid)
-
-
-def _make_folder(folder: Path) -> None:
-    """Makes sure that ``folder`` is there, and that its name would survive a power cut."""
-    if not folder.parent.exists():
-        _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    with contextlib.suppress(PermissionError):  # a folder we may not read was not made by us
-        sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in ``folder`` durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

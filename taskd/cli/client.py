@@ -5,6 +5,7 @@ It knows paths and JSON, not what the commands do with them. One connection per 
 
 import json
 import ssl
+from collections.abc import Iterator
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ import msgspec
 from taskd import __version__
 from taskd.cli.exit_codes import CommandError, ExitCode
 from taskd.model.errors import NO_PERMISSION, RESOURCE_UNKNOWN
+from taskd.model.limits import PAGE_LIMIT_MAX
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_TIMEOUT_S = 300.0
@@ -166,3 +168,15 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
+
+
+def rows(client: ApiClient, path: str, query: str, limit: int) -> Iterator[dict[str, Any]]:
+    """Up to ``limit`` records of the listing at ``path``, fetched page by page as they are asked for."""
+    offset = 0
+    while offset < limit:
+        size = min(PAGE_LIMIT_MAX, limit - offset)
+        page = client.get(path, f"{query}&limit({size},{offset})&skipCount()")["data"]
+        yield from page
+        offset += len(page)
+        if len(page) < size:
+            return

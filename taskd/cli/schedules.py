@@ -6,11 +6,10 @@ import click
 import msgspec
 
 from taskd.cli import output, views
-from taskd.cli.client import ApiClient, segment
+from taskd.cli.client import ApiClient, rows, segment
 from taskd.cli.exit_codes import help_lines
 from taskd.cli.filters import task_query
 from taskd.cli.options import client_options, duration, json_object, json_option, moment
-from taskd.cli.paging import rows
 from taskd.model.limits import PAGE_LIMIT_DEFAULT
 from taskd.model.timestamps import format_ms
 

@@ -8,12 +8,11 @@ import click
 import msgspec
 
 from taskd.cli import following, output, views
-from taskd.cli.client import ApiClient, segment
+from taskd.cli.client import ApiClient, rows, segment
 from taskd.cli.exit_codes import ExitCode, help_lines
 from taskd.cli.filters import task_query
 from taskd.cli.following import Json
 from taskd.cli.options import client_options, json_object, json_option, moment
-from taskd.cli.paging import rows
 from taskd.model.limits import PAGE_LIMIT_DEFAULT
 from taskd.model.status import Status
 from taskd.model.timestamps import format_ms

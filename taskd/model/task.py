@@ -1,10 +1,9 @@
 """The task, and the named transitions that are the only way its status changes."""
 
 from enum import StrEnum
-from sys import intern
 
 from msgspec import Struct
-from msgspec.structs import force_setattr, replace
+from msgspec.structs import replace
 
 from taskd.model.errors import TaskdError
 from taskd.model.status import NEXT, Status
@@ -109,15 +108,6 @@ def create(draft: TaskDraft, task_id: str, seq: int, now_ms: int) -> Task:
         schedule_id=draft.schedule_id,
         direct=draft.direct,
     )
-
-
-def share(task: Task) -> None:
-    """Lets ``task``, fresh from a decoder, share with others what is equal: over 100 bytes of a waiting one."""
-    force_setattr(task, "function_name", intern(task.function_name))
-    if task.status_changed_ms == task.creation_ms:
-        force_setattr(task, "status_changed_ms", task.creation_ms)
-    if task.start_ms == task.creation_ms:
-        force_setattr(task, "start_ms", task.creation_ms)
 
 
 def start(task: Task, now_ms: int) -> Task:

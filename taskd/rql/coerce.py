@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from taskd.model.timestamps import parse_timestamp
 from taskd.rql.errors import RqlError
 from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Node, Pattern, Value
 
@@ -33,3 +34,16 @@ def _plain_value(value: Value, *, texts_only: bool) -> Value:
     if isinstance(value, Guessed):
         return value.text if texts_only else value.value
     return value.text if isinstance(value, Moment) else value
+
+
+def epoch_ms(value: Value, position: int) -> int:
+    """Milliseconds since the epoch: of a moment, of a text that is an RFC 3339 timestamp, or of a number of them.
+
+    Raises :class:`RqlError`, about ``position``, for any other value.
+    """
+    if isinstance(value, Moment):
+        return value.epoch_ms
+    found = parse_timestamp(value.value if isinstance(value, Guessed) else value)
+    if found is None:
+        raise RqlError("A time is expected, such as 2026-01-01T00:00:00.000Z or epoch milliseconds", position)
+    return found

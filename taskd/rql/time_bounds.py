@@ -1,8 +1,8 @@
 """For endpoints that understand only a part of the language."""
 
+from taskd.rql.coerce import epoch_ms
 from taskd.rql.errors import RqlError
 from taskd.rql.query import Compare, Group, Node, Query
-from taskd.rql.times import epoch_ms
 
 _SIGNS = {"ge": ">=", "le": "<="}
 

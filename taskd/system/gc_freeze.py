@@ -6,6 +6,7 @@ frozen; cycles that form among frozen objects are found when those have become t
 """
 
 import gc
+import sys
 
 _YOUNG_MAX = 10_000
 """Objects before the youngest are looked through. Requests in progress hold thousands that are soon to go, and
@@ -52,3 +53,16 @@ class FrozenHeap:
         gc.freeze()
         self._is_thawed = False
         self._thaw_above = max(_GROWTH * gc.get_freeze_count(), _GROWTH_MIN)
+
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread keeps the interpreter when another wants it.
+
+The event loop lets go of it after every callback, and with Python's own 5 ms waits that long for the next one: a
+compaction would take a hundred busy connections half a second. Shorter than this, switching itself is what costs.
+"""
+
+
+def let_event_loop_in() -> None:
+    """Has threads let go of the interpreter soon; for the whole process."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)

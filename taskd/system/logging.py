@@ -3,11 +3,20 @@
 import logging
 import os
 import sys
+from typing import Literal
 
 import orjson
+from msgspec import Struct
 
-from taskd.config import LogSettings
 from taskd.model.timestamps import format_ms
+
+
+class LogSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The ``[log]`` table of the configuration."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
 
 _LEVEL_PREFIXES = {
     logging.DEBUG: "<7>",

@@ -14,7 +14,7 @@ import pytest
 from support.disk.failing_calls import FailingCalls
 from support.power_cut.stepped_store import History, Life, Shelf, contents
 
-from taskd.store.embedded.errors import SyncFailedError
+from taskd.system.files import SyncFailedError
 
 CODES = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EMFILE, errno.ENOMEM)
 SYNCS = ("fsync", "fdatasync")

@@ -49,7 +49,7 @@ import os, sys
 from pathlib import Path
 from taskd.auth import keys, storage
 
-storage.sync_folder = lambda folder: os._exit(0) if (folder / "auth.key").exists() else None
+storage.sync_directory = lambda folder: os._exit(0) if (folder / "auth.key").exists() else None
 keys.load_key(Path(sys.argv[1]))
 """
 FILL_CATALOGUE = """

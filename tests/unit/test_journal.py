@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.store.journals import Collector, open_writer, read_journal, write_journal
 
-from taskd.store.embedded.errors import DirectoryInUseError, JournalDamagedError, SyncFailedError
+from taskd.store.embedded.errors import DirectoryInUseError, JournalDamagedError
 from taskd.store.embedded.journal.compaction import replace_with_snapshot
 from taskd.store.embedded.journal.directory import DirectoryLock, segments
 from taskd.store.embedded.journal.format import SEGMENT_HEADER_BYTES, Kind
 from taskd.store.embedded.journal.replay import Replay
 from taskd.store.embedded.journal.writer import Entry
+from taskd.system.files import SyncFailedError
 
 PAYLOADS = [b"first", b"second" * 10, b"\x00" * 30, b"fourth"]
 

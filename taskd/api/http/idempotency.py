@@ -6,8 +6,8 @@ from hashlib import blake2b
 import msgspec
 from aiohttp import web
 
-from taskd.api import rules
 from taskd.api.http.authorization import caller_of
+from taskd.api.validation.bodies import field_error
 from taskd.model import limits
 from taskd.model.idempotency import IdempotencyKey
 
@@ -26,7 +26,7 @@ def idempotency_key(request: web.Request, body: bytes) -> IdempotencyKey | None:
         return None
     if _KEY.fullmatch(text) is None:
         rule = f"be 1 to {limits.IDEMPOTENCY_KEY_MAX_CHARS} visible ASCII characters"
-        raise rules.field_error(HEADER, rule)
+        raise field_error(HEADER, rule)
     caller = caller_of(request)
     owned = msgspec.json.encode((caller.user_id, caller.application_id, text))
     return IdempotencyKey(_digest(owned), _digest(request.path.rstrip("/").encode() + b"\0" + body))

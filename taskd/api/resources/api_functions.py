@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.calling import called_function
 from taskd.api.http.authentication import address_of
-from taskd.api.http.authorization import caller_of
+from taskd.api.http.authorization import called_function, caller_of
 from taskd.api.http.request_body import receive_body
 from taskd.api.http.routing import Route
 from taskd.execution.api_functions.call import ApiFunctions

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
+from taskd.api.http.log_pages import log_answer
 from taskd.api.http.pages import page_answer
 from taskd.api.http.request_parts import query_of
 from taskd.api.http.routing import Route
-from taskd.api.resources.task_logs import log_answer
 from taskd.model import errors
 from taskd.model.permissions import Permission
 from taskd.model.wire import api_request_view

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.calling import called_function
-from taskd.api.http.authorization import caller_of
+from taskd.api.http.authorization import called_function, caller_of
 from taskd.api.http.json_response import JsonResponse
 from taskd.api.http.request_body import read_optional_body
 from taskd.api.http.routing import Route

@@ -5,13 +5,15 @@ import re
 
 from msgspec.structs import replace
 
-from taskd.api import rules
 from taskd.api.validation.bodies import (
     ExecutionOptionsBody,
     FunctionBody,
     FunctionSettings,
     FunctionUpdateBody,
     RetryPolicyBody,
+    field_error,
+    priority_of,
+    whole_number,
 )
 from taskd.model import errors, limits
 from taskd.model.errors import ContractError
@@ -49,7 +51,7 @@ def redefine_function(function: Function, body: FunctionUpdateBody, now_ms: int)
     :raises ContractError: as :func:`define_function` does, also for another name.
     """
     if body.name not in (None, function.name):
-        raise rules.field_error("name", f"stay {function.name}: create a function of the new name instead")
+        raise field_error("name", f"stay {function.name}: create a function of the new name instead")
     changed = replace(
         function,
         entry_point=function.entry_point if body.entry_point is None else _entry_point(body.entry_point),
@@ -70,7 +72,7 @@ def _with_settings(function: Function, body: FunctionSettings) -> Function:
         memory_limit_mb=_memory_limit_mb(body.memory_limit, function.memory_limit_mb),
         environment=function.environment if variables is None else _environment(variables),
         permission_mode=options.permission_mode or function.permission_mode,
-        default_priority=rules.priority(
+        default_priority=priority_of(
             "executionOptions.defaultPriority", options.default_priority, function.default_priority
         ),
         retry_policy=_retry_policy(body.retry_policy or RetryPolicyBody(), function.retry_policy),
@@ -93,13 +95,13 @@ def decode_code(text: str) -> bytes:
 
 def _name(name: str) -> str:
     if NAME_PATTERN.fullmatch(name) is None:
-        raise rules.field_error("name", "be 1 to 64 letters, digits, '-' and '_'")
+        raise field_error("name", "be 1 to 64 letters, digits, '-' and '_'")
     return name
 
 
 def _entry_point(entry_point: str) -> str:
     if _ENTRY_POINT.fullmatch(entry_point) is None:
-        raise rules.field_error(
+        raise field_error(
             "entryPoint",
             f"be 1 to {limits.ENTRY_POINT_MAX_CHARS} characters without white space, like index.handler",
         )
@@ -108,22 +110,22 @@ def _entry_point(entry_point: str) -> str:
 
 def _runtime(runtime: str) -> str:
     if runtime not in RUNTIMES:
-        raise rules.field_error("runtime", f"be one of {', '.join(RUNTIMES)}")
+        raise field_error("runtime", f"be one of {', '.join(RUNTIMES)}")
     return runtime
 
 
 def _description(description: str) -> str:
     if len(description) > limits.DESCRIPTION_MAX_CHARS:
-        raise rules.field_error("description", f"have at most {limits.DESCRIPTION_MAX_CHARS} characters")
+        raise field_error("description", f"have at most {limits.DESCRIPTION_MAX_CHARS} characters")
     return description
 
 
 def _time_limit_s(value: float | None, default: int) -> int:
-    return rules.whole_number("timeLimit", value, limits.TIME_LIMIT_MIN_S, limits.TIME_LIMIT_MAX_S, default)
+    return whole_number("timeLimit", value, limits.TIME_LIMIT_MIN_S, limits.TIME_LIMIT_MAX_S, default)
 
 
 def _memory_limit_mb(value: float | None, default: int) -> int:
-    return rules.whole_number("memoryLimit", value, limits.MEMORY_MIN_MB, limits.MEMORY_MAX_MB, default)
+    return whole_number("memoryLimit", value, limits.MEMORY_MIN_MB, limits.MEMORY_MAX_MB, default)
 
 
 def _retry_policy(body: RetryPolicyBody, former: RetryPolicy) -> RetryPolicy:
@@ -150,9 +152,9 @@ def _environment(variables: dict[str, EnvironmentValue]) -> dict[str, str]:
 def _check_variable(name: str, value: str) -> None:
     if ENVIRONMENT_NAME_PATTERN.fullmatch(name) is None:
         rule = "have names of two or more letters, digits and '_' that start with a letter"
-        raise rules.field_error("environmentVariables", f"{rule}, not {name!r}")
+        raise field_error("environmentVariables", f"{rule}, not {name!r}")
     if name in RESERVED_ENVIRONMENT_NAMES:
         message = f"environmentVariables may not set {name}: it is reserved for the Lambda runtime itself."
         raise ContractError(errors.INVALID_CONFIGURATION, message)
     if "\0" in value:
-        raise rules.field_error("environmentVariables", f"have values without NUL characters, not so {name}")
+        raise field_error("environmentVariables", f"have values without NUL characters, not so {name}")

@@ -5,8 +5,7 @@ from typing import Any
 import orjson
 from msgspec import Raw
 
-from taskd.api import rules
-from taskd.api.validation.bodies import ExecutionBody, ScheduleBody, TaskBody
+from taskd.api.validation.bodies import ExecutionBody, ScheduleBody, TaskBody, field_error, priority_of
 from taskd.model import errors, limits
 from taskd.model.caller import EVERYTHING, Caller
 from taskd.model.errors import ContractError
@@ -27,7 +26,7 @@ def draft_task(body: TaskBody, function: Function | None, now_ms: int, caller: C
         function_name=_function_reference(body.function_name),
         data=_data(body.data),
         start_ms=_start_ms(body.start_timestamp, now_ms),
-        priority=rules.priority("priority", body.priority, function.default_priority if function else 0),
+        priority=priority_of("priority", body.priority, function.default_priority if function else 0),
         tags=body.tags or (),
         created_by_user_id=caller.user_id,
         created_by_application_id=caller.application_id,
@@ -71,13 +70,13 @@ def _interval_ms(interval_s: float) -> int:
     """Kept to the millisecond, like every time."""
     least_s, most_s = limits.SCHEDULE_INTERVAL_MIN_S, limits.SCHEDULE_INTERVAL_MAX_S
     if not least_s <= interval_s <= most_s:  # also refuses NaN
-        raise rules.field_error("interval", f"be a number of seconds from {least_s} to {most_s} (ten years)")
+        raise field_error("interval", f"be a number of seconds from {least_s} to {most_s} (ten years)")
     return round(interval_s * 1000)
 
 
 def _function_reference(name: str) -> str:
     if len(name) > limits.FUNCTION_REFERENCE_MAX_CHARS or REFERENCE_PATTERN.fullmatch(name) is None:
-        raise rules.field_error(
+        raise field_error(
             "functionName",
             "be the name of a function (1 to 64 letters, digits, '-' and '_') or a Lambda ARN "
             f"of at most {limits.FUNCTION_REFERENCE_MAX_CHARS} characters",
@@ -90,7 +89,7 @@ def _start_ms(value: str | float | None, now_ms: int) -> int:
         return now_ms
     start_ms = parse_timestamp(value)
     if start_ms is None:
-        raise rules.field_error(
+        raise field_error(
             "startTimestamp",
             "be an RFC 3339 timestamp like 2026-01-01T00:00:00.000Z, or a number of milliseconds since 1970",
         )
@@ -108,11 +107,11 @@ def _data(raw: Raw) -> bytes:
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise rules.field_error("data", f"be strict JSON: {error}") from None
+        raise field_error("data", f"be strict JSON: {error}") from None
     if not isinstance(value, dict):
-        raise rules.field_error("data", "be a JSON object")
+        raise field_error("data", "be a JSON object")
     if _brackets(data) > limits.TASK_DATA_MAX_DEPTH and _is_deeper(value, limits.TASK_DATA_MAX_DEPTH):
-        raise rules.field_error("data", f"nest at most {limits.TASK_DATA_MAX_DEPTH} arrays and objects")
+        raise field_error("data", f"nest at most {limits.TASK_DATA_MAX_DEPTH} arrays and objects")
     return data
 
 

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from taskd.model import limits
 from taskd.model.logline import LogLine
-from taskd.runtime.aws.platformlines import begins_a_call, ends_a_call, is_platform_line
-from taskd.runtime.logcap import LINE_OVERHEAD_BYTES, cut_notice
+from taskd.runtime.aws.log_lines import begins_a_call, ends_a_call, is_platform_line
+from taskd.runtime.base import LINE_OVERHEAD_BYTES, cut_notice
 
 _PAGES_MAX = 20
 """Read of one search at most; each is up to 1 MB."""

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from taskd.model import limits
 from taskd.runtime.code import UNREADABLE, checked_entries, invalid_code, too_large, unreadable
+from taskd.system.files import sync_directory
 
 _CHUNK_BYTES = 256 * 1024
 _UNIX = 3
@@ -26,6 +27,7 @@ def unpack(code: bytes, target: Path) -> None:
 
     :raises ContractError: ``INVALID_CODE`` for a zip that is broken, hostile or too large.
     :raises OSError: the disk is full or fails.
+    :raises SyncFailedError: names could not be made durable.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(code)) as archive:
@@ -112,12 +114,3 @@ def _sync_directories(root: Path) -> None:
 def _fail(error: OSError) -> None:
     """A directory that cannot be listed is not passed over: what is in it would not be synced."""
     raise error
-
-
-def sync_directory(directory: Path) -> None:
-    """Makes the names in ``directory`` durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

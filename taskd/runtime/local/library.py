@@ -18,6 +18,7 @@ from pathlib import Path
 from taskd.model.errors import UNAVAILABLE, ContractError, TaskdError
 from taskd.model.function import Function
 from taskd.runtime.local import archive
+from taskd.system.files import SyncFailedError, sync_directory
 
 _log = logging.getLogger(__name__)
 
@@ -61,14 +62,14 @@ class Library:
         wanted = {self.path(function.name, function.code_version) for function in functions}
         try:
             await asyncio.to_thread(self._sweep, wanted)
-        except OSError as error:
+        except (OSError, SyncFailedError) as error:
             advice = "Look at its free space and its permissions."
             raise TaskdError(f"{self._root} cannot be used: {error}. {advice}") from error
 
     def _sweep(self, wanted: set[Path]) -> None:
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True, exist_ok=True)
-        archive.sync_directory(self._root.parent)  # or a power cut takes the root, and with it all code deployed since
+        sync_directory(self._root.parent)  # or a power cut takes the root, and with it all code deployed since
         for function in self._root.iterdir():
             if function.is_dir() and function != self.work:
                 _sweep_function(function, wanted)
@@ -88,7 +89,7 @@ class Library:
         except ContractError:
             self._pinned.discard(path)
             raise
-        except OSError as error:
+        except (OSError, SyncFailedError) as error:
             self._pinned.discard(path)
             raise unavailable(error) from error
         return version
@@ -140,7 +141,7 @@ def _version(code: bytes) -> str:
     return hashlib.sha256(code).hexdigest()
 
 
-def unavailable(error: OSError) -> ContractError:
+def unavailable(error: OSError | SyncFailedError) -> ContractError:
     """What the one who deploys hears when the disk, or a limit of this machine, does not let code be kept."""
     if error.errno in _FULL_ERRNOS:
         return ContractError(UNAVAILABLE, _DISK_FULL)
@@ -153,9 +154,9 @@ def _put_in_place(fresh: Path, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     try:
         fresh.rename(path)
-        archive.sync_directory(path.parent)
-        archive.sync_directory(path.parent.parent)
-    except OSError:
+        sync_directory(path.parent)
+        sync_directory(path.parent.parent)
+    except (OSError, SyncFailedError):
         if path.is_dir():
             path.rename(fresh)
         with suppress(OSError):  # not empty: there are other versions

@@ -9,7 +9,7 @@ import os
 from taskd.model import limits
 from taskd.model.clock import Clock
 from taskd.model.logline import LogLine
-from taskd.runtime.logcap import LINE_OVERHEAD_BYTES, cut_notice
+from taskd.runtime.base import LINE_OVERHEAD_BYTES, cut_notice
 
 _READ_BYTES = 64 * 1024
 _PIPE_MAX_BYTES = limits.MIB

@@ -16,8 +16,7 @@ from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.events import Event, encode_events
 from taskd.store.embedded.journal.format import MAX_PAYLOAD_BYTES
 from taskd.store.embedded.journal.writer import Entry, JournalWriter
-from taskd.store.embedded.recovery.recover import apply_frame
-from taskd.store.embedded.state import LiveState
+from taskd.store.embedded.state import LiveState, apply_frame
 
 Applied = Callable[[list[Task]], None]
 """Hears of frames that were applied: the tasks they added or changed, as they are now."""

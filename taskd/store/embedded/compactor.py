@@ -8,12 +8,13 @@ from typing import Any
 
 from taskd.model.clock import Clock
 from taskd.store.embedded.catalogue.catalogue import Catalogue
-from taskd.store.embedded.errors import StoreError, SyncFailedError
+from taskd.store.embedded.errors import StoreError
 from taskd.store.embedded.journal.compaction import replace_with_snapshot
 from taskd.store.embedded.journal.directory import Segment, segments
 from taskd.store.embedded.journal.format import Kind
 from taskd.store.embedded.journal.writer import JournalWriter
 from taskd.store.embedded.snapshot import snapshot_payloads
+from taskd.system.files import SyncFailedError
 
 log = logging.getLogger(__name__)
 

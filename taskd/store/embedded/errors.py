@@ -22,19 +22,6 @@ class JournalDamagedError(StoreError):
         self.why = why
 
 
-class SyncFailedError(TaskdError):
-    """The kernel could not make something durable, and may have dropped it: the process must not go on.
-
-    No ``OSError``, nor a :class:`StoreError`: whoever goes on after those must not go on after this.
-    """
-
-    def __init__(self, path: Path, error: OSError) -> None:
-        super().__init__(
-            f"{path} cannot be synced to the disk ({error.strerror}), so what is on the disk is not known any more. "
-            f"A restart reads it back. Look at the disk's health before you trust it again."
-        )
-
-
 class DirectoryInUseError(StoreError):
     """Another daemon has the data directory."""
 

@@ -9,9 +9,19 @@ import msgspec
 from msgspec import Struct
 
 from taskd.model.function import Function
-from taskd.model.idempotency import UsedKey
 from taskd.model.schedule import Schedule
 from taskd.model.task import Task, TaskError
+
+
+class UsedKey(Struct, frozen=True, gc=False, array_like=True):
+    """A key that tasks were created under. Written to the journal in this order: add new fields at the end."""
+
+    digest: bytes
+    fingerprint: bytes
+    at_ms: int
+    first_seq: int
+    """The first of the tasks; the others were numbered on from it."""
+    count: int
 
 
 class Added(Struct, tag="a", array_like=True, frozen=True, gc=False):

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from taskd.model import limits
 from taskd.model.clock import Clock
 from taskd.model.errors import ILLEGAL_ARGUMENT, RESOURCE_UNKNOWN, TOO_MANY_REQUESTS, ContractError
-from taskd.model.idempotency import IdempotencyKey, UsedKey
+from taskd.model.idempotency import IdempotencyKey
 from taskd.model.task import Task, TaskDraft
 from taskd.store.embedded.catalogue import queries
 from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.creation import Creation
-from taskd.store.embedded.events import KeysUsed
+from taskd.store.embedded.events import KeysUsed, UsedKey
 
 
 class KeyedCreation:

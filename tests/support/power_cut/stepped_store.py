@@ -22,9 +22,9 @@ from taskd.store.embedded.journal.compaction import replace_with_snapshot
 from taskd.store.embedded.journal.directory import DirectoryLock, segments
 from taskd.store.embedded.journal.format import Kind
 from taskd.store.embedded.journal.writer import Entry, JournalWriter
-from taskd.store.embedded.recovery.recover import Recovered, apply_frame, recover
+from taskd.store.embedded.recovery.recover import Recovered, recover
 from taskd.store.embedded.snapshot import snapshot_payloads
-from taskd.store.embedded.state import LiveState
+from taskd.store.embedded.state import LiveState, apply_frame
 
 ERROR = TaskError(ErrorType.RUNTIME, "E", "m")
 Rows = dict[str, Task]

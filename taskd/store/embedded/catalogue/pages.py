@@ -14,10 +14,10 @@ from msgspec import Struct
 from taskd.rql.query import Query
 from taskd.store.base import Page
 from taskd.store.embedded.catalogue import counts
-from taskd.store.embedded.catalogue.sql.choice import choice_of
 from taskd.store.embedded.catalogue.sql.compile import Compiled, compile_query
 from taskd.store.embedded.catalogue.sql.fields import Resource
 from taskd.store.embedded.catalogue.sql.pieces import Parameter
+from taskd.store.embedded.catalogue.sql.planning import choice_of
 
 T = TypeVar("T")
 _decode_rows = msgspec.json.Decoder(list[tuple[Any, ...]]).decode

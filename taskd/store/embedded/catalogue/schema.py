@@ -6,7 +6,7 @@ from pathlib import Path
 
 from taskd.store.embedded.catalogue import counts
 from taskd.store.embedded.errors import StoreError
-from taskd.store.embedded.journal.directory import sync_directory
+from taskd.system.files import sync_directory
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,10 @@ import os
 from collections.abc import Iterable
 from itertools import chain
 
-from taskd.store.embedded.journal.directory import TEMPORARY_SUFFIX, Segment, publish, remove_segments
+from taskd.store.embedded.journal.directory import TEMPORARY_SUFFIX, Segment, remove_segments
 from taskd.store.embedded.journal.format import Kind, SegmentHeader, encode_frame_header, encode_segment_header
 from taskd.store.embedded.journal.writer import write_all
+from taskd.system.files import publish
 
 
 def replace_with_snapshot(sealed: list[Segment], last_sequence: int, payloads: Iterable[bytes], created_ms: int) -> int:

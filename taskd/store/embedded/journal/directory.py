@@ -2,13 +2,12 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
 
-from taskd.store.embedded.errors import DirectoryInUseError, JournalDamagedError, SyncFailedError
+from taskd.store.embedded.errors import DirectoryInUseError, JournalDamagedError
 from taskd.store.embedded.journal.format import (
     SEGMENT_HEADER_BYTES,
     SUFFIX,
@@ -18,6 +17,7 @@ from taskd.store.embedded.journal.format import (
     decode_segment_header,
     segment_name,
 )
+from taskd.system.files import SyncFailedError, make_directory, sync_directory
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -51,55 +51,6 @@ class DirectoryLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def make_directory(directory: Path) -> None:
-    """Makes sure that ``directory`` is there, and that its name would survive a power cut.
-
-    Also when it is there already: a process that was killed may have made it and never synced it.
-    """
-    if not directory.parent.exists():
-        make_directory(directory.parent)
-    directory.mkdir(exist_ok=True)
-    with suppress(PermissionError):  # a directory we may not read was not made by us
-        sync_directory(directory.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Makes the names in ``directory`` durable.
-
-    :raises OSError: when it cannot be opened.
-    :raises SyncFailedError: when it cannot be synced.
-    """
-    with _opened(directory) as fd:
-        _sync_names(directory, fd)
-
-
-def publish(temporary: Path, final: Path) -> None:
-    """Gives a finished, synced file its name, durably and in one step.
-
-    :raises OSError: and nothing has changed.
-    :raises SyncFailedError: and either name may be there after a power cut.
-    """
-    with _opened(final.parent) as fd:  # before the renaming: from there on there is no way back
-        temporary.rename(final)
-        _sync_names(final.parent, fd)
-
-
-@contextmanager
-def _opened(directory: Path) -> Iterator[int]:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _sync_names(directory: Path, fd: int) -> None:
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        raise SyncFailedError(directory, error) from error
 
 
 def sync_leftovers(directory: Path, live: list[Segment]) -> None:

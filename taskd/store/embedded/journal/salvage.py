@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from taskd.store.embedded.journal.directory import TEMPORARY_SUFFIX, make_directory, publish, sync_directory
+from taskd.store.embedded.journal.directory import TEMPORARY_SUFFIX
 from taskd.store.embedded.journal.format import (
     FRAME_HEADER_BYTES,
     SEGMENT_HEADER_BYTES,
@@ -29,6 +29,7 @@ from taskd.store.embedded.journal.format import (
 )
 from taskd.store.embedded.journal.replay import frames_after, is_unused, map_file
 from taskd.store.embedded.journal.writer import write_all
+from taskd.system.files import make_directory, publish, sync_directory
 
 
 class Gap(Struct, frozen=True):

@@ -19,8 +19,7 @@ from typing import Generic, Protocol, TypeVar
 from msgspec import Struct
 
 from taskd.model.clock import Clock
-from taskd.store.embedded.errors import SyncFailedError
-from taskd.store.embedded.journal.directory import TEMPORARY_SUFFIX, publish
+from taskd.store.embedded.journal.directory import TEMPORARY_SUFFIX
 from taskd.store.embedded.journal.format import (
     SEGMENT_HEADER_BYTES,
     Kind,
@@ -31,6 +30,7 @@ from taskd.store.embedded.journal.format import (
     segment_name,
 )
 from taskd.store.embedded.journal.reserve import SpaceReserve
+from taskd.system.files import SyncFailedError, publish
 
 RESERVE_MIN_BYTES = 1 << 20
 RESERVE_BYTES_PER_TASK = 256

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,19 +11,14 @@ from taskd.model.clock import Clock
 from taskd.model.task import IllegalTransitionError, Task
 from taskd.store.embedded.catalogue.writer import CatalogueWriter
 from taskd.store.embedded.errors import JournalDamagedError, StoreError
-from taskd.store.embedded.events import Added, Event, decode_events
-from taskd.store.embedded.journal.directory import (
-    make_directory,
-    remove_segments,
-    remove_temporary_files,
-    segments,
-    sync_leftovers,
-)
+from taskd.store.embedded.events import decode_events
+from taskd.store.embedded.journal.directory import remove_segments, remove_temporary_files, segments, sync_leftovers
 from taskd.store.embedded.journal.format import SEGMENT_HEADER_BYTES, Kind
 from taskd.store.embedded.journal.replay import Replay
 from taskd.store.embedded.journal.writer import Position, create_segment
 from taskd.store.embedded.recovery.history_gap import HistoryGap
-from taskd.store.embedded.state import LiveState
+from taskd.store.embedded.state import LiveState, apply_frame
+from taskd.system.files import make_directory
 
 log = logging.getLogger(__name__)
 _PROGRESS_S = 1.0
@@ -37,16 +31,6 @@ class Recovered(Struct):
     position: Position
     lost_history: str | None
     """For people: which part of the history is lost; ``None`` if all of it is there."""
-
-
-def apply_frame(state: LiveState, events: Sequence[Event]) -> tuple[list[Task], list[Task]]:
-    """Applies one frame to the state; gives the tasks it added and those it changed, as the catalogue takes them."""
-    added: list[Task] = []
-    changed: list[Task] = []
-    for event in events:
-        target = added if type(event) is Added else changed
-        target += state.apply(event)
-    return added, changed
 
 
 def recover(directory: Path, catalogue: CatalogueWriter, clock: Clock) -> Recovered:

@@ -5,11 +5,10 @@ from typing import TypeVar, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from taskd.rql.coerce import plain
+from taskd.rql.coerce import epoch_ms, plain
 from taskd.rql.errors import RqlError
 from taskd.rql.evaluate import matches
 from taskd.rql.query import Compare, Contains, Group, Member, Node, Query, SortKey
-from taskd.rql.times import epoch_ms
 from taskd.store.embedded.catalogue.sql.documents import document_order, document_presence, document_test
 from taskd.store.embedded.catalogue.sql.fields import Field, Kind, Resource
 from taskd.store.embedded.catalogue.sql.pieces import FALSE, TRUE, Parameter, Sql, constant, joined, negated
