@@ -6,11 +6,12 @@ never does: frames go only when the catalogue has durably taken them in.
 """
 
 import logging
+from collections.abc import Sequence
+from typing import Protocol
 
 from taskd.model import task as transitions
 from taskd.model.status import Status
 from taskd.model.task import ZOMBIE_ERROR_NAME, ErrorType, Task, TaskError
-from taskd.store.embedded.catalogue.writer import CatalogueWriter
 from taskd.store.embedded.journal.directory import Segment
 from taskd.store.embedded.journal.format import Kind
 from taskd.store.embedded.state import LiveState
@@ -24,10 +25,27 @@ _UNKNOWN_END = TaskError(
 )
 
 
+class Projection(Protocol):
+    """What recovery brings up to date: the catalogue's writer, or whatever else follows the journal."""
+
+    @property
+    def position(self) -> int:
+        """Everything up to this frame has been taken in."""
+
+    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task]) -> None:
+        """Takes in the frame at ``position``."""
+
+    def wait_for_room(self) -> None:
+        """Blocks the calling thread while too much waits to be taken in."""
+
+    def pending_tasks(self) -> list[Task]:
+        """The tasks that had not ended at ``position``."""
+
+
 class HistoryGap:
     """The frames between what ``catalogue`` has seen and the snapshot that the ``live`` segments begin with."""
 
-    def __init__(self, live: list[Segment], catalogue: CatalogueWriter, now_ms: int) -> None:
+    def __init__(self, live: list[Segment], catalogue: Projection, now_ms: int) -> None:
         self._catalogue = catalogue
         self._now_ms = now_ms
         self._known = catalogue.position

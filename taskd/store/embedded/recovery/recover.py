@@ -9,14 +9,13 @@ from msgspec import Struct
 
 from taskd.model.clock import Clock
 from taskd.model.task import IllegalTransitionError, Task
-from taskd.store.embedded.catalogue.writer import CatalogueWriter
 from taskd.store.embedded.errors import JournalDamagedError, StoreError
 from taskd.store.embedded.events import decode_events
 from taskd.store.embedded.journal.directory import remove_segments, remove_temporary_files, segments, sync_leftovers
 from taskd.store.embedded.journal.format import SEGMENT_HEADER_BYTES, Kind
 from taskd.store.embedded.journal.replay import Replay
 from taskd.store.embedded.journal.writer import Position, create_segment
-from taskd.store.embedded.recovery.history_gap import HistoryGap
+from taskd.store.embedded.recovery.history_gap import HistoryGap, Projection
 from taskd.store.embedded.state import LiveState, apply_frame
 from taskd.system.files import make_directory
 
@@ -33,7 +32,7 @@ class Recovered(Struct):
     """For people: which part of the history is lost; ``None`` if all of it is there."""
 
 
-def recover(directory: Path, catalogue: CatalogueWriter, clock: Clock) -> Recovered:
+def recover(directory: Path, catalogue: Projection, clock: Clock) -> Recovered:
     """Reads the journal in ``directory`` into a new state, and hands ``catalogue`` what it has not seen.
 
     :raises JournalDamagedError: when that would lose or invent something.
@@ -54,7 +53,7 @@ def recover(directory: Path, catalogue: CatalogueWriter, clock: Clock) -> Recove
     return Recovered(state, Position(live[-1].path, replay.end_offset, replay.last_sequence), gap.lost)
 
 
-def _fold(replay: Replay, catalogue: CatalogueWriter, gap: HistoryGap) -> LiveState:
+def _fold(replay: Replay, catalogue: Projection, gap: HistoryGap) -> LiveState:
     state = LiveState()
     known = catalogue.position
     report_at = time.monotonic() + _PROGRESS_S
@@ -88,7 +87,7 @@ def apply_payload(state: LiveState, payload: memoryview, path: Path, offset: int
         raise JournalDamagedError(path, offset, f"its events cannot be applied: {error!r}") from error
 
 
-def _report(replay: Replay, catalogue: CatalogueWriter) -> None:
+def _report(replay: Replay, catalogue: Projection) -> None:
     if catalogue.position > replay.last_sequence:
         raise StoreError(
             f"The catalogue has seen frame {catalogue.position}, but the journal ends with {replay.last_sequence}: the "
