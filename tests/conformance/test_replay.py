@@ -82,14 +82,13 @@ class Driver:
         outcomes: list[Outcome] = []
         for task, choice in zip(self.store.running(), choices, strict=False):
             successor = TaskDraft("f", task.data, self.clock() + 5, retry_for_task_ids=(task.id,))
-            outcomes.append(
-                [
-                    Completed(task.id),
-                    Failed(task.id, ERROR),
-                    Retried(task.id, ERROR, successor),
-                    Requeued(task.id, self.clock() + 3),
-                ][choice]
-            )
+            possible: list[Outcome] = [
+                Completed(task.id),
+                Failed(task.id, ERROR),
+                Retried(task.id, ERROR, successor),
+                Requeued(task.id, self.clock() + 3),
+            ]
+            outcomes.append(possible[choice])
         self.remember(await self.store.settle(outcomes))
 
     async def cancel(self, index: int) -> None:

@@ -104,7 +104,12 @@ async def test_outcomes_settled_together_come_back_in_their_order(store: TaskSto
     tasks = await store.add([draft(clock) for _ in range(4)])
     await store.claim(4)
     ids = [task.id for task in tasks]
-    outcomes = [Failed(ids[0], ERROR), Completed(ids[1]), Requeued(ids[2], clock() + 1), Completed(ids[3])]
+    outcomes: list[Outcome] = [
+        Failed(ids[0], ERROR),
+        Completed(ids[1]),
+        Requeued(ids[2], clock() + 1),
+        Completed(ids[3]),
+    ]
     settled = await store.settle(outcomes)
     assert [task.id for task in settled] == ids
     expected = [Status.FAILED, Status.COMPLETE, Status.NEW, Status.COMPLETE]

@@ -133,7 +133,7 @@ class Busy:
 
     def _outcome(self, task: Task) -> Outcome:
         error = TaskError(ErrorType.RUNTIME, "E", "m")
-        choices = [Completed(task.id), Failed(task.id, error), Requeued(task.id, 0)]
+        choices: list[Outcome] = [Completed(task.id), Failed(task.id, error), Requeued(task.id, 0)]
         return self._rng.choice([*choices, Retried(task.id, error, self._draft())])
 
 

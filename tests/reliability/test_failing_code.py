@@ -8,21 +8,24 @@ import errno
 import io
 import stat
 import zipfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.disk.failing_calls import TREE_CALLS, FailingCalls
 from support.disk.full_disk import fill
-from support.functions.local_runtime import eventually, local_bench, open_descriptors
+from support.functions.local_runtime import LocalBench, eventually, local_bench, open_descriptors
 from support.functions.zips import function, unix_entry
 from support.http.error_shape import assert_error
 from support.http.service import BASE, function_body, http_service
 
 from taskd.model.errors import UNAVAILABLE, ContractError, TaskdError
+from taskd.model.function import Function
 
 CODES = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EMFILE, errno.ENOMEM)
 
 
-def code_of(number):
+def code_of(number: int | str) -> bytes:
     """A zip with folders and a link, whose function returns ``number``."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -35,20 +38,20 @@ def code_of(number):
 ONE, TWO = code_of(1), code_of(2)
 
 
-def every_failure(root, count):
+def every_failure(root: Path, count: int) -> Iterator[FailingCalls]:
     """One after the other: each of ``count`` calls fails with each error."""
     for code in CODES:
         for fail_at in range(count):
             yield FailingCalls(root, fail_at, code, TREE_CALLS)
 
 
-async def readied(bench, calls, monkeypatch):
+async def readied(bench: LocalBench, calls: FailingCalls, monkeypatch: pytest.MonkeyPatch) -> Function:
     """The second version, readied while ``calls`` fail."""
     with calls.active(monkeypatch):
         return await bench.runtime.prepare(function(), TWO)
 
 
-async def refusal(bench, calls, monkeypatch):
+async def refusal(bench: LocalBench, calls: FailingCalls, monkeypatch: pytest.MonkeyPatch) -> ContractError | None:
     """What a failing call makes of readying; ``None`` if it does not matter: a folder is made that is there already."""
     try:
         await check_second(bench, await readied(bench, calls, monkeypatch))
@@ -58,7 +61,7 @@ async def refusal(bench, calls, monkeypatch):
     return None
 
 
-async def check_second(bench, prepared):
+async def check_second(bench: LocalBench, prepared: Function) -> None:
     """It is whole; then it is removed again."""
     folder = bench.directory / "probe" / prepared.code_version
     assert [(folder / file).read_text() for file in ("lib/deep/x.txt", "lib/y.txt")] == ["x", "x"]
@@ -66,7 +69,9 @@ async def check_second(bench, prepared):
     await eventually(lambda: not bench.removing())
 
 
-async def check_readying(bench, first, calls, monkeypatch):
+async def check_readying(
+    bench: LocalBench, first: Function, calls: FailingCalls, monkeypatch: pytest.MonkeyPatch
+) -> None:
     error = await refusal(bench, calls, monkeypatch)
     assert error is None or (error.kind is UNAVAILABLE and "again" in error.message)
     assert await bench.value() == 1
@@ -74,7 +79,9 @@ async def check_readying(bench, first, calls, monkeypatch):
     await check_second(bench, await bench.runtime.prepare(function(), TWO))
 
 
-async def test_any_call_of_readying_a_functions_code_may_fail_once(tmp_path, monkeypatch):
+async def test_any_call_of_readying_a_functions_code_may_fail_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with local_bench(tmp_path) as bench:
         first = await bench.deploy(ONE)
         counting = FailingCalls(tmp_path, names=TREE_CALLS)
@@ -92,7 +99,7 @@ async def test_any_call_of_readying_a_functions_code_may_fail_once(tmp_path, mon
         assert await bench.value() == 2
 
 
-async def remove_second(bench, calls, monkeypatch):
+async def remove_second(bench: LocalBench, calls: FailingCalls, monkeypatch: pytest.MonkeyPatch) -> Function:
     prepared = await bench.runtime.prepare(function(), TWO)
     with calls.active(monkeypatch):
         await bench.runtime.discard(prepared)
@@ -100,7 +107,9 @@ async def remove_second(bench, calls, monkeypatch):
     return prepared
 
 
-async def test_any_call_of_removing_a_functions_code_may_fail_once(tmp_path, monkeypatch, caplog):
+async def test_any_call_of_removing_a_functions_code_may_fail_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     async with local_bench(tmp_path) as bench:
         await bench.deploy(ONE)
         counting = FailingCalls(tmp_path, names=TREE_CALLS)
@@ -119,8 +128,8 @@ async def test_any_call_of_removing_a_functions_code_may_fail_once(tmp_path, mon
 
 
 async def test_a_deployment_that_the_disk_does_not_take_is_answered_with_503_and_may_be_sent_again(
-    tmp_path, monkeypatch
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with http_service(tmp_path) as service:
         calls = FailingCalls(tmp_path / "functions", 5, errno.EIO, TREE_CALLS)
         with calls.active(monkeypatch):
@@ -134,7 +143,7 @@ async def test_a_deployment_that_the_disk_does_not_take_is_answered_with_503_and
             assert response.status == 200
 
 
-async def test_a_start_on_a_full_disk_needs_no_space_for_functions_that_are_there(small_disk):
+async def test_a_start_on_a_full_disk_needs_no_space_for_functions_that_are_there(small_disk: Path) -> None:
     async with local_bench(small_disk / "functions", max_sandboxes=1) as bench:
         first = await bench.deploy(ONE)
     filler = fill(small_disk)
@@ -146,7 +155,7 @@ async def test_a_start_on_a_full_disk_needs_no_space_for_functions_that_are_ther
         assert await bench.value() == 1
 
 
-async def test_a_start_that_the_disk_does_not_let_happen_says_what_to_look_at(tmp_path):
+async def test_a_start_that_the_disk_does_not_let_happen_says_what_to_look_at(tmp_path: Path) -> None:
     (tmp_path / "functions").write_text("a file in the way")
     with pytest.raises(TaskdError, match="permissions"):
         async with local_bench(tmp_path / "functions"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -10,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.daemon.process import api_of, running_daemon
-from support.functions.local_runtime import appears, local_bench
+from support.functions.local_runtime import LocalBench, appears, local_bench, success_of
 from support.functions.zips import zip_of
 from support.http.service import zipped
 
-from taskd.runtime.base import FunctionError
+from taskd.runtime.base import FunctionError, InvocationResult
 
 SILENT = """\
     #!/bin/sh
@@ -47,7 +48,7 @@ requests = st.tuples(methods, secrets, ids, ends, st.lists(headers, max_size=3),
 class Victim:
     """A call in hand of a sandbox whose process only tells its address; the test speaks for it."""
 
-    def __init__(self, call: "asyncio.Future[object]", api: str, request_id: str) -> None:
+    def __init__(self, call: "asyncio.Future[InvocationResult]", api: str, request_id: str) -> None:
         self.call = call
         self.request_id = request_id
         self.api = api
@@ -75,7 +76,7 @@ class Victim:
         return "\r\n".join([f"POST {path} HTTP/1.1", "Host: x", "Connection: close", *lines, "", ""]).encode()
 
 
-async def victim(bench, directory: Path, name: str) -> Victim:
+async def victim(bench: LocalBench, directory: Path, name: str) -> Victim:
     file = directory / f"{name}.address"
     variables = {"ADDRESS_FILE": str(file)}
     code = zip_of({"bootstrap": SILENT}, mode=0o755)
@@ -87,12 +88,14 @@ async def victim(bench, directory: Path, name: str) -> Victim:
 
 
 @pytest.fixture
-async def bench(tmp_path):
+async def bench(tmp_path: Path) -> AsyncIterator[LocalBench]:
     async with local_bench(tmp_path / "functions", max_sandboxes=2) as bench:
         yield bench
 
 
-async def test_whatever_a_function_or_a_stranger_sends_reaches_no_other_call(bench, tmp_path, caplog):
+async def test_whatever_a_function_or_a_stranger_sends_reaches_no_other_call(
+    bench: LocalBench, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("CRITICAL")
     mine, yours = await victim(bench, tmp_path, "mine"), await victim(bench, tmp_path, "yours")
     names = {b"{secret}": mine.secret, b"{mine}": mine.request_id, b"{yours}": yours.request_id}
@@ -100,7 +103,7 @@ async def test_whatever_a_function_or_a_stranger_sends_reaches_no_other_call(ben
 
     @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
     @given(request=requests)
-    def attack(request) -> None:
+    def attack(request: tuple[bytes, bytes, bytes, bytes, list[bytes], bytes]) -> None:
         method, secret, request_id, end, lines, body = request
         head = b"%s /%s/2018-06-01/runtime/invocation/%s/%s HTTP/1.1" % (method, secret, request_id, end)
         text = b"\r\n".join([head, b"Host: x", b"Connection: close", *lines, b"", body])
@@ -117,7 +120,7 @@ async def test_whatever_a_function_or_a_stranger_sends_reaches_no_other_call(ben
     assert not mine.call.done()
     assert not yours.call.done()
     await mine.send(mine.head("response", "Content-Length: 1") + b"1")
-    assert (await mine.call).payload == b"1"
+    assert success_of(await mine.call).payload == b"1"
 
 
 NESTED = b'{"errorType":' + b"[" * 500 + b"]" * 500 + b"}"
@@ -132,7 +135,9 @@ NESTED = b'{"errorType":' + b"[" * 500 + b"]" * 500 + b"}"
     ],
     ids=["bytes", "nested", "surrogate"],
 )
-async def test_an_error_named_in_no_text_can_be_kept(bench, tmp_path, line, body, name):
+async def test_an_error_named_in_no_text_can_be_kept(
+    bench: LocalBench, tmp_path: Path, line: str, body: bytes, name: str
+) -> None:
     one = await victim(bench, tmp_path, "probe")
     head = one.head("error", line).decode().encode("latin-1")
     assert b" 202 " in await one.send(head + body)
@@ -142,7 +147,9 @@ async def test_an_error_named_in_no_text_can_be_kept(bench, tmp_path, line, body
     msgspec.msgpack.encode([result.name, result.message])
 
 
-async def test_answers_sent_on_many_connections_at_once_are_refused_but_for_one(bench, tmp_path):
+async def test_answers_sent_on_many_connections_at_once_are_refused_but_for_one(
+    bench: LocalBench, tmp_path: Path
+) -> None:
     one = await victim(bench, tmp_path, "probe")
     reader, writer = await one.connect()
     writer.write(one.head("response", f"Content-Length: {BODY_MAX_BYTES}") + b"1" * 1000)
@@ -154,17 +161,17 @@ async def test_answers_sent_on_many_connections_at_once_are_refused_but_for_one(
     assert not one.call.done()
     writer.write(b"1" * (BODY_MAX_BYTES - 1000))
     assert b"202" in await reader.readline()
-    assert len((await one.call).payload) == BODY_MAX_BYTES
+    assert len(success_of(await one.call).payload) == BODY_MAX_BYTES
     writer.close()
 
 
-async def test_an_answer_broken_off_may_be_sent_again(bench, tmp_path):
+async def test_an_answer_broken_off_may_be_sent_again(bench: LocalBench, tmp_path: Path) -> None:
     one = await victim(bench, tmp_path, "probe")
     await one.send(one.head("response", "Content-Length: 1000") + b"1", INCOMPLETE_S)
     async with asyncio.timeout(WAIT_S):
         while b" 202 " not in await one.send(one.head("response", "Content-Length: 1") + b"2"):
             pass
-    assert (await one.call).payload == b"2"
+    assert success_of(await one.call).payload == b"2"
 
 
 HEADER_OF_NO_TEXT = """

@@ -1,6 +1,7 @@
 """The event of an API function, beyond what a well-behaved HTTP client would send."""
 
 import base64
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,9 +15,12 @@ from taskd.model.limits import LAMBDA_PAYLOAD_MAX_BYTES, MIB
 ID = "5f0000000000000000000001"
 
 
-def event_of(*, query_mark: bool = True, **fields):
-    least = {"method": "GET", "path": "/", "query": "", "headers": [], "body": b""}
-    return msgspec.json.decode(encode_event(ApiCall(**{**least, **fields}), ID, 5, query_mark=query_mark))
+def event_of(*, query_mark: bool = True, **fields: Any) -> dict[str, Any]:
+    least: dict[str, Any] = {"method": "GET", "path": "/", "query": "", "headers": [], "body": b""}
+    event: dict[str, Any] = msgspec.json.decode(
+        encode_event(ApiCall(**{**least, **fields}), ID, 5, query_mark=query_mark)
+    )
+    return event
 
 
 def test_the_question_mark_of_the_query_can_be_left_out() -> None:

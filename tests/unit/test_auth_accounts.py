@@ -28,25 +28,25 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "auth.toml"
 
 
-def test_no_file_means_no_accounts(path: Path):
+def test_no_file_means_no_accounts(path: Path) -> None:
     assert read_accounts(path) == Accounts()
 
 
-def test_what_is_written_is_read(path: Path):
+def test_what_is_written_is_read(path: Path) -> None:
     accounts = with_holders(EVERYBODY, holder(50, "VIEW_TASKS", "EXECUTE_API_FUNCTION:hook"))
     write_accounts(path, accounts)
     assert read_accounts(path) == accounts
 
 
 @given(st.text(st.characters(codec="utf-8")))
-def test_names_of_any_characters_survive(tmp_path_factory: pytest.TempPathFactory, name: str):
+def test_names_of_any_characters_survive(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any-characters.toml"
     accounts = replace(EVERYBODY, users=(replace(ADA, first_name=name),))
     write_accounts(path, accounts)
     assert read_accounts(path) == accounts
 
 
-def test_the_files_are_their_owners_alone(path: Path):
+def test_the_files_are_their_owners_alone(path: Path) -> None:
     with edit_file(path) as edit:
         edit.accounts = EVERYBODY
     load_key(path.parent)
@@ -55,7 +55,7 @@ def test_the_files_are_their_owners_alone(path: Path):
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o666])
-def test_a_file_open_to_others_is_refused_with_what_to_do(path: Path, mode: int):
+def test_a_file_open_to_others_is_refused_with_what_to_do(path: Path, mode: int) -> None:
     write_accounts(path)
     path.chmod(mode)
     with pytest.raises(SecretFileError, match=f"chmod 600 {path}"):
@@ -71,7 +71,7 @@ def test_a_file_open_to_others_is_refused_with_what_to_do(path: Path, mode: int)
         ('[[users]]\nid = "1"\nemail = 1\npassword = "secret word"', "Expected `str`"),
     ],
 )
-def test_a_file_that_is_no_accounts_is_refused_by_its_place(path: Path, text: str, problem: str):
+def test_a_file_that_is_no_accounts_is_refused_by_its_place(path: Path, text: str, problem: str) -> None:
     write_accounts(path)
     path.write_text(text)
     with pytest.raises(AccountFileError, match=problem) as caught:
@@ -79,7 +79,7 @@ def test_a_file_that_is_no_accounts_is_refused_by_its_place(path: Path, text: st
     assert "secret word" not in str(caught.value)
 
 
-def test_every_broken_rule_is_named_and_no_secret_quoted(path: Path):
+def test_every_broken_rule_is_named_and_no_secret_quoted(path: Path) -> None:
     broken = replace(
         EVERYBODY,
         roles=(replace(OPERATORS, permissions=("FLY",)),),
@@ -101,7 +101,7 @@ def test_every_broken_rule_is_named_and_no_secret_quoted(path: Path):
     assert "in clear" not in message
 
 
-def test_a_change_that_breaks_a_rule_changes_nothing(path: Path):
+def test_a_change_that_breaks_a_rule_changes_nothing(path: Path) -> None:
     write_accounts(path)
     before = path.read_text()
     with pytest.raises(AccountError, match="there is no permission FLY"), edit_file(path) as edit:
@@ -109,7 +109,7 @@ def test_a_change_that_breaks_a_rule_changes_nothing(path: Path):
     assert path.read_text() == before
 
 
-def test_a_change_that_fails_half_way_changes_nothing(path: Path):
+def test_a_change_that_fails_half_way_changes_nothing(path: Path) -> None:
     write_accounts(path)
     before = path.read_text()
     with suppress(ZeroDivisionError), edit_file(path) as edit:
@@ -123,7 +123,7 @@ def _grant_one(path: Path, name: str) -> None:
         edit.accounts = editing.grant(edit.accounts, BOB.email, [f"EXECUTE_TASK_FUNCTION:{name}"])
 
 
-def test_changes_at_the_same_time_are_all_kept(path: Path):
+def test_changes_at_the_same_time_are_all_kept(path: Path) -> None:
     write_accounts(path)
     names = [f"function{number}" for number in range(8)]
     with multiprocessing.get_context("fork").Pool(4) as pool:
@@ -132,7 +132,7 @@ def test_changes_at_the_same_time_are_all_kept(path: Path):
     assert {f"EXECUTE_TASK_FUNCTION:{name}" for name in names} == set(granted)
 
 
-def test_users_come_and_go_with_their_tokens():
+def test_users_come_and_go_with_their_tokens() -> None:
     accounts = editing.add_user(EVERYBODY, " Eve@Example.COM ", "long enough", "Eve", "")
     accounts, token = editing.add_token(accounts, "ci", "eve@example.com", ["VIEW_TASKS"], 0)
     assert token not in render(accounts)
@@ -140,7 +140,7 @@ def test_users_come_and_go_with_their_tokens():
     assert editing.remove_user(accounts, "eve@example.com") == EVERYBODY
 
 
-def test_another_password_ends_the_logins_of_before():
+def test_another_password_ends_the_logins_of_before() -> None:
     user = editing.find_user(editing.set_password(EVERYBODY, ADA.email, "quite another"), ADA.email)
     assert (user.generation, user.password == ADA.password) == (1, False)
     assert editing.find_user(editing.end_logins(EVERYBODY, ADA.email), ADA.email).generation == 1
@@ -154,12 +154,12 @@ def test_another_password_ends_the_logins_of_before():
         (ADA.email.upper(), "long enough", "There is a user ada@example.com already"),
     ],
 )
-def test_a_user_that_cannot_be_is_refused(email: str, password: str, problem: str):
+def test_a_user_that_cannot_be_is_refused(email: str, password: str, problem: str) -> None:
     with pytest.raises(AccountError, match=problem):
         editing.add_user(EVERYBODY, email, password, "", "")
 
 
-def test_applications_come_and_go_and_only_oauth1_keeps_its_secret():
+def test_applications_come_and_go_and_only_oauth1_keeps_its_secret() -> None:
     one, app, secret = editing.add_application(EVERYBODY, "one", "oauth1", public=False)
     assert app.secret == secret
     two, app, secret = editing.add_application(one, "two", "oauth2", public=False)
@@ -172,12 +172,12 @@ def test_applications_come_and_go_and_only_oauth1_keeps_its_secret():
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x" * 65, "cli", "-x"])
-def test_an_application_of_a_bad_or_taken_name_is_refused(name: str):
+def test_an_application_of_a_bad_or_taken_name_is_refused(name: str) -> None:
     with pytest.raises(AccountError):
         editing.add_application(EVERYBODY, name, "oauth2", public=True)
 
 
-def test_permissions_are_granted_directly_and_through_roles_and_taken_back():
+def test_permissions_are_granted_directly_and_through_roles_and_taken_back() -> None:
     accounts = editing.grant(EVERYBODY, "role:readers", ["VIEW_TASKS", "VIEW_TASKS"])
     accounts = editing.grant(accounts, BOB.email, ["role:readers", "CREATE_TASKS"])
     assert permissions_of(accounts, BOB) == {"VIEW_TASKS", "CREATE_TASKS"}
@@ -188,7 +188,7 @@ def test_permissions_are_granted_directly_and_through_roles_and_taken_back():
     assert editing.find_user(accounts, BOB.email) == BOB
 
 
-def test_an_application_is_granted_permissions_of_its_own():
+def test_an_application_is_granted_permissions_of_its_own() -> None:
     accounts = editing.grant(EVERYBODY, "web", ["VIEW_TASKS"])
     application = editing.find_application(accounts, "web")
     assert Directory(accounts).caller(None, application).permissions == {"VIEW_TASKS"}
@@ -204,12 +204,12 @@ def test_an_application_is_granted_permissions_of_its_own():
         ("nothing", "VIEW_TASKS", "There is no application"),
     ],
 )
-def test_what_is_not_there_cannot_be_taken_back(subject: str, name: str, problem: str):
+def test_what_is_not_there_cannot_be_taken_back(subject: str, name: str, problem: str) -> None:
     with pytest.raises(AccountError, match=problem):
         editing.revoke(EVERYBODY, subject, [name])
 
 
-def test_all_is_every_permission_there_is():
+def test_all_is_every_permission_there_is() -> None:
     assert permissions_of(EVERYBODY, ADA) == EVERY_PERMISSION
 
 
@@ -217,7 +217,7 @@ def permissions_of(accounts: Accounts, user: User) -> frozenset[str]:
     return Directory(accounts).caller(editing.find_user(accounts, user.email), None).permissions
 
 
-def test_a_key_is_made_once_and_rotated_on_request(tmp_path: Path):
+def test_a_key_is_made_once_and_rotated_on_request(tmp_path: Path) -> None:
     key = load_key(tmp_path)
     assert load_key(tmp_path) == key
     rotate_key(tmp_path)
@@ -225,7 +225,7 @@ def test_a_key_is_made_once_and_rotated_on_request(tmp_path: Path):
 
 
 @pytest.mark.parametrize("text", ["", "not hex", "00" * 31])
-def test_a_damaged_key_is_refused_with_what_to_do(tmp_path: Path, text: str):
+def test_a_damaged_key_is_refused_with_what_to_do(tmp_path: Path, text: str) -> None:
     load_key(tmp_path)
     (tmp_path / "auth.key").write_text(text)
     with pytest.raises(SecretFileError, match="Delete it"):

@@ -21,7 +21,7 @@ from taskd.model.errors import ContractError
 
 @given(st.text(max_size=50), st.text(max_size=50))
 @settings(max_examples=30)
-def test_only_the_password_itself_matches_its_hash(password: str, other: str):
+def test_only_the_password_itself_matches_its_hash(password: str, other: str) -> None:
     stored = hash_password(password, CHEAP)
     assert is_hash(stored)
     assert matches(password, stored)
@@ -29,15 +29,15 @@ def test_only_the_password_itself_matches_its_hash(password: str, other: str):
     assert matches(other, stored) == same
 
 
-def test_a_character_is_the_same_however_it_is_composed():
+def test_a_character_is_the_same_however_it_is_composed() -> None:
     assert matches("caf\u00e9", hash_password("cafe\u0301", CHEAP))
 
 
-def test_two_hashes_of_one_password_differ():
+def test_two_hashes_of_one_password_differ() -> None:
     assert hash_password("same", CHEAP) != hash_password("same", CHEAP)
 
 
-def test_a_hash_made_today_costs_memory_and_time():
+def test_a_hash_made_today_costs_memory_and_time() -> None:
     assert Cost(log_n=15, block=8, passes=3) == passwords.DEFAULT_COST
 
 
@@ -52,12 +52,12 @@ def test_a_hash_made_today_costs_memory_and_time():
         "scrypt$15$8$1$====$" + "A" * 43 + "=",
     ],
 )
-def test_what_is_no_hash_of_ours_matches_nothing(text: str):
+def test_what_is_no_hash_of_ours_matches_nothing(text: str) -> None:
     assert not is_hash(text)
     assert not matches("plain", text)
 
 
-async def test_passwords_are_checked_off_the_loop_and_refused_past_the_limit():
+async def test_passwords_are_checked_off_the_loop_and_refused_past_the_limit() -> None:
     checker = PasswordChecker()
     stored = hash_password("right", CHEAP)
     assert await checker.check("right", stored)
@@ -70,7 +70,7 @@ async def test_passwords_are_checked_off_the_loop_and_refused_past_the_limit():
     assert all(result is True for result in results if not isinstance(result, ContractError))
 
 
-async def test_without_a_user_no_password_matches():
+async def test_without_a_user_no_password_matches() -> None:
     checker = PasswordChecker()
     assert not await checker.check("", None)
     checker.close()
@@ -84,7 +84,7 @@ def guess(throttle: LoginThrottle, account: str, address: str) -> ContractError 
     return None
 
 
-def test_guessing_one_account_is_slowed_down_and_says_for_how_long():
+def test_guessing_one_account_is_slowed_down_and_says_for_how_long() -> None:
     clock = FakeClock()
     throttle = LoginThrottle(clock)
     for number in range(PER_ACCOUNT.burst):
@@ -99,7 +99,7 @@ def test_guessing_one_account_is_slowed_down_and_says_for_how_long():
     assert guess(throttle, "ada", "10.0.1.1") is not None
 
 
-def test_guessing_many_accounts_from_one_address_is_slowed_down():
+def test_guessing_many_accounts_from_one_address_is_slowed_down() -> None:
     throttle = LoginThrottle(FakeClock())
     for number in range(PER_ADDRESS.burst):
         assert guess(throttle, f"user{number}", "10.0.0.1") is None
@@ -107,7 +107,7 @@ def test_guessing_many_accounts_from_one_address_is_slowed_down():
     assert guess(throttle, "another", "10.0.0.2") is None
 
 
-def test_addresses_of_one_ipv6_network_are_one_guesser():
+def test_addresses_of_one_ipv6_network_are_one_guesser() -> None:
     throttle = LoginThrottle(FakeClock())
     for number in range(PER_ADDRESS.burst):
         assert guess(throttle, f"user{number}", f"2001:db8::{number:x}") is None
@@ -115,7 +115,7 @@ def test_addresses_of_one_ipv6_network_are_one_guesser():
     assert guess(throttle, "another", "2001:db8:0:1::1") is None
 
 
-def test_ipv4_clients_of_a_socket_for_both_are_told_apart():
+def test_ipv4_clients_of_a_socket_for_both_are_told_apart() -> None:
     throttle = LoginThrottle(FakeClock())
     for number in range(PER_ADDRESS.burst):
         assert guess(throttle, f"user{number}", "::ffff:10.0.0.1") is None
@@ -134,12 +134,12 @@ def test_ipv4_clients_of_a_socket_for_both_are_told_apart():
         ("10.0.0.9", "10.0.0.1", "10.0.0.9"),
     ],
 )
-def test_only_a_proxy_on_this_machine_says_who_is_calling(peer: str, forwarded: str, address: str):
+def test_only_a_proxy_on_this_machine_says_who_is_calling(peer: str, forwarded: str, address: str) -> None:
     request = make_mocked_request("POST", "/", headers={"X-Forwarded-For": forwarded}).clone(remote=peer)
     assert address_of(request) == address
 
 
-def test_right_logins_are_never_slowed_down():
+def test_right_logins_are_never_slowed_down() -> None:
     throttle = LoginThrottle(FakeClock())
     for _ in range(1000):
         throttle.enter("ada", "10.0.0.1")
@@ -147,7 +147,7 @@ def test_right_logins_are_never_slowed_down():
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=300))
-def test_however_many_keys_attempt_the_memory_is_bounded(keys: list[int]):
+def test_however_many_keys_attempt_the_memory_is_bounded(keys: list[int]) -> None:
     attempts = Attempts(Allowance(burst=3, refill_ms=1000), FakeClock(), keys_max=20)
     for key in keys:
         attempts.take(str(key))
@@ -162,7 +162,7 @@ def replayed(nonces: Nonces, timestamp_s: int, *parts: str) -> bool:
     return False
 
 
-def test_a_nonce_is_good_once_for_each_client_token_and_second():
+def test_a_nonce_is_good_once_for_each_client_token_and_second() -> None:
     clock = FakeClock()
     nonces, now_s = Nonces(clock), clock() // 1000
     assert not replayed(nonces, now_s, "key", "token", "nonce")
@@ -172,7 +172,7 @@ def test_a_nonce_is_good_once_for_each_client_token_and_second():
     assert not replayed(nonces, now_s, "key", "other", "nonce")
 
 
-def test_requests_are_forgotten_only_when_their_timestamp_is_refused():
+def test_requests_are_forgotten_only_when_their_timestamp_is_refused() -> None:
     clock = FakeClock()
     nonces, then_s = Nonces(clock), clock() // 1000
     nonces.remember(then_s, "nonce")
@@ -186,7 +186,7 @@ def test_requests_are_forgotten_only_when_their_timestamp_is_refused():
     assert len(nonces) == 1
 
 
-def test_a_full_memory_refuses_rather_than_forgets():
+def test_a_full_memory_refuses_rather_than_forgets() -> None:
     clock = FakeClock()
     nonces, now_s = Nonces(clock, remembered_max=2), clock() // 1000
     nonces.remember(now_s, "1")

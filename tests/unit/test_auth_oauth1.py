@@ -64,14 +64,14 @@ PROTECTED = (
 @pytest.mark.parametrize(
     ("request_", "header", "token_secret"), [TEMPORARY, EXCHANGE, PROTECTED], ids=["initiate", "token", "photos"]
 )
-def test_the_signatures_of_the_rfc_are_genuine(request_: SignedRequest, header: str, token_secret: str):
+def test_the_signatures_of_the_rfc_are_genuine(request_: SignedRequest, header: str, token_secret: str) -> None:
     authorization = parse_authorization(header)
     assert is_genuine(request_, authorization, Secrets("kd94hf93k423kf44", token_secret))
     assert not is_genuine(request_, authorization, Secrets("kd94hf93k423kf44", token_secret + "x"))
     assert not is_genuine(request_, authorization, Secrets("kd94hf93k423kf45", token_secret))
 
 
-def test_the_base_string_of_the_rfc_is_ours():
+def test_the_base_string_of_the_rfc_is_ours() -> None:
     """RFC 5849, 3.4.1.1, with its form-encoded body among the parameters."""
     request = SignedRequest("POST", "example.com", "/request", "b5=%3D%253D&a3=a&c%40=&a2=r%20b")
     header = (
@@ -96,7 +96,7 @@ def test_the_base_string_of_the_rfc_is_ours():
         ("[::1]:8080", "http://[::1]:8080/r%20v/X"),
     ],
 )
-def test_hosts_are_written_as_the_rfc_has_it(host: str, uri: str):
+def test_hosts_are_written_as_the_rfc_has_it(host: str, uri: str) -> None:
     text = base_string("http://", SignedRequest("GET", host, "/r%20v/X", ""), [])
     assert text == f"GET&{quote(uri, safe='~')}&"
 
@@ -139,40 +139,40 @@ REQUEST = SignedRequest("GET", HOST, "/tasks/v1", "eq(status%2Cnew)&sort(-creati
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_signed_request_names_its_user_and_application(signer: Signer, scheme: str):
+def test_a_signed_request_names_its_user_and_application(signer: Signer, scheme: str) -> None:
     found = signer.signatures.signer(REQUEST, signed(REQUEST, signer.clock, scheme))
     assert (found.user, found.application) == (ADA, CONSUMER)
 
 
-def test_a_request_without_a_token_is_the_applications_own(signer: Signer):
+def test_a_request_without_a_token_is_the_applications_own(signer: Signer) -> None:
     header = signed(REQUEST, signer.clock, token="", token_secret="")
     assert signer.signatures.signer(REQUEST, header).user is None
 
 
-def test_a_replay_is_refused(signer: Signer):
+def test_a_replay_is_refused(signer: Signer) -> None:
     header = signed(REQUEST, signer.clock)
     signer.signatures.signer(REQUEST, header)
     assert signer.kind_of_refusal(REQUEST, header) is errors.REPLAYED
 
 
 @pytest.mark.parametrize("offset_s", [-WINDOW_S - 1, WINDOW_S + 1])
-def test_a_timestamp_far_from_now_is_refused(signer: Signer, offset_s: int):
+def test_a_timestamp_far_from_now_is_refused(signer: Signer, offset_s: int) -> None:
     timestamp = str(signer.clock() // 1000 + offset_s)
     assert signer.kind_of_refusal(REQUEST, signed(REQUEST, signer.clock, timestamp=timestamp)) is errors.REPLAYED
 
 
-def test_a_request_signed_before_the_service_started_is_refused_also_inside_the_window(signer: Signer):
+def test_a_request_signed_before_the_service_started_is_refused_also_inside_the_window(signer: Signer) -> None:
     timestamp = str(signer.clock() // 1000 - 1)
     assert signer.kind_of_refusal(REQUEST, signed(REQUEST, signer.clock, timestamp=timestamp)) is errors.REPLAYED
 
 
 @pytest.mark.parametrize("host", ["", ":80", "[", "a:b"])
-def test_a_request_without_a_usable_host_is_refused(signer: Signer, host: str):
+def test_a_request_without_a_usable_host_is_refused(signer: Signer, host: str) -> None:
     header = signed(REQUEST, signer.clock)
     assert signer.kind_of_refusal(REQUEST._replace(host=host), header) is errors.OAUTH1_SIGNATURE
 
 
-def test_a_refused_forgery_does_not_use_up_the_nonce(signer: Signer):
+def test_a_refused_forgery_does_not_use_up_the_nonce(signer: Signer) -> None:
     genuine = signed(REQUEST, signer.clock, nonce="once")
     forged = signed(REQUEST, signer.clock, nonce="once", token_secret="guessed")
     assert signer.kind_of_refusal(REQUEST, forged) is errors.OAUTH1_SIGNATURE
@@ -204,7 +204,9 @@ def meaning(request: SignedRequest) -> object:
 
 
 @given(touched())
-def test_touching_any_character_of_a_request_breaks_its_signature(requests: tuple[SignedRequest, SignedRequest]):
+def test_touching_any_character_of_a_request_breaks_its_signature(
+    requests: tuple[SignedRequest, SignedRequest],
+) -> None:
     request, changed = requests
     try:
         query_parameters(request.query)
@@ -218,7 +220,7 @@ def test_touching_any_character_of_a_request_breaks_its_signature(requests: tupl
 
 
 @given(st.data())
-def test_touching_any_character_of_the_header_breaks_it(data: st.DataObject):
+def test_touching_any_character_of_the_header_breaks_it(data: st.DataObject) -> None:
     signer = Signer()
     header = signed(REQUEST, signer.clock, nonce="n" * 20)
     at = data.draw(st.integers(len("OAuth "), len(header) - 1))
@@ -246,12 +248,12 @@ def test_touching_any_character_of_the_header_breaks_it(data: st.DataObject):
     ],
     ids=range(9),
 )
-def test_a_malformed_header_is_refused_with_what_is_wrong(signer: Signer, header: str):
+def test_a_malformed_header_is_refused_with_what_is_wrong(signer: Signer, header: str) -> None:
     assert signer.kind_of_refusal(REQUEST, header) is errors.OAUTH1_SIGNATURE
 
 
 @given(st.text(max_size=200))
-def test_any_header_is_read_or_refused(text: str):
+def test_any_header_is_read_or_refused(text: str) -> None:
     try:
         parse_authorization("OAuth " + text)
     except SignatureError:

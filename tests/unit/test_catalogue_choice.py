@@ -19,7 +19,7 @@ AMOUNTS = {
 """42 tasks of f, 12 of g, one of h; 40 are complete, 10 failed, 5 new."""
 
 
-def tasks():
+def tasks() -> list[Task]:
     kinds = [kind for kind, amount in AMOUNTS.items() for _ in range(amount)]
     return [
         Task(f"{seq:024x}", seq, name, b'{"n":%d}' % (seq % 2), 0, 0, seq * 7 % 11, status, 0)
@@ -28,7 +28,7 @@ def tasks():
 
 
 @pytest.fixture(scope="module")
-def catalogue():
+def catalogue() -> MemoryCatalogue:
     catalogue = MemoryCatalogue()
     catalogue.write(upserts(tasks()))
     return catalogue
@@ -51,8 +51,9 @@ def catalogue():
         ("or(functionName=f,status=new)", "tasks"),
     ],
 )
-def test_the_shorter_way_is_gone_and_leads_to_the_same(catalogue, text, index):
+def test_the_shorter_way_is_gone_and_leads_to_the_same(catalogue: MemoryCatalogue, text: str, index: str) -> None:
     query = parse(text)
+    assert query.where is not None
     expected = [task for task in tasks() if naive_matches(on_the_wire(task), query.where)]
     page = catalogue.page(query)
     assert f"USING INDEX {index}" in catalogue.plan(query).replace("COVERING ", "")

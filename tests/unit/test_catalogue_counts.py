@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -27,6 +28,7 @@ FILTERS = (
     *("in(status,new,inProgress)", "or(functionName=h,status=failed)", "like(functionName,G)", "contains(status)"),
     *("excludes(functionName)", "functionName=f&data.n=1", "functionName.x=1", "contains(status,a=1)", "status>f"),
 )
+Step = tuple[str, list[Any]]
 SEQS = st.integers(1, 6)
 STATUSES = st.sampled_from(Status)
 STEPS = st.lists(
@@ -43,7 +45,7 @@ def a_task(seq: int, status: Status, function_name: str = "f") -> Task:
     return Task(f"{seq:024x}", seq, function_name, b'{"n":1}', 0, 0, 0, status, 0)
 
 
-def take(catalogue: MemoryCatalogue, model: dict[int, Task], step: tuple[str, list]) -> None:
+def take(catalogue: MemoryCatalogue, model: dict[int, Task], step: Step) -> None:
     """Does the same to the catalogue and to ``model``. A task's function is settled when it is first written."""
     kind, what = step
     if kind == "delete":
@@ -62,8 +64,9 @@ def take(catalogue: MemoryCatalogue, model: dict[int, Task], step: tuple[str, li
 
 @settings(max_examples=100, deadline=None)
 @given(STEPS)
-def test_totals_are_what_counting_gives(steps):
-    catalogue, model = MemoryCatalogue(), {}
+def test_totals_are_what_counting_gives(steps: list[Step]) -> None:
+    catalogue = MemoryCatalogue()
+    model: dict[int, Task] = {}
     for step in steps:
         take(catalogue, model, step)
     for text in FILTERS:
@@ -77,9 +80,11 @@ def kept(connection: sqlite3.Connection) -> Counter[tuple[str, str]]:
     return Counter({(name, status): count for name, status, count in rows})
 
 
-def test_a_catalogue_without_counts_gets_them_when_it_is_opened(tmp_path, caplog):
+def test_a_catalogue_without_counts_gets_them_when_it_is_opened(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO")
-    path = shutil.copy(FIXTURE, tmp_path / "catalogue.db")
+    path = Path(shutil.copy(FIXTURE, tmp_path / "catalogue.db"))
     expected = json.loads((FIXTURE.parent / "expected.json").read_text())["tasks"]
     for opened in range(2):
         connection = open_catalogue(path, 0)
@@ -88,7 +93,7 @@ def test_a_catalogue_without_counts_gets_them_when_it_is_opened(tmp_path, caplog
         connection.close()
 
 
-async def test_a_catalogue_that_is_built_anew_has_right_totals(tmp_path):
+async def test_a_catalogue_that_is_built_anew_has_right_totals(tmp_path: Path) -> None:
     store = EmbeddedStore(StoreSettings(data=str(tmp_path)))
     for lost in (False, True):
         if lost:
@@ -103,7 +108,7 @@ async def test_a_catalogue_that_is_built_anew_has_right_totals(tmp_path):
 
 
 @pytest.mark.parametrize("large", [{2}, {1, 3}, {1, 2, 3}])
-def test_a_page_with_large_tasks_is_whole(large):
+def test_a_page_with_large_tasks_is_whole(large: set[int]) -> None:
     catalogue = MemoryCatalogue()
     tasks = [
         replace(a_task(seq, Status.NEW), data=json.dumps({"x": "\u00e9" * (70_000 if seq in large else 1)}).encode())

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +28,7 @@ WAIT_S = 10
         *("creationTimestamp>=2026-01-01T00:00:00.000Z&functionName=f", "startTimestamp<5"),
     ],
 )
-def test_what_indexes_answer_is_no_scan(text):
+def test_what_indexes_answer_is_no_scan(text: str) -> None:
     assert not scans(parse(text), TASKS)
 
 
@@ -39,27 +41,30 @@ def test_what_indexes_answer_is_no_scan(text):
         "or(status=new,and(functionName=f,data.n=1))",
     ],
 )
-def test_what_no_index_answers_is_a_scan(text):
+def test_what_no_index_answers_is_a_scan(text: str) -> None:
     assert scans(parse(text), TASKS)
 
 
-def test_api_requests_have_indexes_of_their_own():
+def test_api_requests_have_indexes_of_their_own() -> None:
     assert not scans(parse("functionName=f"), API_REQUESTS)
     assert scans(parse("sort(-timestamp)"), API_REQUESTS)
 
 
 @pytest.fixture
-async def catalogue(tmp_path):
-    catalogue = Catalogue(tmp_path / "catalogue.db", 0, WAIT_S, pytest.fail)
+async def catalogue(tmp_path: Path) -> AsyncIterator[Catalogue]:
+    fatal: list[BaseException] = []
+    catalogue = Catalogue(tmp_path / "catalogue.db", 0, WAIT_S, fatal.append)
     yield catalogue
     await catalogue.close()
+    assert not fatal
 
 
-async def test_scans_hold_up_one_another_and_nothing_else(catalogue):
-    began, let_go = asyncio.Queue(), threading.Event()
+async def test_scans_hold_up_one_another_and_nothing_else(catalogue: Catalogue) -> None:
+    began: asyncio.Queue[None] = asyncio.Queue()
+    let_go = threading.Event()
     loop = asyncio.get_running_loop()
 
-    def scan(_):
+    def scan(_: object) -> None:
         loop.call_soon_threadsafe(began.put_nowait, None)
         assert let_go.wait(WAIT_S)
 
@@ -73,8 +78,8 @@ async def test_scans_hold_up_one_another_and_nothing_else(catalogue):
 
 
 @pytest.mark.skipif(os.uname().sysname != "Linux", reason="only there has each thread a priority of its own")
-async def test_scans_let_everything_else_go_first(catalogue):
-    def niceness(_):
+async def test_scans_let_everything_else_go_first(catalogue: Catalogue) -> None:
+    def niceness(_: object) -> int:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     ours = niceness(None)

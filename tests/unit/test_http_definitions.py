@@ -40,13 +40,13 @@ def assert_refused(kind: ErrorKind, *words: str, **fields: Any) -> None:
         assert word in error.message
 
 
-def test_the_least_body_gets_the_defaults():
+def test_the_least_body_gets_the_defaults() -> None:
     assert define() == Function(
         name="hello", entry_point="index.handler", runtime="python3.12", update_ms=NOW_MS, code_version=""
     )
 
 
-def test_every_field_arrives():
+def test_every_field_arrives() -> None:
     function = define(
         description="Says hello",
         timeLimit=3,
@@ -73,7 +73,7 @@ def test_every_field_arrives():
     )
 
 
-def test_null_stands_for_absent():
+def test_null_stands_for_absent() -> None:
     optional = (
         "description",
         "timeLimit",
@@ -88,18 +88,18 @@ def test_null_stands_for_absent():
 
 
 @pytest.mark.parametrize("absent", LEAST)
-def test_missing_fields_are_named(absent: str):
+def test_missing_fields_are_named(absent: str) -> None:
     assert_refused(errors.MISSING_FIELDS, absent, **{absent: None})
 
 
-def test_all_missing_fields_are_named_at_once():
+def test_all_missing_fields_are_named_at_once() -> None:
     with pytest.raises(ContractError) as caught:
         decode_function(b"{}")
     assert all(name in caught.value.message for name in LEAST)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_every_runtime_of_the_list_is_taken(runtime: str):
+def test_every_runtime_of_the_list_is_taken(runtime: str) -> None:
     assert define(runtime=runtime).runtime == runtime
 
 
@@ -152,17 +152,17 @@ def test_every_runtime_of_the_list_is_taken(runtime: str):
         ("enabled", "true", "true or false"),
     ],
 )
-def test_a_field_that_breaks_its_rule_is_named_with_the_rule(field: str, value: Any, word: str):
+def test_a_field_that_breaks_its_rule_is_named_with_the_rule(field: str, value: Any, word: str) -> None:
     assert_refused(errors.FIELD_FORMAT, field, word, **{field: value})
 
 
 @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT"])
-def test_variables_of_the_lambda_runtime_cannot_be_set(name: str):
+def test_variables_of_the_lambda_runtime_cannot_be_set(name: str) -> None:
     variables = {name: {"value": "x"}}
     assert_refused(errors.INVALID_CONFIGURATION, name, "reserved", environmentVariables=variables)
 
 
-def test_the_environment_may_fill_its_limit_in_bytes_and_no_more():
+def test_the_environment_may_fill_its_limit_in_bytes_and_no_more() -> None:
     full = {"NAME": {"value": "é" * 2046}}
     assert define(environmentVariables=full).environment == {"NAME": "é" * 2046}
     over = {"NAME": {"value": "é" * 2046 + "x"}}
@@ -170,12 +170,12 @@ def test_the_environment_may_fill_its_limit_in_bytes_and_no_more():
 
 
 @given(st.binary(min_size=1))
-def test_code_comes_out_as_it_went_in(code: bytes):
+def test_code_comes_out_as_it_went_in(code: bytes) -> None:
     assert decode_code(base64.b64encode(code).decode()) == code
 
 
 @pytest.mark.parametrize("text", ["", "a", "UEs", "UE s=", "UEs=\n", "_-__", "é", "UEs=UEs=", "\0"])
-def test_code_that_is_not_base64_of_something_is_refused(text: str):
+def test_code_that_is_not_base64_of_something_is_refused(text: str) -> None:
     with pytest.raises(ContractError) as caught:
         decode_code(text)
     assert caught.value.kind == errors.INVALID_CODE
@@ -190,7 +190,7 @@ def test_code_that_is_not_base64_of_something_is_refused(text: str):
         st.none() | st.booleans() | st.integers() | st.text() | st.dictionaries(st.text(), st.text()),
     )
 )
-def test_any_values_of_fields_are_a_function_or_an_error_naming_a_field(fields: dict[str, Any]):
+def test_any_values_of_fields_are_a_function_or_an_error_naming_a_field(fields: dict[str, Any]) -> None:
     result = outcome(json.dumps({**LEAST, **fields}).encode())
     if isinstance(result, ContractError):
         assert result.kind == errors.FIELD_FORMAT

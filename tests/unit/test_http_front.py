@@ -39,24 +39,24 @@ async def answered_by(method: str, path: str, **headers: str) -> str:
     return response.text or ""
 
 
-def test_only_fixed_paths_are_in_the_table():
+def test_only_fixed_paths_are_in_the_table() -> None:
     assert set(table_of(ROUTES, [])) == {("GET", "/fixed")}
 
 
-async def test_a_fixed_path_needs_no_router():
+async def test_a_fixed_path_needs_no_router() -> None:
     assert await answered_by("GET", "/fixed") == "handler"
     assert await answered_by("GET", "/fixed?with=a&query") == "handler"
 
 
-async def test_everything_else_goes_through_the_router():
+async def test_everything_else_goes_through_the_router() -> None:
     for method, path in [("POST", "/fixed"), ("HEAD", "/fixed"), ("GET", "/fixed/"), ("GET", "/f%69xed"), ("GET", "/")]:
         assert await answered_by(method, path) == "router"
 
 
-async def test_an_expectation_is_answered_by_the_router():
+async def test_an_expectation_is_answered_by_the_router() -> None:
     assert await answered_by("GET", "/fixed", Expect="100-continue") == "router"
 
 
-async def test_the_first_middleware_is_the_outermost():
+async def test_the_first_middleware_is_the_outermost() -> None:
     response = await table_of(ROUTES, [outer, inner])["GET", "/fixed"](make_mocked_request("GET", "/fixed"))
     assert response.headers["Order"] == "inner outer"

@@ -121,7 +121,8 @@ def test_a_full_disk_is_noticed_though_the_zeros_have_room(journal: Path, monkey
     writer._look_again_s = 0.0
     writer._commit(group)
     assert [entry.payload for refused, _ in listener.refusals for entry in refused] == [b"new"]
-    assert writer.full is not None
+    full = writer.full
+    assert full is not None
     monkeypatch.setattr(os, "fstatvfs", real)
     writer._commit([Entry(payload=b"again", essential=False)])
     assert writer.full is None

@@ -16,7 +16,7 @@ def messages(log: CallLog) -> list[str]:
 
 
 @given(st.lists(st.binary(max_size=40)))
-def test_lines_do_not_depend_on_the_pieces_they_come_in(pieces):
+def test_lines_do_not_depend_on_the_pieces_they_come_in(pieces: list[bytes]) -> None:
     whole, in_pieces = new_log(), new_log()
     whole.feed(b"".join(pieces))
     for piece in pieces:
@@ -24,26 +24,26 @@ def test_lines_do_not_depend_on_the_pieces_they_come_in(pieces):
     assert messages(in_pieces) == messages(whole)
 
 
-def test_line_ends_of_both_kinds_are_cut_off():
+def test_line_ends_of_both_kinds_are_cut_off() -> None:
     log = new_log()
     log.feed(b"unix\nwindows\r\n\nprogress 1%\rprogress 2%\nunfinished")
     assert messages(log) == ["unix", "windows", "", "progress 1%\rprogress 2%", "unfinished"]
 
 
-def test_text_that_is_not_utf8_is_replaced():
+def test_text_that_is_not_utf8_is_replaced() -> None:
     log = new_log()
     log.feed(b"caf\xe9 \xf0\x9f\x98\x80\n")
     assert messages(log) == ["caf\ufffd \U0001f600"]
 
 
-def test_taking_begins_a_new_log():
+def test_taking_begins_a_new_log() -> None:
     log = new_log()
     log.feed(b"first\n")
     assert messages(log) == ["first"]
     assert messages(log) == []
 
 
-def test_a_log_over_the_limit_is_cut_with_a_line_that_says_so():
+def test_a_log_over_the_limit_is_cut_with_a_line_that_says_so() -> None:
     log = new_log()
     for _ in range(40):
         log.feed(b"x" * limits.LOG_MAX_BYTES_PER_CALL)
@@ -54,7 +54,7 @@ def test_a_log_over_the_limit_is_cut_with_a_line_that_says_so():
     assert messages(log) == ["the next call is not cut"]
 
 
-def test_empty_lines_are_not_free():
+def test_empty_lines_are_not_free() -> None:
     log = new_log()
     for _ in range(16):
         log.feed(b"\n" * 65536)
@@ -63,14 +63,14 @@ def test_empty_lines_are_not_free():
     assert "cut here" in lines[-1]
 
 
-async def test_what_was_printed_before_the_end_of_a_call_is_taken_at_once():
+async def test_what_was_printed_before_the_end_of_a_call_is_taken_at_once() -> None:
     pipe = OutputPipe(lambda: 7)
     os.write(pipe.write_fd, b"hello\nworld\n")
     assert [line.message for line in pipe.take()] == ["hello", "world"]
     pipe.close()
 
 
-async def test_a_closed_pipe_has_no_more_lines():
+async def test_a_closed_pipe_has_no_more_lines() -> None:
     pipe = OutputPipe(lambda: 7)
     os.write(pipe.write_fd, b"last")
     pipe.handed_over()

@@ -16,11 +16,13 @@ input()
 """
 
 
-async def test_memory_shared_by_the_processes_of_a_group_counts_once():
+async def test_memory_shared_by_the_processes_of_a_group_counts_once() -> None:
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", HOLDS_60_MIB_THREE_TIMES, stdin=pipe, stdout=pipe, start_new_session=True
     )
+    assert process.stdin is not None
+    assert process.stdout is not None
     for _ in range(3):
         assert await process.stdout.readline() == b"ready\n"
     group = process.pid
@@ -30,9 +32,9 @@ async def test_memory_shared_by_the_processes_of_a_group_counts_once():
     await process.communicate()
 
 
-def test_a_group_that_is_gone_is_not_over_its_limit():
+def test_a_group_that_is_gone_is_not_over_its_limit() -> None:
     assert groups_over_limit({2**22 + 1: 0}) == set()
 
 
-def test_the_guardian_kills_what_it_was_told_of_and_not_told_to_forget():
+def test_the_guardian_kills_what_it_was_told_of_and_not_told_to_forget() -> None:
     assert watched([b"+11\n", b"+12\n", b"-11\n", b"+13\n", b"-99\n"]) == {12, 13}

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.clocks import FakeClock
 
 from taskd.model import task as transitions
@@ -96,7 +97,7 @@ def test_a_number_is_milliseconds() -> None:
 def a_task(status: Status) -> Task:
     draft = TaskDraft(function_name="f", data=b"{}", start_ms=0)
     task = transitions.create(draft, "0" * 24, 1, 0)
-    return task if status is Status.NEW else transitions.replace(task, status=status)
+    return task if status is Status.NEW else replace(task, status=status)
 
 
 ERROR = TaskError(ErrorType.RUNTIME, "Error", "it failed")

@@ -10,7 +10,7 @@ from support.store.naive_filter import TIMES, naive_matches, naive_page
 
 from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskError
-from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Pattern, Query, SortKey
+from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Node, Path, Pattern, Query, SortKey
 
 NAMES = st.sampled_from(["a", "b", "n", "0", "1", "é", "a.b", 'q"', "", "a b"])
 TEXTS = st.sampled_from(
@@ -28,11 +28,11 @@ IDS = st.sampled_from(["5f0000000000000000000001", "a"])
 
 
 @st.composite
-def tasks(draw):
+def tasks(draw: st.DrawFn) -> list[Task]:
     return [draw_task(draw, seq) for seq in range(draw(st.integers(1, 5)))]
 
 
-def draw_task(draw, seq):
+def draw_task(draw: st.DrawFn, seq: int) -> Task:
     data = draw(st.dictionaries(NAMES, DOCUMENTS, max_size=4))
     return Task(
         id=f"{seq:024x}",
@@ -51,7 +51,7 @@ def draw_task(draw, seq):
     )
 
 
-def guessed(value):
+def guessed(value: bool | float) -> Guessed:
     return Guessed(value, json.dumps(value))
 
 
@@ -78,7 +78,7 @@ PATHS = st.one_of(
 )
 
 
-def leaves(paths):
+def leaves(paths: st.SearchStrategy[Path]) -> st.SearchStrategy[Node]:
     return st.one_of(
         st.builds(Compare, st.sampled_from(["eq", "ne"]), paths, VALUES, st.just(0)),
         st.builds(Compare, st.sampled_from(["gt", "ge", "lt", "le"]), paths, ORDERED, st.just(0)),
@@ -88,7 +88,7 @@ def leaves(paths):
     )
 
 
-def groups(nodes):
+def groups(nodes: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
     return st.builds(Group, st.sampled_from(["and", "or"]), st.lists(nodes, min_size=2, max_size=3).map(tuple))
 
 
@@ -124,13 +124,13 @@ QUERIES = st.builds(Query, st.none() | NODES, SORTS.map(tuple), st.integers(1, 5
 
 
 @pytest.fixture(scope="module")
-def catalogue():
+def catalogue() -> MemoryCatalogue:
     return MemoryCatalogue()
 
 
 @settings(max_examples=250)
 @given(tasks(), st.lists(QUERIES, min_size=3, max_size=3))
-def test_same_page_as_the_naive_filter(catalogue, rows, queries):
+def test_same_page_as_the_naive_filter(catalogue: MemoryCatalogue, rows: list[Task], queries: list[Query]) -> None:
     catalogue.fill(rows)
     wire = [on_the_wire(task) for task in rows]
     for query in queries:

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.store.catalogues import MemoryCatalogue
@@ -15,22 +17,29 @@ from taskd.store.embedded.catalogue.sql.compile import compile_query
 from taskd.store.embedded.catalogue.sql.fields import TASKS, Field, Kind, Resource
 
 NEW_YEAR_MS = 1_767_225_600_000
+Find = Callable[..., list[int]]
 
 
-def task(seq, data="{}", **fields):
-    defaults = {"function_name": "f", "start_ms": 0, "priority": 0, "creation_ms": 0, "status_changed_ms": 0}
+def task(seq: int, data: Any = "{}", **fields: Any) -> Task:
+    defaults: dict[str, Any] = {
+        "function_name": "f",
+        "start_ms": 0,
+        "priority": 0,
+        "creation_ms": 0,
+        "status_changed_ms": 0,
+    }
     text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
     return Task(**{"id": f"{seq:024x}", "seq": seq, "status": Status.NEW, "data": text.encode(), **defaults, **fields})
 
 
 @pytest.fixture(scope="module")
-def catalogue():
+def catalogue() -> MemoryCatalogue:
     return MemoryCatalogue()
 
 
 @pytest.fixture
-def find(catalogue):
-    def found(text, *tasks):
+def find(catalogue: MemoryCatalogue) -> Find:
+    def found(text: str, *tasks: Task) -> list[int]:
         catalogue.fill(list(tasks))
         return [int(task_id, 16) for task_id in catalogue.find(parse(text))]
 
@@ -110,7 +119,7 @@ DOCUMENTS = [
         ("excludes(nothing)&excludes(status.x)", [1, 2, 3, 4, 5, 6]),
     ],
 )
-def test_filter_on_data_finds(find, text, expected):
+def test_filter_on_data_finds(find: Find, text: str, expected: list[int]) -> None:
     assert find(text, *DOCUMENTS) == expected
 
 
@@ -176,7 +185,7 @@ FIELDS = [
         ("contains(retryForTaskIds)", [3]),
     ],
 )
-def test_filter_on_fields_finds(find, text, expected):
+def test_filter_on_fields_finds(find: Find, text: str, expected: list[int]) -> None:
     assert find(text, *FIELDS) == expected
 
 
@@ -196,7 +205,7 @@ def test_filter_on_fields_finds(find, text, expected):
         ("contains(data.x,gt(y,null))", 16),
     ],
 )
-def test_value_that_a_field_cannot_have_is_refused_with_its_place(text, position):
+def test_value_that_a_field_cannot_have_is_refused_with_its_place(text: str, position: int) -> None:
     with pytest.raises(RqlError) as error:
         compile_query(parse(text), TASKS)
     assert error.value.position == position
@@ -217,7 +226,7 @@ def test_value_that_a_field_cannot_have_is_refused_with_its_place(text, position
         ("sort(-data.é)", [6, 5, 1, 2, 3, 4]),
     ],
 )
-def test_order_and_page(find, text, expected):
+def test_order_and_page(find: Find, text: str, expected: list[int]) -> None:
     assert find(text, *DOCUMENTS) == expected
 
 
@@ -236,7 +245,7 @@ def test_order_and_page(find, text, expected):
         ("functionName=f&status=failed&sort(-creationTimestamp)", "tasks_"),
     ],
 )
-def test_index_is_used(catalogue, text, index):
+def test_index_is_used(catalogue: MemoryCatalogue, text: str, index: str) -> None:
     assert index in catalogue.plan(parse(text))
 
 
@@ -247,7 +256,7 @@ def test_index_is_used(catalogue, text, index):
         *("status=failed&sort(-creationTimestamp)", "functionName=f&sort(-creationTimestamp)"),
     ],
 )
-def test_indexed_order_needs_no_sorting(catalogue, text):
+def test_indexed_order_needs_no_sorting(catalogue: MemoryCatalogue, text: str) -> None:
     assert "TEMP B-TREE" not in catalogue.plan(parse(text)).replace("USE TEMP B-TREE FOR RIGHT PART OF ORDER BY", "")
 
 
@@ -262,23 +271,23 @@ def test_indexed_order_needs_no_sorting(catalogue, text):
         ("in(data.s,1,2,3,4,5,6,7,8,a/b)", [1, 2, 3]),
     ],
 )
-def test_a_string_is_found_however_it_was_escaped(find, text, expected):
+def test_a_string_is_found_however_it_was_escaped(find: Find, text: str, expected: list[int]) -> None:
     documents = [r'{"s":"a/b"}', r'{"s":"a\/b"}', r'{"s":["\u0061/b"]}', r'{"s":"a\"b"}', r'{"s":"other a/b"}']
     assert find(text, *(task(seq, document) for seq, document in enumerate(documents, 1))) == expected
 
 
-def test_documents_without_the_string_are_not_parsed():
+def test_documents_without_the_string_are_not_parsed() -> None:
     assert "(instr(data, ?) > 0 OR instr(data, '\\') > 0) AND " in compile_query(parse("data.s=x"), TASKS).where_sql
 
 
-def test_nothing_of_a_value_or_a_name_gets_into_the_sql():
+def test_nothing_of_a_value_or_a_name_gets_into_the_sql() -> None:
     text = "data.m1%2527%2522%252D%252D=m2'%3B&data.m3=m4'%3B&tags=re:m5'&sort(data.m6%2527)&like(status,m7')&m8=m9"
     compiled = compile_query(parse(text), TASKS)
     sql = compiled.where_sql + compiled.order_sql
     assert not re.search(r"m\d|--", sql)
 
 
-def test_compiler_serves_any_resource():
+def test_compiler_serves_any_resource() -> None:
     requests = Resource({"duration": Field("seconds", Kind.NUMBER), "path": Field("path", Kind.TEXT)}, "number")
     compiled = compile_query(parse("duration>=0.5&like(path,X)&sort(-duration)"), requests)
     assert compiled.where_sql == "(seconds >= ? AND instr(lower(path), ?) > 0)"
@@ -286,14 +295,14 @@ def test_compiler_serves_any_resource():
     assert compiled.order_sql == "seconds DESC, number"
 
 
-def alternating(levels, width):
+def alternating(levels: int, width: int) -> str:
     text = "tags=a"
     for level in range(levels):
         text = f"{'or' if level % 2 else 'and'}({','.join([text] + ['tags=a'] * width)})"
     return text
 
 
-def bushy(leaves, op="and"):
+def bushy(leaves: int, op: str = "and") -> str:
     if leaves == 1:
         return "data.a=1"
     other = "or" if op == "and" else "and"
@@ -315,6 +324,6 @@ def bushy(leaves, op="and"):
         "contains(data.i," * 32 + "x=1" + ")" * 32,
     ],
 )
-def test_sql_stays_within_the_limits_of_sqlite(find, text):
+def test_sql_stays_within_the_limits_of_sqlite(find: Find, text: str) -> None:
     assert len(text) <= RQL_MAX_BYTES
     find(text, *DOCUMENTS)

@@ -62,27 +62,26 @@ SOUND = [
 ]
 
 
-def parses_or_refuses(text):
-    refusal = None
+def parses_or_refuses(text: str) -> None:
+    result: Query | RqlError
     try:
-        query = parse(text)
+        result = parse(text)
     except RqlError as error:
-        refusal = error
-    if refusal is None:
-        assert isinstance(query, Query)
-        assert filter_json(query).startswith("{")
+        result = error
+    if isinstance(result, Query):
+        assert filter_json(result).startswith("{")
     else:
-        assert 0 <= refusal.position <= max(len(text), RQL_MAX_BYTES)
+        assert 0 <= result.position <= max(len(text), RQL_MAX_BYTES)
 
 
-def mutated(text, dice):
+def mutated(text: str, dice: random.Random) -> str:
     for _ in range(dice.randrange(1, 4)):
         begin = dice.randrange(len(text) + 1)
         text = text[:begin] + dice.choice([*PIECES, ""]) + text[begin + dice.randrange(4) :]
     return text
 
 
-def test_random_and_mutated_texts_are_parsed_or_refused():
+def test_random_and_mutated_texts_are_parsed_or_refused() -> None:
     dice = random.Random(19)
     for _ in range(5_000):
         parses_or_refuses("".join(dice.choices(PIECES, k=dice.randrange(1, 25))))
@@ -90,14 +89,14 @@ def test_random_and_mutated_texts_are_parsed_or_refused():
 
 
 @given(st.text())
-def test_any_text_is_parsed_or_refused(text):
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     parses_or_refuses(text)
 
 
 @pytest.mark.parametrize(
     "piece", [*PIECES, "'a,", "a='", "(a=1&", "in(a,'x,", "=a=", "a=1&", "a.", "%2527", "\\'", "a=re:a{9}"]
 )
-def test_time_does_not_run_away_on_long_texts(piece):
+def test_time_does_not_run_away_on_long_texts(piece: str) -> None:
     text = piece * (RQL_MAX_BYTES // len(piece.encode(errors="surrogatepass")))
     begin_s = time.process_time()
     for form in (text, f"in(a,{text[:-10]})", f"a={text[:-3]}", f"a='{text[:-4]}"):

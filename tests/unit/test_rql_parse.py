@@ -6,20 +6,26 @@ from taskd.model.errors import INVALID_RQL
 from taskd.rql.errors import RqlError
 from taskd.rql.mongo_filter import filter_json
 from taskd.rql.parser import parse
-from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Pattern, Query, SortKey
+from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Pattern, Query, SortKey, Value
 
 NEW_YEAR_MS = 1_767_225_600_000
 
 
-def value_of(text):
-    return parse(f"eq(f,{text})").where.value
+def comparison(text: str) -> Compare:
+    where = parse(text).where
+    assert isinstance(where, Compare)
+    return where
 
 
-def test_no_text_is_the_default_page():
+def value_of(text: str) -> Value:
+    return comparison(f"eq(f,{text})").value
+
+
+def test_no_text_is_the_default_page() -> None:
     assert parse("") == Query(where=None, sort=(), limit=20, offset=0, select=(), skip_count=False)
 
 
-def test_example_with_everything():
+def test_example_with_everything() -> None:
     query = parse(
         "and(eq(status,failed),gt(creationTimestamp,2026-01-01T00:00:00.000Z))"
         "&sort(-creationTimestamp,+priority)&limit(50,100)&select(id,data.x)&skipCount()"
@@ -73,7 +79,7 @@ def test_example_with_everything():
         ("and()", ""),
     ],
 )
-def test_shorthand_means_the_call(shorthand, call):
+def test_shorthand_means_the_call(shorthand: str, call: str) -> None:
     assert filter_json(parse(shorthand)) == filter_json(parse(call))
 
 
@@ -132,7 +138,7 @@ def test_shorthand_means_the_call(shorthand, call):
         ("%2525ff", "%ff"),
     ],
 )
-def test_values_are_taken_for(text, value):
+def test_values_are_taken_for(text: str, value: Value) -> None:
     found = value_of(text)
     assert found == value
     assert type(found) is type(value)
@@ -166,19 +172,19 @@ BUILDER_VECTORS = [
 
 
 @pytest.mark.parametrize(("value", "text"), BUILDER_VECTORS)
-def test_what_the_builder_sends_comes_back(value, text):
+def test_what_the_builder_sends_comes_back(value: str, text: str) -> None:
     assert parse(text).where == Compare("eq", ("data", "v"), value, 0)
 
 
-def test_times_and_lists_of_the_builder_come_back():
-    moment = parse("eq(data.v,2026%252D01%252D01T00%253A00%253A00%252E000Z)").where.value
+def test_times_and_lists_of_the_builder_come_back() -> None:
+    moment = comparison("eq(data.v,2026%252D01%252D01T00%253A00%253A00%252E000Z)").value
     assert moment == Moment(NEW_YEAR_MS, "2026-01-01T00:00:00.000Z")
     query = parse("in(data.n,a%252Cb,%2528c%2529)&sort(-creationTimestamp,+priority)&select(id,data.x%20y)&skipCount()")
     assert query.where == Member("in", ("data", "n"), ("a,b", "(c)"), 0)
     assert query.select == (("id",), ("data", "x y"))
 
 
-def test_conditions_of_the_builder_on_elements_come_back():
+def test_conditions_of_the_builder_on_elements_come_back() -> None:
     where = parse("contains(data.items,and(gt(n,3),eq(name,%25C3%25A9%2529)))").where
     assert isinstance(where, Contains)
     assert where.condition == Group(
@@ -186,30 +192,30 @@ def test_conditions_of_the_builder_on_elements_come_back():
     )
 
 
-def test_separator_that_the_builder_loses_when_it_moves_a_limit():
+def test_separator_that_the_builder_loses_when_it_moves_a_limit() -> None:
     assert filter_json(parse("eq(status,new)sort(-id)&limit(5,5)")) == '{"status":"new"}'
 
 
-def test_names_with_dots_slashes_and_nothing_in_them():
-    assert parse("data.a%252Eb.c%252Fd.=1").where.path == ("data", "a.b", "c/d", "")
+def test_names_with_dots_slashes_and_nothing_in_them() -> None:
+    assert comparison("data.a%252Eb.c%252Fd.=1").path == ("data", "a.b", "c/d", "")
 
 
-def test_signs_of_sort_keys_may_be_encoded():
+def test_signs_of_sort_keys_may_be_encoded() -> None:
     keys = (SortKey(("a",), descending=False), SortKey(("b",), descending=True), SortKey(("c",), descending=False))
     assert parse("sort(%2Ba,%2Db,c)").sort == keys
 
 
-def test_last_of_repeated_directives_counts():
+def test_last_of_repeated_directives_counts() -> None:
     query = parse("limit(1,1)&sort(a)&select(a)&limit(2)&sort(b)&select(b)")
     assert (query.limit, query.offset) == (2, 0)
     assert (query.sort, query.select) == ((SortKey(("b",), descending=False),), (("b",),))
 
 
-def test_large_limit_is_clamped():
+def test_large_limit_is_clamped() -> None:
     assert parse("limit(101)").limit == 100
 
 
-def test_empty_array_of_members():
+def test_empty_array_of_members() -> None:
     assert parse("in(a,())").where == Member("in", ("a",), (), 0)
 
 
@@ -267,7 +273,7 @@ def test_empty_array_of_members():
         ("contains(a,b=1|c=2)", 14, "cannot be mixed"),
     ],
 )
-def test_error_says_what_and_where(text, position, message):
+def test_error_says_what_and_where(text: str, position: int, message: str) -> None:
     with pytest.raises(RqlError) as error:
         parse(text)
     assert message in error.value.message
@@ -277,13 +283,13 @@ def test_error_says_what_and_where(text, position, message):
 
 
 @pytest.mark.parametrize("opening", ["(", "and(", "or(b=2,", "contains(b,"])
-def test_nesting_is_limited(opening):
+def test_nesting_is_limited(opening: str) -> None:
     parse(opening * 32 + "a=1" + ")" * 32)
     with pytest.raises(RqlError, match="nested 32 deep"):
         parse(opening * 33 + "a=1" + ")" * 33)
 
 
-def test_length_is_limited():
+def test_length_is_limited() -> None:
     parse("a=" + "x" * 16_382)
     for text in ("a=" + "x" * 16_383, "a=" + "é" * 8_192):
         with pytest.raises(RqlError, match="16384 bytes"):

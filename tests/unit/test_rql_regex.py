@@ -17,7 +17,7 @@ ATOMS = st.sampled_from(
 )
 
 
-def larger(parts):
+def larger(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(
         st.tuples(parts, st.sampled_from(["*", "+", "?", "{2}", "{0,2}", "{1,}", "*?"])).map(
             lambda p: f"(?:{p[0]}){p[1]}"
@@ -32,7 +32,7 @@ PATTERNS = st.recursive(ATOMS, larger, max_leaves=6)
 
 @settings(max_examples=400)
 @given(PATTERNS, st.text("abB_é1 .-", max_size=8), st.booleans())
-def test_same_verdict_as_python(pattern, text, ignore_case):
+def test_same_verdict_as_python(pattern: str, text: str, ignore_case: bool) -> None:
     # Python's $ also matches before a last newline, so there is none in the texts
     expected = re.search(pattern, text, re.IGNORECASE if ignore_case else 0) is not None
     assert Matcher(pattern, ignore_case=ignore_case).search(text) == expected
@@ -59,7 +59,7 @@ def test_same_verdict_as_python(pattern, text, ignore_case):
         ("(){1000}", "", True),
     ],
 )
-def test_dialect(pattern, text, found):
+def test_dialect(pattern: str, text: str, found: bool) -> None:
     assert Matcher(pattern, ignore_case=False).search(text) is found
 
 
@@ -86,7 +86,7 @@ def test_dialect(pattern, text, found):
         *("(?=a)", "(?<!a)", "(?P<n>a)", "(?i)a", "(a{1000}){1000}", "(" * 33 + ")" * 33, "a" * 2_000),
     ],
 )
-def test_what_cannot_run_in_linear_time_or_makes_no_sense_is_refused(pattern):
+def test_what_cannot_run_in_linear_time_or_makes_no_sense_is_refused(pattern: str) -> None:
     with pytest.raises(RegexError):
         Matcher(pattern, ignore_case=False)
 
@@ -94,13 +94,13 @@ def test_what_cannot_run_in_linear_time_or_makes_no_sense_is_refused(pattern):
 @pytest.mark.parametrize(
     "pattern", ["(a+)+$", "(a|aa)+$", "a*a*a*a*a*b", "(.*)*x", ".*.*.*=.*", "(a?){30}a{30}", "(((a*)*)*)*b"]
 )
-def test_patterns_that_make_others_backtrack(pattern):
+def test_patterns_that_make_others_backtrack(pattern: str) -> None:
     begin_s = time.process_time()
     Matcher(pattern, ignore_case=True).search("a" * 100_000 + "!")
     assert time.process_time() - begin_s < 2
 
 
-def test_search_can_be_called_off():
+def test_search_can_be_called_off() -> None:
     # every window of 300 characters is a state of its own
     matcher = Matcher("a.{300}b", ignore_case=False)
     polls = itertools.count()
@@ -109,7 +109,7 @@ def test_search_can_be_called_off():
         matcher.search(text, lambda: next(polls) > 3)
 
 
-def test_memory_stays_bounded_when_every_character_is_a_new_state():
+def test_memory_stays_bounded_when_every_character_is_a_new_state() -> None:
     matcher = Matcher("a.{12}b", ignore_case=False)
     assert not matcher.search("".join(random.Random(7).choices("ac", k=60_000)))
     assert len(matcher._nodes) <= 20_000

@@ -1,6 +1,7 @@
 """What queries do besides filtering: trimming records, showing their filter, and standing in for a time bound."""
 
 import copy
+from typing import Any
 
 import pytest
 
@@ -35,22 +36,22 @@ RECORD = {
         ("id.x", {"id": "1"}),
     ],
 )
-def test_select_keeps(select, expected):
+def test_select_keeps(select: str, expected: dict[str, Any]) -> None:
     before = copy.deepcopy(RECORD)
     assert project(RECORD, parse(f"select({select})").select) == expected
     assert before == RECORD
 
 
-def test_nothing_selected_is_the_whole_record():
+def test_nothing_selected_is_the_whole_record() -> None:
     assert project(RECORD, ()) is RECORD
 
 
-def test_select_below_thousands_of_levels():
+def test_select_below_thousands_of_levels() -> None:
     path = ("data", *["a"] * 5_000)
-    value: object = 1
+    value: Any = 1
     for name in reversed(path):
         value = {name: value}
-    selected = project({"id": "1", **value}, [path])
+    selected: Any = project({"id": "1", **value}, [path])
     for name in path:
         selected = selected[name]
     assert selected == 1
@@ -73,7 +74,7 @@ def test_select_below_thousands_of_levels():
         ("a='é\"'", '{"a":"é\\""}'),
     ],
 )
-def test_filter_is_shown_as(text, shown):
+def test_filter_is_shown_as(text: str, shown: str) -> None:
     assert filter_json(parse(text)) == shown
 
 
@@ -87,7 +88,7 @@ def test_filter_is_shown_as(text, shown):
         ("timestamp>=5&timestamp>=7", 7),
     ],
 )
-def test_lower_bound_of(text, expected):
+def test_lower_bound_of(text: str, expected: int | None) -> None:
     assert single_lower_bound(parse(text), "timestamp") == expected
 
 
@@ -104,7 +105,7 @@ def test_lower_bound_of(text, expected):
         ("select(message)", 0),
     ],
 )
-def test_no_other_filter_than_a_lower_bound(text, position):
+def test_no_other_filter_than_a_lower_bound(text: str, position: int) -> None:
     with pytest.raises(RqlError) as error:
         single_lower_bound(parse(text), "timestamp")
     assert error.value.position == position
@@ -120,11 +121,11 @@ def test_no_other_filter_than_a_lower_bound(text, position):
         ("and(ge(at,5),le(at,9),ge(at,6),le(at,8))", (6, 8)),
     ],
 )
-def test_window_of(text, expected):
+def test_window_of(text: str, expected: tuple[int | None, int | None]) -> None:
     assert time_window(parse(text), "at") == expected
 
 
 @pytest.mark.parametrize("text", ["at>5", "at<7", "at=5", "other<=7", "at>=5|at<=7", "sort(at)", "select(at)"])
-def test_no_other_filter_than_a_window(text):
+def test_no_other_filter_than_a_window(text: str) -> None:
     with pytest.raises(RqlError):
         time_window(parse(text), "at")

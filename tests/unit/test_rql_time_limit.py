@@ -3,6 +3,8 @@
 import json
 import random
 import time
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +21,7 @@ TIME_LIMIT_S = 0.3
 
 
 @pytest.fixture
-async def reader(tmp_path):
+async def reader(tmp_path: Path) -> AsyncIterator[CatalogueReader]:
     """Of a catalogue in which searching for ``a.{300}b`` would take a minute."""
     path = tmp_path / "catalogue.sqlite"
     writer = open_catalogue(path, 0)
@@ -34,7 +36,7 @@ async def reader(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["data.text=re:{}", "data.texts=re:{}", "data.texts.0=re:{}", "createdByUserId=re:{}"])
-async def test_search_for_a_hostile_pattern_is_stopped_at_the_limit(reader, text):
+async def test_search_for_a_hostile_pattern_is_stopped_at_the_limit(reader: CatalogueReader, text: str) -> None:
     begin_s = time.monotonic()
     with pytest.raises(ContractError) as error:
         await reader.read(queries.tasks(parse(text.format("a.{300}b"))))

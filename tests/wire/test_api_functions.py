@@ -44,7 +44,7 @@ async def raw_request(service: Service, request: bytes) -> tuple[bytes, bytes]:
     return head, body
 
 
-async def test_the_function_gets_the_request_as_an_event(service: Service):
+async def test_the_function_gets_the_request_as_an_event(service: Service) -> None:
     await deploy(service, ECHO)
     headers = {"User-Agent": "test/1", "X-Mine": "yes", "Accept-Encoding": "identity", "Accept": "text/*"}
     event = await event_of(service, "probe/a/b?x=1&y=%202&x=3", "POST", data=b"text", headers=headers)
@@ -97,7 +97,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize(("path", "seen"), PATHS)
-async def test_the_path_arrives_as_it_was_sent(service: Service, path: str, seen: str):
+async def test_the_path_arrives_as_it_was_sent(service: Service, path: str, seen: str) -> None:
     name = path.partition("/")[0].replace("%70", "p")
     await deploy(service, ECHO, name)
     url = URL(f"{service.url}{BASE}/api/{path}", encoded=True)
@@ -107,12 +107,12 @@ async def test_the_path_arrives_as_it_was_sent(service: Service, path: str, seen
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
-async def test_every_method_reaches_the_function(service: Service, method: str):
+async def test_every_method_reaches_the_function(service: Service, method: str) -> None:
     await deploy(service, ECHO)
     assert (await event_of(service, "probe/x", method))["requestContext"]["http"]["method"] == method
 
 
-async def test_head_answers_without_the_body_but_with_its_length(service: Service):
+async def test_head_answers_without_the_body_but_with_its_length(service: Service) -> None:
     await deploy(service, "def handler(event, context): return {'statusCode': 203, 'body': event['requestContext']}")
     response = await call_api(service, "probe/x", "HEAD")
     assert (response.status, await response.read()) == (203, b"")
@@ -121,12 +121,12 @@ async def test_head_answers_without_the_body_but_with_its_length(service: Servic
     assert (record["method"], record["statusCode"]) == ("HEAD", 203)
 
 
-async def test_a_method_of_another_kind_is_no_endpoint(service: Service):
+async def test_a_method_of_another_kind_is_no_endpoint(service: Service) -> None:
     await deploy(service, ECHO)
     await assert_error(await call_api(service, "probe/x", "PROPFIND"), 11)
 
 
-async def test_what_is_not_text_is_passed_as_base64(service: Service):
+async def test_what_is_not_text_is_passed_as_base64(service: Service) -> None:
     await deploy(service, ECHO)
     octets = bytes(range(256))
     event = await event_of(service, "probe", "POST", data=octets)
@@ -137,14 +137,14 @@ async def test_what_is_not_text_is_passed_as_base64(service: Service):
     assert (event["isBase64Encoded"], event["body"]) == (False, "")
 
 
-async def test_a_packed_body_is_the_functions_to_unpack(service: Service):
+async def test_a_packed_body_is_the_functions_to_unpack(service: Service) -> None:
     await deploy(service, ECHO)
     event = await event_of(service, "probe", "POST", data=b"\x1f\x8bpacked", headers={"Content-Encoding": "gzip"})
     assert base64.b64decode(event["body"]) == b"\x1f\x8bpacked"
     assert event["headers"]["content-encoding"] == "gzip"
 
 
-async def test_headers_are_joined_and_what_speaks_of_the_connection_is_dropped(service: Service):
+async def test_headers_are_joined_and_what_speaks_of_the_connection_is_dropped(service: Service) -> None:
     await deploy(service, ECHO)
     head = (
         f"POST {BASE}/api/probe/x HTTP/1.1\r\nHost: here\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nTE: trailers\r\n"
@@ -172,7 +172,7 @@ FORGED = [
 ]
 
 
-async def test_nobody_can_pretend_to_be_somebody_else(guarded: Service):
+async def test_nobody_can_pretend_to_be_somebody_else(guarded: Service) -> None:
     await deploy(guarded, ECHO, executionOptions={"permissionMode": "public"})
     forged = dict.fromkeys(FORGED, "somebody")
     event = await event_of(guarded, "probe", headers=forged)
@@ -209,7 +209,7 @@ ANSWERS: list[tuple[dict[str, Any], int, dict[str, str], bytes]] = [
 ]
 
 
-async def test_the_answer_is_what_the_function_returned(service: Service):
+async def test_the_answer_is_what_the_function_returned(service: Service) -> None:
     await deploy(service, ANSWER)
     for result, status, headers, body in ANSWERS:
         response = await call_api(service, "probe", "POST", json=result, allow_redirects=False)
@@ -218,13 +218,13 @@ async def test_the_answer_is_what_the_function_returned(service: Service):
         assert "Connection" not in response.headers
 
 
-async def test_cookies_are_set_one_by_one(service: Service):
+async def test_cookies_are_set_one_by_one(service: Service) -> None:
     await deploy(service, ANSWER)
     response = await call_api(service, "probe", "POST", json={"statusCode": 200, "cookies": ["a=1; Path=/", "b=2"]})
     assert response.headers.getall("Set-Cookie") == ["a=1; Path=/", "b=2"]
 
 
-async def test_an_answer_without_content_has_none(service: Service):
+async def test_an_answer_without_content_has_none(service: Service) -> None:
     await deploy(service, ANSWER)
     head, body = await raw_request(
         service,
@@ -235,21 +235,21 @@ async def test_an_answer_without_content_has_none(service: Service):
     assert body == b""
 
 
-async def test_a_result_that_is_no_answer_is_told_with_the_broken_rule(service: Service):
+async def test_a_result_that_is_no_answer_is_told_with_the_broken_rule(service: Service) -> None:
     await deploy(service, ANSWER)
     await assert_refused(await call_api(service, "probe", "POST", json={"body": 1}), 1409, "statusCode")
     await assert_refused(await call_api(service, "probe", "POST", json=[1]), 1409, "JSON object")
     assert [row["error"]["type"] for row in (await service.get("/apiRequests"))["data"]] == ["response"] * 2
 
 
-async def test_a_failure_is_told_by_name(service: Service):
+async def test_a_failure_is_told_by_name(service: Service) -> None:
     await deploy(service, "def handler(event, context): raise KeyError('x')")
     body = await assert_refused(await call_api(service, "probe"), 1406, "KeyError")
     assert body["runtimeError"] == {"name": "KeyError", "message": "'x'"}
     assert "taskId" not in body
 
 
-async def test_calls_that_cannot_be_made_are_told_why(service: Service):
+async def test_calls_that_cannot_be_made_are_told_why(service: Service) -> None:
     await deploy(service, ECHO, "disabled", enabled=False)
     await deploy(service, ECHO, "long", timeLimit=31)
     await deploy(service, ECHO, "gone")
@@ -261,7 +261,7 @@ async def test_calls_that_cannot_be_made_are_told_why(service: Service):
     assert (await service.get(""))["data"] == [], "no tasks are made"
 
 
-async def test_one_call_too_many_at_once_is_refused(tmp_path: Path):
+async def test_one_call_too_many_at_once_is_refused(tmp_path: Path) -> None:
     async with http_service(tmp_path, dispatch=DispatchSettings(max_api_calls=1)) as service:
         await deploy_gate(service, tmp_path)
         first = asyncio.create_task(call_api(service, "gate"))
@@ -275,7 +275,7 @@ async def send(service: Service, body: bytes) -> ClientResponse:
     return await call_api(service, "probe", "POST", data=io.BytesIO(body))
 
 
-async def test_six_mebibytes_go_both_ways_but_not_more(service: Service):
+async def test_six_mebibytes_go_both_ways_but_not_more(service: Service) -> None:
     await deploy(service, "def handler(event, context): return {'statusCode': 200, 'body': event['body']}")
     largest = b"x" * (LAMBDA_PAYLOAD_MAX_BYTES - 4096)
     assert await (await send(service, largest)).read() == largest
@@ -284,7 +284,7 @@ async def test_six_mebibytes_go_both_ways_but_not_more(service: Service):
     await assert_error(await send(service, b"x" * (LAMBDA_PAYLOAD_MAX_BYTES + 1)), 1414)
 
 
-async def test_an_answer_over_the_limit_is_the_functions_failure(service: Service):
+async def test_an_answer_over_the_limit_is_the_functions_failure(service: Service) -> None:
     await deploy(service, f"def handler(event, context): return {{'statusCode': 200, 'body': 'x' * {7 * MIB}}}")
     await assert_refused(await call_api(service, "probe"), 1406, "ResponseSizeTooLarge")
 
@@ -301,13 +301,15 @@ MODES = [
 
 
 @pytest.mark.parametrize(("mode", "shown", "expected"), MODES)
-async def test_the_permission_mode_says_who_may_call(guarded: Service, mode: str, shown: str | None, expected: int):
+async def test_the_permission_mode_says_who_may_call(
+    guarded: Service, mode: str, shown: str | None, expected: int
+) -> None:
     await deploy(guarded, ECHO, executionOptions={"permissionMode": mode})
     response = await call_api(guarded, "probe", headers={} if shown is None else {"Test-Permissions": shown})
     assert response.status == expected if expected == 200 else await assert_error(response, expected)
 
 
-async def test_a_path_of_raw_bytes_is_no_http(service: Service):
+async def test_a_path_of_raw_bytes_is_no_http(service: Service) -> None:
     await deploy(service, ECHO)
     target = BASE.encode() + b"/api/probe/\xff?\xff"
     head, body = await raw_request(service, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

@@ -111,7 +111,7 @@ async def holds_for_any_framework(service: Service) -> None:
     assert (await call_api(service, "app/hello/you", "HEAD")).status == 200
 
 
-async def test_an_express_application_runs_unchanged(service: Service, express_zip: bytes):
+async def test_an_express_application_runs_unchanged(service: Service, express_zip: bytes) -> None:
     await deploy(service, express_zip, "nodejs20.x")
     response = await call_api(service, "app/hello/you%20two?a=1&b=%C3%A9", headers={"Cookie": "x=1; y=2"})
     assert await response.json() == {
@@ -126,14 +126,14 @@ async def test_an_express_application_runs_unchanged(service: Service, express_z
     assert await (await call_api(service, "app/stream")).text() == "one two"
 
 
-async def test_an_express_application_reads_the_query_as_upstream_gives_it(tmp_path: Path, express_zip: bytes):
+async def test_an_express_application_reads_the_query_as_upstream_gives_it(tmp_path: Path, express_zip: bytes) -> None:
     async with http_service(tmp_path) as service:
         await deploy(service, express_zip, "nodejs20.x")
         response = await call_api(service, "app/hello/you?a=1")
         assert (await response.json())["query"] == {"a": "1"}
 
 
-async def test_a_python_application_runs_unchanged(service: Service, starlette_zip: bytes):
+async def test_a_python_application_runs_unchanged(service: Service, starlette_zip: bytes) -> None:
     await deploy(service, starlette_zip, "python3.11")
     response = await call_api(service, "app/hello/you%20two?a=1&b=%C3%A9", headers={"Cookie": "x=1; y=2"})
     assert await response.json() == {

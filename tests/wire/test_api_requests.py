@@ -32,7 +32,7 @@ def handler(event, context):
 SILENT = "def handler(event, context): return {'statusCode': 200}"
 
 
-async def test_a_call_leaves_a_record(service: Service):
+async def test_a_call_leaves_a_record(service: Service) -> None:
     await deploy(service, SOURCE)
     await call_api(service, "probe/made?a=1&b=%20", "POST")
     page = await service.get("/apiRequests")
@@ -44,7 +44,7 @@ async def test_a_call_leaves_a_record(service: Service):
     assert record == {"functionName": "probe", "method": "POST", "path": "made?a=1&b=%20", "statusCode": 201}
 
 
-async def test_what_went_wrong_is_recorded_by_kind(service: Service):
+async def test_what_went_wrong_is_recorded_by_kind(service: Service) -> None:
     await deploy(service, SOURCE)
     await deploy(service, SOURCE, "off", enabled=False)
     for path in ("probe/raise", "probe/wrong", "off/x"):
@@ -59,7 +59,7 @@ async def test_what_went_wrong_is_recorded_by_kind(service: Service):
     assert records[0]["error"]["message"] == "on purpose"
 
 
-async def test_a_function_that_is_unknown_or_not_the_callers_leaves_no_record(tmp_path: Path):
+async def test_a_function_that_is_unknown_or_not_the_callers_leaves_no_record(tmp_path: Path) -> None:
     async with http_service(tmp_path, authenticate=from_test_header) as service:
         await deploy(service, SOURCE)
         shown = {"Test-Permissions": "VIEW_API_FUNCTION_REQUESTS,EXECUTE_API_FUNCTION:nobody"}
@@ -69,7 +69,7 @@ async def test_a_function_that_is_unknown_or_not_the_callers_leaves_no_record(tm
             assert (await response.json())["data"] == []
 
 
-async def test_the_caller_is_recorded(tmp_path: Path):
+async def test_the_caller_is_recorded(tmp_path: Path) -> None:
     async with http_service(tmp_path, authenticate=from_test_header) as service:
         await deploy(service, SOURCE)
         shown = {"Test-Permissions": "VIEW_API_FUNCTION_REQUESTS,EXECUTE_API_FUNCTION"}
@@ -81,7 +81,7 @@ async def test_the_caller_is_recorded(tmp_path: Path):
         await assert_error(await service.client.get(f"{BASE}/apiRequests/{record['id']}/logs", headers=shown), 10)
 
 
-async def test_records_are_found_by_query(service: Service):
+async def test_records_are_found_by_query(service: Service) -> None:
     await deploy(service, SOURCE)
     for path in ("probe/1", "probe/2?x", "probe/made", "probe/raise"):
         await call_api(service, path)
@@ -108,7 +108,7 @@ async def test_records_are_found_by_query(service: Service):
     await assert_error(await service.client.get(f"{BASE}/apiRequests?timestamp>soon"), 19)
 
 
-async def test_log_lines_are_read_like_those_of_a_task(service: Service):
+async def test_log_lines_are_read_like_those_of_a_task(service: Service) -> None:
     await deploy(service, SOURCE)
     await call_api(service, "probe/raise?a")
     [record] = (await service.get("/apiRequests"))["data"]
@@ -123,7 +123,7 @@ async def test_log_lines_are_read_like_those_of_a_task(service: Service):
     assert late["data"] == []
 
 
-async def test_log_lines_are_among_those_of_the_function(service: Service):
+async def test_log_lines_are_among_those_of_the_function(service: Service) -> None:
     await deploy(service, SOURCE)
     await call_api(service, "probe/1?a")
     await execute(service)
@@ -134,7 +134,7 @@ async def test_log_lines_are_among_those_of_the_function(service: Service):
     assert len(lines) > 2
 
 
-async def test_a_client_that_goes_away_leaves_a_record(service: Service, tmp_path: Path):
+async def test_a_client_that_goes_away_leaves_a_record(service: Service, tmp_path: Path) -> None:
     await deploy_gate(service, tmp_path)
     impatient = asyncio.create_task(call_api(service, "gate"))
     await appears(tmp_path / "started")
@@ -147,7 +147,7 @@ async def test_a_client_that_goes_away_leaves_a_record(service: Service, tmp_pat
     assert records[0]["statusCode"] == 200
 
 
-async def test_logs_that_are_not_there_are_told_so(service: Service):
+async def test_logs_that_are_not_there_are_told_so(service: Service) -> None:
     await deploy(service, SILENT)
     await call_api(service, "probe")
     [record] = (await service.get("/apiRequests"))["data"]
@@ -158,7 +158,7 @@ async def test_logs_that_are_not_there_are_told_so(service: Service):
     await assert_error(await service.client.get(f"{BASE}/apiRequests/nonsense/logs"), 12)
 
 
-async def test_bytes_that_are_no_text_do_no_harm(service: Service):
+async def test_bytes_that_are_no_text_do_no_harm(service: Service) -> None:
     await deploy(service, SILENT)
     connection = await service.client.request("GET", f"{BASE}/api/probe/%FF?%FF=%00")
     assert connection.status == 200
@@ -166,7 +166,7 @@ async def test_bytes_that_are_no_text_do_no_harm(service: Service):
     assert record["path"] == "%FF?%FF=%00"
 
 
-async def test_the_oldest_records_give_way_with_their_log_lines(tmp_path: Path):
+async def test_the_oldest_records_give_way_with_their_log_lines(tmp_path: Path) -> None:
     settings = StoreSettings(data=str(tmp_path / "data"), api_requests_kept=2)
     async with http_service(tmp_path, store_settings=settings) as service:
         await deploy(service, SOURCE)

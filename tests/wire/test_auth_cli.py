@@ -49,7 +49,9 @@ async def reload(daemon: DaemonProcess, said: str) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_accounts_made_beside_a_running_daemon_come_into_force_on_sighup(tmp_path: Path, terminal: Terminal):
+async def test_accounts_made_beside_a_running_daemon_come_into_force_on_sighup(
+    tmp_path: Path, terminal: Terminal
+) -> None:
     async with running_daemon(tmp_path, REQUIRED) as daemon, ClientSession(daemon.url) as client:
         assert "There are no accounts yet" in daemon.log.read_text()
         await assert_error(await client.get("/tasks/v1"), 104)
@@ -70,7 +72,7 @@ async def test_accounts_made_beside_a_running_daemon_come_into_force_on_sighup(t
         assert token not in daemon.log.read_text()
 
 
-async def test_a_login_survives_a_crash_and_ends_on_request(tmp_path: Path, terminal: Terminal):
+async def test_a_login_survives_a_crash_and_ends_on_request(tmp_path: Path, terminal: Terminal) -> None:
     terminal.run("user", "add", "ada@example.com")
     terminal.run("grant", "ada@example.com", "VIEW_TASKS")
     app = json.loads(terminal.run("app", "add", "web", "--kind", "oauth2", "--json"))
@@ -100,13 +102,13 @@ def signed(url: str, variables: dict[str, str]) -> dict[str, str]:
     return dict(Client(*(variables[name] for name in names)).sign(f"{url}/tasks/v1")[1])
 
 
-async def test_a_daemon_that_asks_nobody_says_so_loudly(tmp_path: Path):
+async def test_a_daemon_that_asks_nobody_says_so_loudly(tmp_path: Path) -> None:
     async with running_daemon(tmp_path) as daemon, ClientSession(daemon.url) as client:
         assert "AUTHENTICATION IS DISABLED" in daemon.log.read_text()
         assert (await client.get("/tasks/v1")).status == 200
 
 
-async def test_a_daemon_does_not_start_with_accounts_that_others_can_read(tmp_path: Path, terminal: Terminal):
+async def test_a_daemon_does_not_start_with_accounts_that_others_can_read(tmp_path: Path, terminal: Terminal) -> None:
     terminal.run("user", "add", "ada@example.com")
     (tmp_path / "data" / "auth.toml").chmod(0o644)
     daemon = DaemonProcess(tmp_path, REQUIRED)
@@ -115,7 +117,7 @@ async def test_a_daemon_does_not_start_with_accounts_that_others_can_read(tmp_pa
     assert await daemon.process.wait() == ExitCode.FAILED
 
 
-def test_listings_show_who_may_what_and_no_secret(terminal: Terminal):
+def test_listings_show_who_may_what_and_no_secret(terminal: Terminal) -> None:
     terminal.run("user", "add", "ada@example.com", "--first-name", "Ada\x1b[2J")
     terminal.run("grant", "role:readers", "VIEW_TASKS")
     terminal.run("grant", "ada@example.com", "role:readers", "CREATE_TASKS")
@@ -131,7 +133,7 @@ def test_listings_show_who_may_what_and_no_secret(terminal: Terminal):
         assert text not in users + apps + tokens
 
 
-def test_the_environment_of_a_function_is_ready_to_be_put_into_its_definition(terminal: Terminal):
+def test_the_environment_of_a_function_is_ready_to_be_put_into_its_definition(terminal: Terminal) -> None:
     terminal.run("user", "add", "ada@example.com")
     terminal.run("app", "add", "functions", "--kind", "oauth1")
     arguments = ("app", "environment", "functions", "--user", "ada@example.com", "--host", "http://127.0.0.1:8080")
@@ -162,17 +164,17 @@ def test_the_environment_of_a_function_is_ready_to_be_put_into_its_definition(te
         (("grant", "role:x", "FLY"), "there is no permission FLY"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_one_line(terminal: Terminal, arguments: tuple[str, ...], said: str):
+def test_what_cannot_be_done_is_told_in_one_line(terminal: Terminal, arguments: tuple[str, ...], said: str) -> None:
     error = terminal.run(*arguments, status=ExitCode.FAILED)
     assert said in error
     assert len(error.splitlines()) == 1
 
 
-def test_a_password_that_is_too_short_is_refused(terminal: Terminal):
+def test_a_password_that_is_too_short_is_refused(terminal: Terminal) -> None:
     assert "8 to 1024" in terminal.run("user", "add", "a@b.c", typed="short", status=ExitCode.FAILED)
 
 
-def test_another_password_is_taken_and_removed_accounts_are_gone(terminal: Terminal):
+def test_another_password_is_taken_and_removed_accounts_are_gone(terminal: Terminal) -> None:
     terminal.run("user", "add", "ada@example.com")
     terminal.run("user", "passwd", "ada@example.com", typed="another password")
     terminal.run("app", "add", "web", "--kind", "oauth2", "--public")
@@ -183,7 +185,7 @@ def test_another_password_is_taken_and_removed_accounts_are_gone(terminal: Termi
     terminal.run("rotate-key")
 
 
-def test_oauth1_needs_a_secret(terminal: Terminal):
+def test_oauth1_needs_a_secret(terminal: Terminal) -> None:
     terminal.run("app", "add", "cli", "--kind", "oauth1", "--public", status=ExitCode.USAGE)
     terminal.run("app", "add", "web", "--kind", "oauth2")
     terminal.run("user", "add", "ada@example.com")

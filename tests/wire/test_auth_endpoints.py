@@ -90,13 +90,14 @@ async def code_of(response: ClientResponse) -> int | None:
     return answer.get("code") if isinstance(answer, dict) else None
 
 
-def test_no_endpoint_is_missing_from_the_table(guarded: Guarded):
-    routes = {(route.method, route.resource.canonical.rstrip("/")) for route in guarded.service.app.router.routes()}
+def test_no_endpoint_is_missing_from_the_table(guarded: Guarded) -> None:
+    resources = guarded.service.app.router.resources()
+    routes = {(route.method, resource.canonical.rstrip("/")) for resource in resources for route in resource}
     assert {f"{method} {path}" for method, path in routes} == set(TABLE)
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
-async def test_nobody_is_asked_for_credentials_everywhere(guarded: Guarded, ending: str):
+async def test_nobody_is_asked_for_credentials_everywhere(guarded: Guarded, ending: str) -> None:
     for endpoint in GUARDED:
         response = await call(guarded, endpoint, ending=ending)
         if response.method == "HEAD":
@@ -105,46 +106,46 @@ async def test_nobody_is_asked_for_credentials_everywhere(guarded: Guarded, endi
             await assert_error(response, 104)
 
 
-async def test_open_endpoints_ask_nobody(guarded: Guarded):
+async def test_open_endpoints_ask_nobody(guarded: Guarded) -> None:
     for endpoint in set(TABLE) - set(GUARDED):
         assert await code_of(await call(guarded, endpoint)) not in (10, 104), endpoint
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
-async def test_a_user_without_permissions_is_told_the_one_that_is_missing(guarded: Guarded, ending: str):
+async def test_a_user_without_permissions_is_told_the_one_that_is_missing(guarded: Guarded, ending: str) -> None:
     for endpoint, needed in NEEDING.items():
         response = await call(guarded, endpoint, NOBODY_SPECIAL.token, ending)
         assert await code_of(response) == 10, endpoint
         assert response.method == "HEAD" or needed in (await response.json())["message"]
 
 
-async def test_every_other_permission_together_does_not_do(guarded: Guarded):
+async def test_every_other_permission_together_does_not_do(guarded: Guarded) -> None:
     for endpoint, needed in NEEDING.items():
         assert await code_of(await call(guarded, endpoint, ALL_BUT[needed].token)) == 10, endpoint
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
-async def test_exactly_the_right_permission_does(guarded: Guarded, ending: str):
+async def test_exactly_the_right_permission_does(guarded: Guarded, ending: str) -> None:
     for endpoint, needed in NEEDING.items():
         response = await call(guarded, endpoint, HOLDERS[needed].token, ending)
         assert await code_of(response) not in (10, 104), endpoint
         assert response.status != 401, endpoint
 
 
-async def test_the_permission_for_one_function_does_for_that_function_alone(guarded: Guarded):
+async def test_the_permission_for_one_function_does_for_that_function_alone(guarded: Guarded) -> None:
     for endpoint, needed in NEEDING.items():
         if needed in PER_FUNCTION:
             assert (await call(guarded, endpoint, FOR_ONE[needed].token)).status != 401, endpoint
             assert (await call(guarded, endpoint, FOR_OTHER[needed].token)).status == 401, endpoint
 
 
-async def test_any_user_may_ask_who_they_are(guarded: Guarded):
+async def test_any_user_may_ask_who_they_are(guarded: Guarded) -> None:
     response = await call(guarded, "GET /users/v1/me", NOBODY_SPECIAL.token)
     assert response.status == 200
     assert (await response.json())["id"] == NOBODY_SPECIAL.user.id
 
 
-async def test_whether_a_function_exists_is_not_told_to_those_who_may_not_know(guarded: Guarded):
+async def test_whether_a_function_exists_is_not_told_to_those_who_may_not_know(guarded: Guarded) -> None:
     path = f"/tasks/v1/functions/{FUNCTION}/execute"
     headers = {"Authorization": f"Bearer {NOBODY_SPECIAL.token}"}
     before = await (await guarded.service.client.post(path, headers=headers)).json()

@@ -81,7 +81,7 @@ async def oauth1_login(guarded: Guarded, email: str = ADA.email, password: str =
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
-async def test_a_password_gives_tokens_that_work(guarded: Guarded, ending: str):
+async def test_a_password_gives_tokens_that_work(guarded: Guarded, ending: str) -> None:
     response = await post(guarded, LOGIN, OAUTH2 + ending)
     answer = await response.json()
     assert answer["token_type"] == "Bearer"
@@ -91,16 +91,16 @@ async def test_a_password_gives_tokens_that_work(guarded: Guarded, ending: str):
     assert (await tasks_with(guarded, answer["access_token"])).status == 200
 
 
-async def test_a_form_does_as_well_as_json(guarded: Guarded):
+async def test_a_form_does_as_well_as_json(guarded: Guarded) -> None:
     response = await guarded.service.client.post(OAUTH2, data=LOGIN)
     assert response.status == 200
 
 
-async def test_the_email_is_taken_in_any_case(guarded: Guarded):
+async def test_the_email_is_taken_in_any_case(guarded: Guarded) -> None:
     assert (await logged_in(guarded, {**LOGIN, "username": "ADA@Example.com"}))["user_id"] == ADA.id
 
 
-async def test_an_application_logs_in_for_itself(guarded: Guarded):
+async def test_an_application_logs_in_for_itself(guarded: Guarded) -> None:
     answer = await logged_in(guarded, SERVICE)
     assert "refresh_token" not in answer
     assert "user_id" not in answer
@@ -111,7 +111,7 @@ async def test_an_application_logs_in_for_itself(guarded: Guarded):
     await assert_error(refused, 104)
 
 
-async def test_a_secret_comes_in_the_body_or_as_basic_or_both(guarded: Guarded):
+async def test_a_secret_comes_in_the_body_or_as_basic_or_both(guarded: Guarded) -> None:
     basic = encode_basic_auth(CLIENT.key, SECRET)
     for body in (SERVICE, {"grant_type": "client_credentials"}):
         assert (await post(guarded, body, headers={"Authorization": basic})).status == 200
@@ -143,19 +143,19 @@ async def test_a_secret_comes_in_the_body_or_as_basic_or_both(guarded: Guarded):
 )
 async def test_what_is_wrong_with_a_login_is_told(
     guarded: Guarded, change: dict[str, Any], error: str, code: int | None
-):
+) -> None:
     response = await post(guarded, {**LOGIN, **change})
     await assert_oauth2_error(response, error, code)
     assert PASSWORD not in await response.text()
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b"null", b'"x"'])
-async def test_a_body_that_is_no_login_is_refused(guarded: Guarded, body: bytes):
+async def test_a_body_that_is_no_login_is_refused(guarded: Guarded, body: bytes) -> None:
     response = await guarded.service.client.post(OAUTH2, data=body)
     await assert_oauth2_error(response, "invalid_request", 22 if body else 13)
 
 
-async def test_a_refresh_token_gives_new_tokens_to_its_application_alone(guarded: Guarded):
+async def test_a_refresh_token_gives_new_tokens_to_its_application_alone(guarded: Guarded) -> None:
     refresh_token = (await logged_in(guarded))["refresh_token"]
     body = {"grant_type": "refresh_token", "refresh_token": refresh_token, "client_id": PUBLIC_CLIENT.key}
     assert (await logged_in(guarded, body))["user_id"] == ADA.id
@@ -165,7 +165,7 @@ async def test_a_refresh_token_gives_new_tokens_to_its_application_alone(guarded
     await assert_oauth2_error(await post(guarded, body), "invalid_grant", 120)
 
 
-async def test_an_access_token_expires_also_if_it_was_used_before(guarded: Guarded):
+async def test_an_access_token_expires_also_if_it_was_used_before(guarded: Guarded) -> None:
     token = (await logged_in(guarded))["access_token"]
     guarded.clock.advance(AuthSettings().access_token_s * 1000 - 1)
     assert (await tasks_with(guarded, token)).status == 200
@@ -173,17 +173,17 @@ async def test_an_access_token_expires_also_if_it_was_used_before(guarded: Guard
     await assert_error(await tasks_with(guarded, token), 118)
 
 
-async def test_a_refresh_token_is_no_access_token(guarded: Guarded):
+async def test_a_refresh_token_is_no_access_token(guarded: Guarded) -> None:
     await assert_error(await tasks_with(guarded, (await logged_in(guarded))["refresh_token"]), 117)
 
 
 @pytest.mark.parametrize("authorization", ["Bearer", "Bearer x", "Bearer taskd_access_x.y", "Basic eDp5", "x", ""])
-async def test_credentials_that_prove_nothing_are_refused(guarded: Guarded, authorization: str):
+async def test_credentials_that_prove_nothing_are_refused(guarded: Guarded, authorization: str) -> None:
     response = await guarded.service.client.get("/tasks/v1", headers={"Authorization": authorization})
     await assert_error(response, 117)
 
 
-async def test_logins_end_with_their_user_generation_application_and_key(guarded: Guarded):
+async def test_logins_end_with_their_user_generation_application_and_key(guarded: Guarded) -> None:
     newer = replace(EVERYBODY, users=(replace(ADA, generation=1), BOB))
     without_user = replace(EVERYBODY, users=(BOB,))
     without_app = replace(EVERYBODY, applications=(CONSUMER,))
@@ -202,7 +202,9 @@ async def test_logins_end_with_their_user_generation_application_and_key(guarded
     await assert_error(await tasks_with(guarded, token), 117)
 
 
-async def test_a_broken_file_leaves_the_accounts_as_they_were(guarded: Guarded, caplog: pytest.LogCaptureFixture):
+async def test_a_broken_file_leaves_the_accounts_as_they_were(
+    guarded: Guarded, caplog: pytest.LogCaptureFixture
+) -> None:
     token = (await logged_in(guarded))["access_token"]
     guarded.accounts_file.write_text("[[users")
     guarded.auth.reload()
@@ -215,7 +217,7 @@ async def test_a_broken_file_leaves_the_accounts_as_they_were(guarded: Guarded, 
     assert (await tasks_with(guarded, token)).status == 200
 
 
-async def test_api_tokens_are_narrowed_expire_and_are_revoked(guarded: Guarded):
+async def test_api_tokens_are_narrowed_expire_and_are_revoked(guarded: Guarded) -> None:
     owner = holder(100, "VIEW_TASKS", "EXECUTE_TASK_FUNCTION")
     narrow = replace(owner.kept, permissions=("EXECUTE_TASK_FUNCTION:reports",))
     short = replace(owner.kept, expiry_ms=guarded.clock() + 1000)
@@ -235,7 +237,7 @@ async def test_api_tokens_are_narrowed_expire_and_are_revoked(guarded: Guarded):
     await assert_error(await tasks_with(guarded, owner.token), 117)
 
 
-async def test_guessing_passwords_is_slowed_down_with_a_time_to_wait(guarded: Guarded):
+async def test_guessing_passwords_is_slowed_down_with_a_time_to_wait(guarded: Guarded) -> None:
     wrong = {**LOGIN, "password": "wrong"}
     refusals = [await post(guarded, wrong) for _ in range(PER_ACCOUNT.burst + 1)]
     assert [response.status for response in refusals] == [400] * PER_ACCOUNT.burst + [429]
@@ -247,14 +249,14 @@ async def test_guessing_passwords_is_slowed_down_with_a_time_to_wait(guarded: Gu
     assert (await post(guarded, LOGIN)).status == 200
 
 
-async def test_guesses_at_the_same_time_are_slowed_down_as_well(guarded: Guarded):
+async def test_guesses_at_the_same_time_are_slowed_down_as_well(guarded: Guarded) -> None:
     wrong = {**LOGIN, "password": "wrong"}
     responses = await asyncio.gather(*(post(guarded, wrong) for _ in range(30)))
     assert sum(response.status == 400 for response in responses) == PER_ACCOUNT.burst
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
-async def test_an_oauth1_login_gives_a_token_that_signs(guarded: Guarded, ending: str):
+async def test_an_oauth1_login_gives_a_token_that_signs(guarded: Guarded, ending: str) -> None:
     headers = await sign(guarded, "POST", OAUTH1 + ending)
     body = {"email": ADA.email, "password": PASSWORD}
     login = await (await post(guarded, body, OAUTH1 + ending, headers=headers)).json()
@@ -267,7 +269,7 @@ async def test_an_oauth1_login_gives_a_token_that_signs(guarded: Guarded, ending
     assert [role["name"] for role in me["roles"]] == ["operators"]
 
 
-async def test_an_oauth1_token_outlives_a_restart_and_ends_with_its_user(guarded: Guarded):
+async def test_an_oauth1_token_outlives_a_restart_and_ends_with_its_user(guarded: Guarded) -> None:
     login = await (await oauth1_login(guarded)).json()
     guarded.auth.reload()
     headers = await sign(guarded, "GET", "/users/v1/me", login["token"], login["tokenSecret"])
@@ -277,7 +279,7 @@ async def test_an_oauth1_token_outlives_a_restart_and_ends_with_its_user(guarded
     await assert_error(await guarded.service.client.get("/users/v1/me", headers=headers), 108)
 
 
-async def test_what_is_wrong_with_an_oauth1_login_is_told(guarded: Guarded):
+async def test_what_is_wrong_with_an_oauth1_login_is_told(guarded: Guarded) -> None:
     body = {"email": ADA.email, "password": PASSWORD}
     await assert_error(await post(guarded, body, OAUTH1), 101)
     await assert_error(await oauth1_login(guarded, password="wrong"), 106)
@@ -290,7 +292,7 @@ async def test_what_is_wrong_with_an_oauth1_login_is_told(guarded: Guarded):
     await assert_error(await post(guarded, {}, OAUTH1, headers=await sign(guarded, "POST", OAUTH1)), 14)
 
 
-async def test_a_task_says_who_made_it(guarded: Guarded):
+async def test_a_task_says_who_made_it(guarded: Guarded) -> None:
     token = (await logged_in(guarded))["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
     created = await guarded.service.client.post("/tasks/v1", json={"functionName": "f"}, headers=headers)

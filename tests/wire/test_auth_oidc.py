@@ -87,22 +87,22 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 
 @pytest.mark.parametrize(("key", "kid", "algorithm"), [(RSA_KEY, "rsa", "RS256"), (EC_KEY, "ec", "ES256")])
-async def test_a_genuine_token_does_what_its_claim_names(site: Site, key: Any, kid: str, algorithm: str):
+async def test_a_genuine_token_does_what_its_claim_names(site: Site, key: Any, kid: str, algorithm: str) -> None:
     token = site.token(key, kid, algorithm, taskd={"may": ["VIEW_TASKS", "of no concern", 7]})
     assert (await site.get(token)).status == 200
     await assert_error(await site.get(token, "/tasks/v1/functions"), 10)
 
 
-async def test_a_claim_names_roles_and_may_be_a_text(site: Site):
+async def test_a_claim_names_roles_and_may_be_a_text(site: Site) -> None:
     assert (await site.get(site.token(taskd={"may": "openid operators"}), "/tasks/v1/functions")).status == 200
 
 
 @pytest.mark.parametrize("claim", [None, {}, {"may": None}, {"may": {"x": 1}}, "text", ["may"]])
-async def test_without_the_claim_nothing_is_allowed(site: Site, claim: Any):
+async def test_without_the_claim_nothing_is_allowed(site: Site, claim: Any) -> None:
     await assert_error(await site.get(site.token(taskd=claim)), 10)
 
 
-async def test_me_is_whom_the_token_is_about_even_if_a_user_has_that_id(site: Site):
+async def test_me_is_whom_the_token_is_about_even_if_a_user_has_that_id(site: Site) -> None:
     token = site.token(given_name="Ada", family_name="Byron", sub=ADA.id)
     me = await (await site.get(token, "/users/v1/me")).json()
     assert me == {"id": ADA.id, "email": "a@b.c", "first_name": "Ada", "last_name": "Byron", "roles": []}
@@ -123,20 +123,22 @@ async def test_me_is_whom_the_token_is_about_even_if_a_user_has_that_id(site: Si
     ],
     ids=range(9),
 )
-async def test_a_token_that_is_not_for_us_or_not_in_time_is_refused(site: Site, claims: dict[str, Any], code: int):
+async def test_a_token_that_is_not_for_us_or_not_in_time_is_refused(
+    site: Site, claims: dict[str, Any], code: int
+) -> None:
     now_s = site.guarded.clock() // 1000
-    moved = {name: value + now_s if isinstance(value, int) else value for name, value in claims.items()}
+    moved: dict[str, Any] = {name: value + now_s if isinstance(value, int) else value for name, value in claims.items()}
     await assert_error(await site.get(site.token(**moved, taskd={"may": ["VIEW_TASKS"]})), code)
 
 
-async def test_a_token_ends_in_time_also_if_it_was_used_before(site: Site):
+async def test_a_token_ends_in_time_also_if_it_was_used_before(site: Site) -> None:
     token = site.token(taskd={"may": ["VIEW_TASKS"]})
     assert (await site.get(token)).status == 200
     site.guarded.clock.advance((HOUR_S + 30) * 1000)
     await assert_error(await site.get(token), 118)
 
 
-async def test_forged_tokens_are_refused(site: Site):
+async def test_forged_tokens_are_refused(site: Site) -> None:
     await assert_error(await site.get(site.token(OTHER_RSA_KEY)), 117)
     await assert_error(await site.get(site.token(RSA_KEY, "rsa", "RS512")), 117)
     await assert_error(await site.get(site.token(b"k" * 64, "rsa", "HS256")), 117)
@@ -145,13 +147,13 @@ async def test_forged_tokens_are_refused(site: Site):
     await assert_error(await site.get("a.b.c"), 117)
 
 
-async def test_keys_are_fetched_once_for_many_tokens(site: Site):
+async def test_keys_are_fetched_once_for_many_tokens(site: Site) -> None:
     for number in range(20):
         await site.get(site.token(sub=f"user{number}"))
     assert site.issuer.fetches == 1
 
 
-async def test_a_rotated_key_is_fetched_and_made_up_ones_do_not_hammer_the_issuer(site: Site):
+async def test_a_rotated_key_is_fetched_and_made_up_ones_do_not_hammer_the_issuer(site: Site) -> None:
     await site.get(site.token())
     site.issuer.keys = [jwk("new", OTHER_RSA_KEY)]
     site.guarded.clock.advance(11_000)
@@ -162,7 +164,7 @@ async def test_a_rotated_key_is_fetched_and_made_up_ones_do_not_hammer_the_issue
     assert site.issuer.fetches == 2
 
 
-async def test_an_issuer_that_is_down_lets_known_keys_go_on(site: Site):
+async def test_an_issuer_that_is_down_lets_known_keys_go_on(site: Site) -> None:
     await site.get(site.token())
     site.issuer.broken = True
     site.guarded.clock.advance(2 * HOUR_S * 1000)
@@ -170,14 +172,14 @@ async def test_an_issuer_that_is_down_lets_known_keys_go_on(site: Site):
     assert site.issuer.fetches == 2
 
 
-async def test_an_issuer_that_was_never_reached_is_told_as_such(site: Site):
+async def test_an_issuer_that_was_never_reached_is_told_as_such(site: Site) -> None:
     site.issuer.broken = True
     refused = await site.get(site.token())
     await assert_error(refused, 1503)
     assert refused.headers["Retry-After"]
 
 
-async def test_tokens_are_proved_anew_when_the_accounts_change(site: Site):
+async def test_tokens_are_proved_anew_when_the_accounts_change(site: Site) -> None:
     token = site.token(taskd={"may": ["operators"]})
     assert (await site.get(token)).status == 200
     site.guarded.change(replace(EVERYBODY, roles=(), users=()))

@@ -19,7 +19,7 @@ from taskd.auth.tokens import Claims, TokenKind
 EXAMPLES = Path(taskd.__file__).parent / "examples"
 
 
-async def test_the_sdk_logs_in_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_the_sdk_logs_in_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = tmp_path / "data"
     write_accounts(data / "auth.toml")
     expired = Claims("0" * 24, ADA.id, PUBLIC_CLIENT.id, ADA.generation, expiry_ms=1)

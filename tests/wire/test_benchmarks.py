@@ -1,13 +1,14 @@
 """The benchmarks work, at sizes that say nothing about speed."""
 
 import json
+from pathlib import Path
 
 from click.testing import CliRunner
 
 from benchmarks.__main__ import main
 
 
-def test_every_benchmark_measures_prints_and_writes_its_results(tmp_path):
+def test_every_benchmark_measures_prints_and_writes_its_results(tmp_path: Path) -> None:
     results = tmp_path / "results"
     arguments = ["all", "--quick", "--folder", str(tmp_path), "--results", str(results)]
     outcome = CliRunner().invoke(main, arguments, catch_exceptions=False)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import random
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from aiohttp import ClientError
@@ -73,10 +74,13 @@ class Storm:
                 self.progress.notify_all()
             return
 
+    def has_acknowledged(self, count: int) -> bool:
+        return len(self.acknowledged) >= count
+
     async def killer(self) -> None:
         for moment in sorted(self.rng.sample(range(1, TASKS - 50), KILLS)):
             async with self.progress:
-                await self.progress.wait_for(lambda moment=moment: len(self.acknowledged) >= moment)
+                await self.progress.wait_for(partial(self.has_acknowledged, moment))
             await asyncio.sleep(self.rng.random() / 20)
             self.up.clear()
             await self.daemon.kill()

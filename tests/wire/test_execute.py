@@ -33,7 +33,7 @@ async def the_only_task(service: Service) -> dict[str, Any]:
     return dict(task)
 
 
-async def test_the_answer_is_the_task_as_it_ended_with_the_result(service: Service):
+async def test_the_answer_is_the_task_as_it_ended_with_the_result(service: Service) -> None:
     await deploy(service, ECHO, executionOptions={"defaultPriority": 7})
     executed = await (await execute(service, {"n": 1})).json()
     assert executed.pop("result") == {"status": "inProgress", "data": {"n": 1}}
@@ -44,25 +44,25 @@ async def test_the_answer_is_the_task_as_it_ended_with_the_result(service: Servi
 
 
 @pytest.mark.parametrize("body", [b"", b"  ", b"{}", b'{"data": null}', b'{"more": 1}'])
-async def test_data_may_be_missing(service: Service, body: bytes):
+async def test_data_may_be_missing(service: Service, body: bytes) -> None:
     await deploy(service, ECHO)
     response = await service.client.post(f"{BASE}/functions/probe/execute/", data=body)
     assert (await response.json())["result"] == {"status": "inProgress", "data": {}}
 
 
-async def test_a_function_that_returns_nothing_has_the_result_null(service: Service):
+async def test_a_function_that_returns_nothing_has_the_result_null(service: Service) -> None:
     await deploy(service, "def handler(task, context): pass")
     assert (await (await execute(service)).json())["result"] is None
 
 
 @pytest.mark.parametrize(("code", "body"), [(22, b"nonsense"), (22, b"[1]"), (15, b'{"data": 1}')])
-async def test_a_wrong_body_leaves_no_task(service: Service, code: int, body: bytes):
+async def test_a_wrong_body_leaves_no_task(service: Service, code: int, body: bytes) -> None:
     await deploy(service, ECHO)
     await assert_error(await service.client.post(f"{BASE}/functions/probe/execute", data=body), code)
     assert (await service.get(""))["data"] == []
 
 
-async def test_a_failure_is_told_and_kept_with_its_task(service: Service):
+async def test_a_failure_is_told_and_kept_with_its_task(service: Service) -> None:
     await deploy(service, RAISE)
     body = await assert_refused(await execute(service), 1406, "Broken", "on purpose")
     assert body["runtimeError"] == {"name": "Broken", "message": "on purpose"}
@@ -73,13 +73,13 @@ async def test_a_failure_is_told_and_kept_with_its_task(service: Service):
     assert logs["data"][0]["message"] == "about to break"
 
 
-async def test_a_failure_is_not_tried_again_whatever_the_retry_policy_says(service: Service):
+async def test_a_failure_is_not_tried_again_whatever_the_retry_policy_says(service: Service) -> None:
     await deploy(service, RAISE, retryPolicy={"enabled": True, "errorsToRetry": []})
     await assert_error(await execute(service), 1406)
     assert (await the_only_task(service))["status"] == "failed"
 
 
-async def test_a_function_that_cannot_be_invoked_is_told_so(service: Service):
+async def test_a_function_that_cannot_be_invoked_is_told_so(service: Service) -> None:
     await deploy(service, ECHO)
     await service.runtime.remove("probe")
     body = await assert_refused(await execute(service), 1405, "ResourceNotFoundException")
@@ -87,7 +87,7 @@ async def test_a_function_that_cannot_be_invoked_is_told_so(service: Service):
     assert (task["id"], task["status"], task["error"]["type"]) == (body["taskId"], "failed", "invocation")
 
 
-async def test_a_throttled_execution_fails_instead_of_waiting_in_the_queue(tmp_path: Path):
+async def test_a_throttled_execution_fails_instead_of_waiting_in_the_queue(tmp_path: Path) -> None:
     async with http_service(tmp_path) as service:
         await deploy(service, ECHO)
         await service.runtime.stop()
@@ -96,24 +96,24 @@ async def test_a_throttled_execution_fails_instead_of_waiting_in_the_queue(tmp_p
         assert (task["status"], task["error"]["name"]) == ("failed", "ServiceUnavailableException")
 
 
-async def test_a_disabled_function_is_not_executed(service: Service):
+async def test_a_disabled_function_is_not_executed(service: Service) -> None:
     await deploy(service, ECHO, enabled=False)
     await assert_refused(await execute(service), 1407, "probe", "enable it")
     assert (await service.get(""))["data"] == []
 
 
-async def test_a_time_limit_that_nobody_waits_for_is_refused(service: Service):
+async def test_a_time_limit_that_nobody_waits_for_is_refused(service: Service) -> None:
     await deploy(service, ECHO, timeLimit=31)
     await assert_refused(await execute(service), 1404, "31 s", "30 s")
     await deploy(service, ECHO, "longest", timeLimit=30)
     assert (await execute(service, name="longest")).status == 200
 
 
-async def test_an_unknown_function_is_told_to_those_who_may_know(service: Service):
+async def test_an_unknown_function_is_told_to_those_who_may_know(service: Service) -> None:
     await assert_refused(await execute(service, name="nobody"), 16, "nobody")
 
 
-async def test_one_too_many_at_once_is_refused_and_makes_no_task(tmp_path: Path):
+async def test_one_too_many_at_once_is_refused_and_makes_no_task(tmp_path: Path) -> None:
     async with http_service(tmp_path, dispatch=DispatchSettings(max_direct=1)) as service:
         await deploy_gate(service, tmp_path)
         first = asyncio.create_task(execute(service, name="gate"))
@@ -125,7 +125,7 @@ async def test_one_too_many_at_once_is_refused_and_makes_no_task(tmp_path: Path)
         assert (await service.get(""))["page"]["total"] == 2
 
 
-async def test_a_running_execution_is_never_offered_to_the_queue(service: Service, tmp_path: Path):
+async def test_a_running_execution_is_never_offered_to_the_queue(service: Service, tmp_path: Path) -> None:
     await deploy_gate(service, tmp_path)
     running = asyncio.create_task(execute(service, name="gate"))
     await appears(tmp_path / "started")
@@ -135,7 +135,7 @@ async def test_a_running_execution_is_never_offered_to_the_queue(service: Servic
     assert (await running).status == 200
 
 
-async def test_a_client_that_goes_away_does_not_stop_its_task(service: Service, tmp_path: Path):
+async def test_a_client_that_goes_away_does_not_stop_its_task(service: Service, tmp_path: Path) -> None:
     await deploy_gate(service, tmp_path)
     impatient = asyncio.create_task(execute(service, name="gate"))
     await appears(tmp_path / "started")
@@ -164,7 +164,9 @@ MODES = [
 
 
 @pytest.mark.parametrize(("mode", "shown", "expected"), MODES)
-async def test_the_permission_mode_says_who_may_execute(guarded: Service, mode: str, shown: str | None, expected: int):
+async def test_the_permission_mode_says_who_may_execute(
+    guarded: Service, mode: str, shown: str | None, expected: int
+) -> None:
     await deploy(guarded, ECHO, executionOptions={"permissionMode": mode})
     response = await execute(guarded, headers={} if shown is None else {"Test-Permissions": shown})
     if expected != 200:
@@ -178,7 +180,7 @@ async def test_the_permission_mode_says_who_may_execute(guarded: Service, mode: 
 @pytest.mark.parametrize(("shown", "code"), [(None, 104), ("VIEW_TASKS", 10), ("EXECUTE_TASK_FUNCTION", 16)])
 async def test_an_unknown_function_looks_like_one_that_needs_the_permission(
     guarded: Service, shown: str | None, code: int
-):
+) -> None:
     headers = {} if shown is None else {"Test-Permissions": shown}
     body = await assert_error(await execute(guarded, name="probe", headers=headers), code)
     if code != 16:

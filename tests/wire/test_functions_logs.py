@@ -39,7 +39,7 @@ async def messages(service: Service, query: str) -> list[str]:
     return [line["message"] for line in page["data"]]
 
 
-async def test_lines_of_all_its_tasks_come_in_the_order_of_time(service: Service):
+async def test_lines_of_all_its_tasks_come_in_the_order_of_time(service: Service) -> None:
     await print_lines(service, "hello", NOON_MS + 1, NOON_MS + 30)
     await print_lines(service, "other", NOON_MS + 10)
     await print_lines(service, "hello", NOON_MS + 20)
@@ -53,14 +53,14 @@ async def test_lines_of_all_its_tasks_come_in_the_order_of_time(service: Service
     }
 
 
-async def test_both_ends_of_the_window_belong_to_it(service: Service):
+async def test_both_ends_of_the_window_belong_to_it(service: Service) -> None:
     await print_lines(service, "hello", *range(NOON_MS, NOON_MS + 5))
     found = await messages(service, window(NOON_MS + 1, NOON_MS + 3))
     assert found == [f"hello {NOON_MS + offset}" for offset in (1, 2, 3)]
     assert await messages(service, window(NOON_MS + 1, NOON_MS + 3) + "&limit(1,1)") == [f"hello {NOON_MS + 2}"]
 
 
-async def test_an_open_side_of_the_window_is_a_day_away(service: Service):
+async def test_an_open_side_of_the_window_is_a_day_away(service: Service) -> None:
     await print_lines(service, "hello", NOON_MS, NOON_MS + DAY_MS, NOON_MS + DAY_MS + 1)
     assert len(await messages(service, f"eventTimestamp>={format_ms(NOON_MS)}")) == 2
     assert len(await messages(service, f"eventTimestamp<={format_ms(NOON_MS + DAY_MS + 1)}")) == 2
@@ -78,17 +78,17 @@ async def test_an_open_side_of_the_window_is_a_day_away(service: Service):
         ("or(eventTimestamp>=0,eventTimestamp<=1)", 19),
     ],
 )
-async def test_any_other_query_is_refused(service: Service, query: str, code: int):
+async def test_any_other_query_is_refused(service: Service, query: str, code: int) -> None:
     async with service.client.get(f"{BASE}/functions/hello/logs?{query}") as response:
         await assert_error(response, code)
 
 
-async def test_an_unknown_function_has_no_log(service: Service):
+async def test_an_unknown_function_has_no_log(service: Service) -> None:
     async with service.client.get(f"{BASE}/functions/nobody/logs") as response:
         await assert_error(response, 16)
 
 
-async def test_due_tasks_of_a_disabled_function_fail_until_it_is_enabled(tmp_path: Path):
+async def test_due_tasks_of_a_disabled_function_fail_until_it_is_enabled(tmp_path: Path) -> None:
     async with running_daemon(tmp_path) as daemon, api_of(daemon) as api:
         await api.call("POST", "/functions", function_body(name="gate"))
         await api.call("POST", "/functions/gate/disable", {})

@@ -77,7 +77,7 @@ def versions(directory: Path) -> list[str]:
     return sorted(path.name for path in (directory / "functions" / "hello").iterdir())
 
 
-async def test_one_field_changes_and_all_others_stay(service: Service):
+async def test_one_field_changes_and_all_others_stay(service: Service) -> None:
     before = await service.get("/functions/hello")
     await update(service, description="new")
     after = await service.get("/functions/hello")
@@ -100,19 +100,19 @@ async def test_one_field_changes_and_all_others_stay(service: Service):
         ({}, {"description": ""}),
     ],
 )
-async def test_details_show_what_was_changed(service: Service, sent: dict[str, Any], seen: dict[str, Any]):
+async def test_details_show_what_was_changed(service: Service, sent: dict[str, Any], seen: dict[str, Any]) -> None:
     await update(service, **sent)
     details = await service.get("/functions/hello")
     assert {name: details[name] for name in seen} == seen
 
 
-async def test_environment_variables_are_replaced_as_a_whole(service: Service):
+async def test_environment_variables_are_replaced_as_a_whole(service: Service) -> None:
     await update(service, environmentVariables={"ONE": {"value": "1"}})
     await update(service, environmentVariables={"TWO": {"value": "2"}})
     assert (await service.get("/functions/hello"))["environmentVariables"] == {"TWO": {"value": "2"}}
 
 
-async def test_null_changes_nothing(service: Service):
+async def test_null_changes_nothing(service: Service) -> None:
     await update(service, description="kept")
     await update(service, description=None, code=None, timeLimit=None)
     assert (await service.get("/functions/hello"))["description"] == "kept"
@@ -138,7 +138,7 @@ async def test_null_changes_nothing(service: Service):
 )
 async def test_a_refused_change_leaves_all_as_it_was(
     service: Service, fields: dict[str, Any], code: int, named: str, tmp_path: Path
-):
+) -> None:
     before, unpacked = await service.get("/functions/hello"), versions(tmp_path)
     assert named in await refused(service, code, **fields)
     assert await service.get("/functions/hello") == before
@@ -164,7 +164,9 @@ def bomb() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("entries", [escaping, absolute, bomb, dict])
-async def test_hostile_zips_are_refused_for_new_and_for_known_functions(service: Service, tmp_path: Path, entries: Any):
+async def test_hostile_zips_are_refused_for_new_and_for_known_functions(
+    service: Service, tmp_path: Path, entries: Any
+) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, content in entries().items():
@@ -177,7 +179,9 @@ async def test_hostile_zips_are_refused_for_new_and_for_known_functions(service:
     assert await called(service.runtime) == "first"
 
 
-async def test_a_running_call_finishes_on_its_code_and_the_next_one_runs_the_new(service: Service, tmp_path: Path):
+async def test_a_running_call_finishes_on_its_code_and_the_next_one_runs_the_new(
+    service: Service, tmp_path: Path
+) -> None:
     await update(service, code=zipped(index=HOLD))
     running = asyncio.ensure_future(called(service.runtime, str(tmp_path)))
     await appears(tmp_path / "begun")
@@ -187,7 +191,7 @@ async def test_a_running_call_finishes_on_its_code_and_the_next_one_runs_the_new
     assert await running == "first"
 
 
-async def test_of_changes_at_the_same_time_none_is_lost(service: Service):
+async def test_of_changes_at_the_same_time_none_is_lost(service: Service) -> None:
     await asyncio.gather(
         update(service, description="new"),
         update(service, timeLimit=7),
@@ -201,7 +205,7 @@ async def test_of_changes_at_the_same_time_none_is_lost(service: Service):
 
 async def test_an_update_that_cannot_be_deployed_brings_the_former_function_back(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     before, unpacked, deploy = await service.get("/functions/hello"), versions(tmp_path), service.runtime.deploy
 
     async def fail_on_the_new_one(function: Function) -> None:
@@ -216,7 +220,7 @@ async def test_an_update_that_cannot_be_deployed_brings_the_former_function_back
     assert await called(service.runtime) == "first"
 
 
-async def test_a_crash_before_the_store_knows_leaves_the_former_code(service: Service, tmp_path: Path):
+async def test_a_crash_before_the_store_knows_leaves_the_former_code(service: Service, tmp_path: Path) -> None:
     [former] = service.store.functions()
     unpacked = versions(tmp_path)
     await service.runtime.prepare(former, base64.b64decode(says("second")))
@@ -225,7 +229,7 @@ async def test_a_crash_before_the_store_knows_leaves_the_former_code(service: Se
         assert versions(tmp_path) == unpacked
 
 
-async def test_a_crash_before_the_runtime_switches_ends_with_the_new_code(service: Service, tmp_path: Path):
+async def test_a_crash_before_the_runtime_switches_ends_with_the_new_code(service: Service, tmp_path: Path) -> None:
     [former] = service.store.functions()
     prepared = await service.runtime.prepare(former, base64.b64decode(says("second")))
     await service.store.put_function(prepared)
@@ -234,7 +238,7 @@ async def test_a_crash_before_the_runtime_switches_ends_with_the_new_code(servic
         assert versions(tmp_path) == [prepared.code_version]
 
 
-async def test_a_change_of_a_function_whose_code_is_lost_asks_for_the_code(service: Service, tmp_path: Path):
+async def test_a_change_of_a_function_whose_code_is_lost_asks_for_the_code(service: Service, tmp_path: Path) -> None:
     (tmp_path / "functions" / "hello").rename(tmp_path / "lost")
     assert "send code" in await refused(service, 1401, description="new")
     async with service.client.post(f"{HELLO}/disable") as response:
@@ -243,14 +247,14 @@ async def test_a_change_of_a_function_whose_code_is_lost_asks_for_the_code(servi
     assert await called(service.runtime) == "second"
 
 
-async def test_disabling_and_enabling_can_be_repeated(service: Service):
+async def test_disabling_and_enabling_can_be_repeated(service: Service) -> None:
     for action, enabled in [("disable", False), ("disable", False), ("enable", True), ("enable/", True)]:
         async with service.client.post(f"{HELLO}/{action}", json={}) as response:
             assert await response.json() == AFFECTED
         assert (await service.get("/functions/hello"))["enabled"] is enabled
 
 
-async def test_what_is_not_known_cannot_be_changed(service: Service):
+async def test_what_is_not_known_cannot_be_changed(service: Service) -> None:
     unknown = f"{BASE}/functions/nobody"
     async with service.client.put(unknown, json={"code": says("x")}) as response:
         await assert_error(response, 16)
@@ -259,7 +263,7 @@ async def test_what_is_not_known_cannot_be_changed(service: Service):
             await assert_error(response, 16)
 
 
-async def test_an_update_needs_a_body(service: Service):
+async def test_an_update_needs_a_body(service: Service) -> None:
     async with service.client.put(HELLO) as response:
         await assert_error(response, 13)
     async with service.client.put(HELLO, data=b"[]") as response:

@@ -43,12 +43,12 @@ async def client(url: str) -> AsyncIterator[ClientSession]:
 
 
 @pytest.mark.parametrize("size", [1, 1000, LIMIT_BYTES])
-async def test_a_body_up_to_the_limit_arrives(client: ClientSession, size: int):
+async def test_a_body_up_to_the_limit_arrives(client: ClientSession, size: int) -> None:
     async with client.post("/measure", data=b"x" * size) as response:
         assert await response.json() == size
 
 
-async def test_a_body_in_chunks_arrives(client: ClientSession):
+async def test_a_body_in_chunks_arrives(client: ClientSession) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(10):
             yield b"x" * 1000
@@ -57,7 +57,7 @@ async def test_a_body_in_chunks_arrives(client: ClientSession):
         assert await response.json() == 10_000
 
 
-async def test_a_gzip_body_arrives_unpacked(client: ClientSession):
+async def test_a_gzip_body_arrives_unpacked(client: ClientSession) -> None:
     for encoding in ("gzip", "GZIP", "x-gzip"):
         packed = gzip.compress(b"x" * LIMIT_BYTES, mtime=0)
         headers = {"Content-Encoding": encoding}
@@ -65,7 +65,7 @@ async def test_a_gzip_body_arrives_unpacked(client: ClientSession):
             assert await response.json() == LIMIT_BYTES
 
 
-async def test_a_body_over_the_limit_is_refused_before_it_is_sent(url: str):
+async def test_a_body_over_the_limit_is_refused_before_it_is_sent(url: str) -> None:
     head = f"POST /measure HTTP/1.1\r\nHost: x\r\nContent-Length: {LIMIT_BYTES + 1}\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
     writer.write(head.encode())
@@ -76,7 +76,7 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_sent(url: str):
 
 
 @pytest.mark.parametrize("size", [LIMIT_BYTES + 1, 20 * LIMIT_BYTES])
-async def test_a_body_over_the_limit_is_refused_also_in_chunks(client: ClientSession, size: int):
+async def test_a_body_over_the_limit_is_refused_also_in_chunks(client: ClientSession, size: int) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"x" * size
 
@@ -84,7 +84,7 @@ async def test_a_body_over_the_limit_is_refused_also_in_chunks(client: ClientSes
         await assert_error(response, 1414)
 
 
-async def test_a_decompression_bomb_is_refused(client: ClientSession):
+async def test_a_decompression_bomb_is_refused(client: ClientSession) -> None:
     bomb = gzip.compress(b"\0" * 50_000_000, mtime=0)
     assert len(bomb) < LIMIT_BYTES
     async with client.post("/measure", data=bomb, headers={"Content-Encoding": "gzip"}) as response:
@@ -95,37 +95,37 @@ WHOLE = gzip.compress(b"some body", mtime=0)
 
 
 @pytest.mark.parametrize("packed", [b"no gzip", WHOLE[:-1], WHOLE[:12], WHOLE[:-8] + b"\0" * 8, WHOLE + WHOLE])
-async def test_damaged_gzip_is_refused(client: ClientSession, packed: bytes):
+async def test_damaged_gzip_is_refused(client: ClientSession, packed: bytes) -> None:
     async with client.post("/measure", data=packed, headers={"Content-Encoding": "gzip"}) as response:
         assert "gzip" in (await assert_error(response, 22))["message"]
 
 
-async def test_other_encodings_are_refused(client: ClientSession):
+async def test_other_encodings_are_refused(client: ClientSession) -> None:
     for encoding in ("br", "deflate", "gzip, gzip", "nonsense"):
         async with client.post("/measure", data=b"x", headers={"Content-Encoding": encoding}) as response:
             assert repr(encoding) in (await assert_error(response, 22))["message"]
 
 
 @pytest.mark.parametrize("body", [None, b"", b" \r\n\t "])
-async def test_an_empty_body_is_refused(client: ClientSession, body: bytes | None):
+async def test_an_empty_body_is_refused(client: ClientSession, body: bytes | None) -> None:
     async with client.post("/measure", data=body) as response:
         await assert_error(response, 13)
 
 
-async def test_an_empty_gzip_body_is_refused(client: ClientSession):
+async def test_an_empty_gzip_body_is_refused(client: ClientSession) -> None:
     for packed in (b"", gzip.compress(b"", mtime=0)):
         async with client.post("/measure", data=packed, headers={"Content-Encoding": "gzip"}) as response:
             await assert_error(response, 13)
 
 
-async def test_unknown_paths_and_methods_are_named(client: ClientSession):
+async def test_unknown_paths_and_methods_are_named(client: ClientSession) -> None:
     async with client.get("/nowhere") as response:
         assert "GET /nowhere" in (await assert_error(response, 11))["message"]
     async with client.delete("/measure") as response:
         assert "only POST" in (await assert_error(response, 11))["message"]
 
 
-async def test_a_fault_leads_to_its_traceback(client: ClientSession, caplog: pytest.LogCaptureFixture):
+async def test_a_fault_leads_to_its_traceback(client: ClientSession, caplog: pytest.LogCaptureFixture) -> None:
     async with client.get("/break") as response:
         body = await assert_error(response, 1)
     assert body["requestId"] in body["message"]
@@ -153,7 +153,9 @@ async def test_a_fault_leads_to_its_traceback(client: ClientSession, caplog: pyt
         b"POST /measure HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-async def test_what_is_not_http_is_refused_without_noise(url: str, sent: bytes, caplog: pytest.LogCaptureFixture):
+async def test_what_is_not_http_is_refused_without_noise(
+    url: str, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     answer = await talk(url, sent)
     assert b" 400 Bad Request\r\n" in answer
     assert b'{"code":26,"name":"ILLEGAL_ARGUMENT_EXCEPTION","message":"The request is not valid HTTP' in answer
@@ -162,7 +164,7 @@ async def test_what_is_not_http_is_refused_without_noise(url: str, sent: bytes, 
 
 async def test_a_client_that_leaves_before_its_body_makes_no_noise(
     url: str, client: ClientSession, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
     writer.write(b"POST /measure HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
     await writer.drain()
@@ -173,20 +175,20 @@ async def test_a_client_that_leaves_before_its_body_makes_no_noise(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_an_address_that_is_taken_is_named(url: str):
+async def test_an_address_that_is_taken_is_named(url: str) -> None:
     port = int(url.rsplit(":", 1)[1])
     with pytest.raises(ListenError, match=f"127.0.0.1 port {port}.*in use"):
         await serve(web.Application(), "127.0.0.1", port)
 
 
-async def test_an_ipv6_address_is_served():
+async def test_an_ipv6_address_is_served() -> None:
     runner, url = await serve(web.Application(), "::1", 0)
     async with ClientSession(url) as session, session.get("/") as response:
         assert response.status == 404
     await runner.cleanup()
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for_for_ever(url: str, monkeypatch: pytest.MonkeyPatch):
+async def test_a_body_that_does_not_come_is_not_waited_for_for_ever(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request_body, "BODY_TIME_LIMIT_S", 0.01)
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rsplit(":", 1)[1]))
     writer.write(b"POST /measure HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")

@@ -40,20 +40,20 @@ async def url() -> AsyncIterator[str]:
 @pytest.mark.parametrize("query", ["", "?status=400", "?status=503", "?header=a", "?close=1"])
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_an_answer_says_what_aiohttp_would_say(url: str, method: str, version: str, query: str):
+async def test_an_answer_says_what_aiohttp_would_say(url: str, method: str, version: str, query: str) -> None:
     end = f"{query} {version}\r\nHost: a\r\nConnection: close\r\n\r\n"
     ours, reference = [await talk(url, f"{method} {path}{end}".encode()) for path in ("/ours", "/reference")]
     assert parts(ours) == parts(reference)
 
 
-async def test_a_connection_serves_one_answer_after_another(url: str):
+async def test_a_connection_serves_one_answer_after_another(url: str) -> None:
     async with ClientSession(url) as client:
         for path in ("/ours", "/reference", "/ours?status=400", "/ours"):
             async with client.get(path) as response:
                 assert await response.read() == TEXT
 
 
-async def test_an_old_client_that_asks_for_it_keeps_its_connection(url: str):
+async def test_an_old_client_that_asks_for_it_keeps_its_connection(url: str) -> None:
     request = b"GET /ours HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n"
     answer = await talk(url, request + request.replace(b"keep-alive", b"close"))
     assert answer.count(b"HTTP/1.0 200 OK\r\n") == 2

@@ -78,7 +78,9 @@ async def send(service: Service, method: str, path: str, body: Any = None) -> Cl
 
 
 @pytest.mark.parametrize(("code", "method", "path", "body"), CALLS)
-async def test_a_wrong_call_is_told_what_is_wrong(service: Service, code: int, method: str, path: str, body: Any):
+async def test_a_wrong_call_is_told_what_is_wrong(
+    service: Service, code: int, method: str, path: str, body: Any
+) -> None:
     await assert_error(await send(service, method, path, body), code)
 
 
@@ -163,11 +165,11 @@ SEQUENCES: list[tuple[int, Callable[[Service], Awaitable[ClientResponse]]]] = [
 @pytest.mark.parametrize(("code", "sequence"), SEQUENCES)
 async def test_a_call_at_the_wrong_moment_is_told_so(
     service: Service, code: int, sequence: Callable[[Service], Awaitable[ClientResponse]]
-):
+) -> None:
     await assert_error(await sequence(service), code)
 
 
-async def test_a_listing_past_its_time_is_interrupted(tmp_path: Path):
+async def test_a_listing_past_its_time_is_interrupted(tmp_path: Path) -> None:
     settings = StoreSettings(data=str(tmp_path / "data"), listing_time_limit_s=0.05)
     async with http_service(tmp_path, store_settings=settings) as service:
         for _ in range(10):
@@ -189,7 +191,7 @@ def full_journal(data: Path) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_what_cannot_be_made_durable_is_refused_with_a_time_to_wait(service: Service, tmp_path: Path):
+async def test_what_cannot_be_made_durable_is_refused_with_a_time_to_wait(service: Service, tmp_path: Path) -> None:
     await service.create()
     with full_journal(tmp_path / "data"):
         for path, body in ((BASE, TASK), (FUNCTIONS, function_body())):
@@ -199,7 +201,7 @@ async def test_what_cannot_be_made_durable_is_refused_with_a_time_to_wait(servic
     assert (await service.get("/functions"))["data"] == []
 
 
-def test_every_kind_of_error_is_provoked_here():
+def test_every_kind_of_error_is_provoked_here() -> None:
     provoked = {code for code, *_ in CALLS} | {code for code, _ in SEQUENCES} | {21, 1503}
     of_no_route_here = {errors.NO_PERMISSION.code, errors.TOO_MANY_REQUESTS.code}
     of_authentication = set(range(101, 127))

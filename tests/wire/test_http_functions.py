@@ -29,7 +29,7 @@ async def invoke(service: Service, name: str) -> Any:
     return await service.runtime.invoke(call)
 
 
-async def test_a_created_function_is_answered_without_its_code_and_runs(service: Service):
+async def test_a_created_function_is_answered_without_its_code_and_runs(service: Service) -> None:
     details = await create(service)
     assert parse_rfc3339(details.pop("updateTimestamp")) is not None
     assert details == {
@@ -49,7 +49,7 @@ async def test_a_created_function_is_answered_without_its_code_and_runs(service:
     assert result.payload == b'"hello"'
 
 
-async def test_details_show_what_was_sent(service: Service):
+async def test_details_show_what_was_sent(service: Service) -> None:
     sent = {
         "description": "Says hello",
         "enabled": False,
@@ -66,7 +66,7 @@ async def test_details_show_what_was_sent(service: Service):
         assert "code" not in details
 
 
-async def test_a_listing_shows_rows_by_name_on_one_page(service: Service):
+async def test_a_listing_shows_rows_by_name_on_one_page(service: Service) -> None:
     for name in ("b", "c", "a"):
         await create(service, name=name, description=f"This is {name}")
     listing = await service.get("/functions?limit(1)&nonsense(")
@@ -77,20 +77,20 @@ async def test_a_listing_shows_rows_by_name_on_one_page(service: Service):
     assert all(set(row) == {"name", "description", "updateTimestamp"} for row in listing["data"])
 
 
-async def test_a_function_may_be_named_like_a_path(service: Service):
+async def test_a_function_may_be_named_like_a_path(service: Service) -> None:
     for name in ("logs", "cancel", "functions"):
         await create(service, name=name)
         assert (await service.get(f"/functions/{name}"))["name"] == name
 
 
-async def test_a_name_that_is_taken_is_refused_and_the_first_stays(service: Service):
+async def test_a_name_that_is_taken_is_refused_and_the_first_stays(service: Service) -> None:
     await create(service, description="first")
     async with service.client.post(FUNCTIONS, json=function_body(description="second")) as response:
         assert "hello" in (await assert_error(response, 17))["message"]
     assert (await service.get("/functions/hello"))["description"] == "first"
 
 
-async def test_of_creations_at_the_same_time_one_wins(service: Service):
+async def test_of_creations_at_the_same_time_one_wins(service: Service) -> None:
     async def attempt(number: int) -> int:
         body = function_body(description=str(number))
         async with service.client.post(FUNCTIONS, json=body) as response:
@@ -104,7 +104,7 @@ async def test_of_creations_at_the_same_time_one_wins(service: Service):
     assert isinstance(await invoke(service, "hello"), Success)
 
 
-async def test_a_deleted_function_is_gone_and_its_name_free(service: Service):
+async def test_a_deleted_function_is_gone_and_its_name_free(service: Service) -> None:
     await create(service)
     task = await service.create()
     async with service.client.delete(f"{FUNCTIONS}/hello") as response:
@@ -119,20 +119,20 @@ async def test_a_deleted_function_is_gone_and_its_name_free(service: Service):
 
 
 @pytest.mark.parametrize("name", ["nobody", "%C3%A9", "%ff", "a%2Fb", "x" * 300])
-async def test_an_unknown_function_is_told_so(service: Service, name: str):
+async def test_an_unknown_function_is_told_so(service: Service, name: str) -> None:
     async with service.client.get(f"{FUNCTIONS}/{name}") as response:
         await assert_error(response, 16)
 
 
 @pytest.mark.parametrize("code", ["", "no base64!", "aGVsbG8="])
-async def test_code_that_is_no_zip_leaves_no_trace(service: Service, code: str):
+async def test_code_that_is_no_zip_leaves_no_trace(service: Service, code: str) -> None:
     async with service.client.post(FUNCTIONS, json=function_body(code=code)) as response:
         await assert_error(response, 1401)
     assert (await service.get("/functions"))["data"] == []
     await create(service)
 
 
-async def test_a_deployment_that_fails_leaves_no_trace(service: Service, monkeypatch: pytest.MonkeyPatch):
+async def test_a_deployment_that_fails_leaves_no_trace(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(function: Function) -> None:
         raise OSError(f"no room for {function.name}")
 
@@ -145,7 +145,7 @@ async def test_a_deployment_that_fails_leaves_no_trace(service: Service, monkeyp
     assert isinstance(await invoke(service, "hello"), Success)
 
 
-async def test_code_may_be_larger_than_other_bodies(service: Service):
+async def test_code_may_be_larger_than_other_bodies(service: Service) -> None:
     async def send(path: str, body: dict[str, Any], padding_mib: int) -> ClientResponse:
         content = orjson.dumps({**body, "unknown": "x" * (padding_mib * MIB)})
         return await service.client.post(path, data=io.BytesIO(content))

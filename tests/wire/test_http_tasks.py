@@ -17,7 +17,7 @@ from taskd.model.timestamps import format_ms, parse_rfc3339
 FAR_FUTURE = "2999-01-01T00:00:00.000Z"
 
 
-async def test_a_created_task_is_answered_whole(service: Service):
+async def test_a_created_task_is_answered_whole(service: Service) -> None:
     task = await service.create(
         data={"a": [1, {"b": None}]}, startTimestamp="2021-09-29T17:17:07.051+02:00", priority=-3, tags=["x", "y"]
     )
@@ -38,13 +38,13 @@ async def test_a_created_task_is_answered_whole(service: Service):
     assert created_ms is not None
 
 
-async def test_a_task_without_options_starts_now_with_no_priority(service: Service):
+async def test_a_task_without_options_starts_now_with_no_priority(service: Service) -> None:
     task = await service.create()
     assert (task["data"], task["tags"], task["priority"]) == ({}, [], 0)
     assert task["startTimestamp"] <= task["creationTimestamp"]
 
 
-async def test_a_task_takes_its_priority_from_its_function(service: Service):
+async def test_a_task_takes_its_priority_from_its_function(service: Service) -> None:
     body = function_body(executionOptions={"defaultPriority": 12})
     async with service.client.post(f"{BASE}/functions", json=body) as response:
         assert response.status == 200
@@ -52,7 +52,7 @@ async def test_a_task_takes_its_priority_from_its_function(service: Service):
     assert (await service.create(priority=1))["priority"] == 1
 
 
-async def test_data_comes_back_byte_for_byte(service: Service):
+async def test_data_comes_back_byte_for_byte(service: Service) -> None:
     data = b'{"z": 1.10, "a" : 1E2,\n "big": 123456789012345678901234567890, "u": "\\u00e9\\/"}'
     body = b'{"functionName": "hello", "data": ' + data + b"}"
     async with service.client.post(BASE, data=body) as response:
@@ -61,24 +61,24 @@ async def test_data_comes_back_byte_for_byte(service: Service):
         assert data in await response.read()
 
 
-async def test_a_gzip_body_creates_a_task(service: Service):
+async def test_a_gzip_body_creates_a_task(service: Service) -> None:
     body = gzip.compress(b'{"functionName": "hello", "priority": 4}')
     async with service.client.post(BASE, data=body, headers={"Content-Encoding": "gzip"}) as response:
         assert (await response.json())["priority"] == 4
 
 
-async def test_a_body_answers_whatever_its_content_type_says(service: Service):
+async def test_a_body_answers_whatever_its_content_type_says(service: Service) -> None:
     async with service.client.post(BASE, data=b'{"functionName": "hello"}') as response:
         assert response.status == 200
         assert response.content_type == "application/json"
 
 
 @pytest.mark.parametrize("path", ["", "/", "/functions", "/functions/"])
-async def test_paths_answer_with_and_without_a_trailing_slash(service: Service, path: str):
+async def test_paths_answer_with_and_without_a_trailing_slash(service: Service, path: str) -> None:
     assert (await service.get(path))["data"] == []
 
 
-async def test_a_listing_shows_the_oldest_first_and_counts(service: Service):
+async def test_a_listing_shows_the_oldest_first_and_counts(service: Service) -> None:
     ids = [(await service.create(priority=number))["id"] for number in (3, 1, 2)]
     page = await service.get("")
     assert [task["id"] for task in page["data"]] == ids
@@ -86,7 +86,7 @@ async def test_a_listing_shows_the_oldest_first_and_counts(service: Service):
     assert orjson.loads(page["query"]) == {}
 
 
-async def test_a_query_filters_sorts_and_pages(service: Service):
+async def test_a_query_filters_sorts_and_pages(service: Service) -> None:
     for number in range(6):
         await service.create(priority=number, tags=["even" if number % 2 == 0 else "odd"])
     page = await service.get("?eq(tags,even)&sort(-priority)&limit(2,1)")
@@ -95,7 +95,7 @@ async def test_a_query_filters_sorts_and_pages(service: Service):
     assert "even" in page["query"]
 
 
-async def test_values_encoded_twice_are_found(service: Service):
+async def test_values_encoded_twice_are_found(service: Service) -> None:
     task = await service.create(data={"name": "a/b (c), é"})
     await service.create(data={"name": "other"})
     url = URL(f"{service.url}{BASE}?eq(data.name,a%252Fb%2520%2528c%2529%252C%2520%25C3%25A9)", encoded=True)
@@ -103,22 +103,22 @@ async def test_values_encoded_twice_are_found(service: Service):
         assert [found["id"] for found in (await response.json())["data"]] == [task["id"]]
 
 
-async def test_a_total_can_be_left_out(service: Service):
+async def test_a_total_can_be_left_out(service: Service) -> None:
     await service.create()
     assert (await service.get("?skipCount()"))["page"] == {"offset": 0, "limit": 20}
 
 
-async def test_a_selection_trims_tasks(service: Service):
+async def test_a_selection_trims_tasks(service: Service) -> None:
     task = await service.create(data={"a": {"b": 1, "c": 2}}, priority=3)
     [row] = (await service.get("?select(priority,data.a.b)"))["data"]
     assert row == {"id": task["id"], "priority": 3, "data": {"a": {"b": 1}}}
 
 
-async def test_a_limit_over_the_largest_is_clamped_and_shown(service: Service):
+async def test_a_limit_over_the_largest_is_clamped_and_shown(service: Service) -> None:
     assert (await service.get("?limit(1000)"))["page"] == {"total": 0, "offset": 0, "limit": 100}
 
 
-async def test_a_new_task_can_be_canceled(service: Service):
+async def test_a_new_task_can_be_canceled(service: Service) -> None:
     task = await service.create(startTimestamp=FAR_FUTURE)
     for slash in ("", "/"):
         async with service.client.post(f"{BASE}/{task['id']}/cancel{slash}") as response:
@@ -130,7 +130,7 @@ async def test_a_new_task_can_be_canceled(service: Service):
     assert found["status"] == "canceled"
 
 
-async def test_cancel_of_a_running_task_is_refused(service: Service):
+async def test_cancel_of_a_running_task_is_refused(service: Service) -> None:
     task = await service.create()
     await service.start_all()
     async with service.client.post(f"{BASE}/{task['id']}/cancel") as response:
@@ -138,7 +138,7 @@ async def test_cancel_of_a_running_task_is_refused(service: Service):
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "cancel"), ("GET", "logs")])
-async def test_ids_must_be_ids_of_tasks_there_are(service: Service, method: str, path: str):
+async def test_ids_must_be_ids_of_tasks_there_are(service: Service, method: str, path: str) -> None:
     for malformed in ("1", "x" * 24, "A" * 24, "0" * 25, "%C3%A9", "%ff", "..."):
         url = URL(f"{service.url}{BASE}/{malformed}/{path}", encoded=True)
         async with service.client.request(method, url) as response:
@@ -160,24 +160,24 @@ async def test_ids_must_be_ids_of_tasks_there_are(service: Service, method: str,
         ("PATCH", "/functions"),
     ],
 )
-async def test_other_paths_and_methods_are_unknown(service: Service, method: str, path: str):
+async def test_other_paths_and_methods_are_unknown(service: Service, method: str, path: str) -> None:
     async with service.client.request(method, BASE + path) as response:
         await assert_error(response, 11)
 
 
-async def test_a_bad_query_is_told_where(service: Service):
+async def test_a_bad_query_is_told_where(service: Service) -> None:
     for query in ("eq(", "nonsense(a,b)", "eq(status,failed", "startTimestamp>never"):
         async with service.client.get(URL(f"{service.url}{BASE}?{query}", encoded=True)) as response:
             assert "position" in (await assert_error(response, 19))["message"]
 
 
 @pytest.mark.parametrize("query", ["%ff", "eq(data.a,%ff)", "eq(data.a,%25ff)", "eq(data.%ff,1)", "eq(data.a,%00)"])
-async def test_a_query_of_broken_text_is_no_fault_of_ours(service: Service, query: str):
+async def test_a_query_of_broken_text_is_no_fault_of_ours(service: Service, query: str) -> None:
     async with service.client.get(URL(f"{service.url}{BASE}?{query}", encoded=True)) as response:
         assert response.status in {200, 400}, await response.text()
 
 
-async def test_a_query_over_its_limit_is_told_so(service: Service):
+async def test_a_query_over_its_limit_is_told_so(service: Service) -> None:
     async with service.client.get(f"{BASE}?eq(data.a,{'x' * 20_000})") as response:
         await assert_error(response, 19)
 
@@ -189,7 +189,7 @@ async def logged(service: Service, lines: int) -> dict[str, Any]:
     return task
 
 
-async def test_a_log_shows_lines_in_the_order_they_were_printed(service: Service):
+async def test_a_log_shows_lines_in_the_order_they_were_printed(service: Service) -> None:
     task = await logged(service, 3)
     assert await service.get(f"/{task['id']}/logs") == {
         "page": {"offset": 0, "limit": 20},
@@ -207,7 +207,7 @@ async def test_a_log_shows_lines_in_the_order_they_were_printed(service: Service
         "timestamp>=1002&timestamp>=5",
     ],
 )
-async def test_a_log_can_be_read_from_a_time_on(service: Service, query: str):
+async def test_a_log_can_be_read_from_a_time_on(service: Service, query: str) -> None:
     task = await logged(service, 4)
     url = URL(f"{service.url}{BASE}/{task['id']}/logs/?{query}", encoded=True)
     async with service.client.get(url) as response:
@@ -215,14 +215,14 @@ async def test_a_log_can_be_read_from_a_time_on(service: Service, query: str):
     assert [line["message"] for line in body["data"]] == ["line 2", "line 3"]
 
 
-async def test_a_log_is_paged(service: Service):
+async def test_a_log_is_paged(service: Service) -> None:
     task = await logged(service, 5)
     page = await service.get(f"/{task['id']}/logs?limit(2,3)")
     assert [line["message"] for line in page["data"]] == ["line 3", "line 4"]
     assert page["page"] == {"offset": 3, "limit": 2}
 
 
-async def test_a_page_behind_the_end_of_a_log_is_empty(service: Service):
+async def test_a_page_behind_the_end_of_a_log_is_empty(service: Service) -> None:
     task = await logged(service, 2)
     assert (await service.get(f"/{task['id']}/logs?limit(2,3)"))["data"] == []
     assert (await service.get(f"/{task['id']}/logs?timestamp>=2999-01-01T00:00:00Z"))["data"] == []
@@ -242,13 +242,13 @@ async def test_a_page_behind_the_end_of_a_log_is_empty(service: Service):
         "select(message)",
     ],
 )
-async def test_a_log_can_be_filtered_by_nothing_else(service: Service, query: str):
+async def test_a_log_can_be_filtered_by_nothing_else(service: Service, query: str) -> None:
     task = await logged(service, 1)
     async with service.client.get(URL(f"{service.url}{BASE}/{task['id']}/logs?{query}", encoded=True)) as response:
         assert "position" in (await assert_error(response, 19))["message"]
 
 
-async def test_a_task_that_has_not_run_has_no_log_to_read(service: Service):
+async def test_a_task_that_has_not_run_has_no_log_to_read(service: Service) -> None:
     task = await service.create(startTimestamp=FAR_FUTURE)
     async with service.client.get(f"{BASE}/{task['id']}/logs") as response:
         assert "new" in (await assert_error(response, 27))["message"]
@@ -257,13 +257,13 @@ async def test_a_task_that_has_not_run_has_no_log_to_read(service: Service):
         assert "canceled" in (await assert_error(response, 27))["message"]
 
 
-async def test_a_task_that_printed_nothing_is_told_apart(service: Service):
+async def test_a_task_that_printed_nothing_is_told_apart(service: Service) -> None:
     task = await logged(service, 0)
     async with service.client.get(f"{BASE}/{task['id']}/logs") as response:
         await assert_error(response, 1408)
 
 
-async def test_a_creation_is_kept_when_its_client_has_gone(service: Service):
+async def test_a_creation_is_kept_when_its_client_has_gone(service: Service) -> None:
     """The connection ends while the body is being taken in; what was sent whole is not half done."""
     body = b'{"functionName": "hello"}'
     head = f"POST {BASE} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()

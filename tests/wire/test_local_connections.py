@@ -1,6 +1,7 @@
 """A function that opens connections to the Runtime API without end: the others do not notice."""
 
 import json
+from pathlib import Path
 
 from support.functions.local_runtime import LocalBench, eventually, local_bench
 
@@ -38,7 +39,7 @@ async def hoard(bench: LocalBench) -> list[str]:
     return statuses
 
 
-async def test_a_function_that_hoards_connections_is_refused_more_and_the_others_run(tmp_path) -> None:
+async def test_a_function_that_hoards_connections_is_refused_more_and_the_others_run(tmp_path: Path) -> None:
     async with local_bench(tmp_path / "functions", max_sandboxes=2) as bench:
         await bench.deploy_python("def handler(event, context): return event", name="quick")
         assert await bench.value(1, "quick") == 1
@@ -52,7 +53,7 @@ async def test_a_function_that_hoards_connections_is_refused_more_and_the_others
         await eventually(lambda: len(connections) <= 2)
 
 
-async def test_refused_connections_are_told_why(tmp_path) -> None:
+async def test_refused_connections_are_told_why(tmp_path: Path) -> None:
     async with local_bench(tmp_path / "functions") as bench:
         source = HOARDS.replace(".split()[1].decode()", ".decode().rpartition(chr(10))[2]")
         await bench.deploy_python(source, name="hoarder")

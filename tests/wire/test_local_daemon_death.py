@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from support.functions.local_runtime import appears, eventually, is_alive, local_bench
@@ -31,18 +32,19 @@ FUNCTION = """
     """
 
 
-async def ended(process):
+async def ended(process: int) -> None:
     await eventually(lambda: not is_alive(process))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_no_function_outlives_a_daemon_that_is_killed(tmp_path):
+async def test_no_function_outlives_a_daemon_that_is_killed(tmp_path: Path) -> None:
     (tmp_path / "code.zip").write_bytes(python_zip(FUNCTION.format(directory=str(tmp_path))))
     daemon = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", DAEMON, str(tmp_path / "functions"), str(tmp_path / "code.zip")),
         stdout=asyncio.subprocess.PIPE,
         env={"PYTHONPATH": ":".join(sys.path)},
     )
+    assert daemon.stdout is not None
     guardian = int(await daemon.stdout.readline())
     function, child = map(int, (await appears(tmp_path / "begun")).split())
     daemon.send_signal(signal.SIGKILL)
@@ -52,13 +54,16 @@ async def test_no_function_outlives_a_daemon_that_is_killed(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_a_guardian_that_is_killed_is_replaced_and_knows_of_every_sandbox(tmp_path, monkeypatch):
+async def test_a_guardian_that_is_killed_is_replaced_and_knows_of_every_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("taskd.runtime.local.guardian._RESTART_PAUSE_S", 0.01)
     async with local_bench(tmp_path) as bench:
         await bench.deploy_python("import os\ndef handler(event, context): return os.getpid()")
         sandbox = await bench.value()
         guardian = bench.runtime._guardian
         first = guardian._process
+        assert first is not None
         first.kill()
         await eventually(lambda: guardian._process is not first and guardian._pipe_fd is not None)
         guardian._close_pipe()  # as the end of this process would

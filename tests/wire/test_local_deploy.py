@@ -2,13 +2,14 @@
 
 import asyncio
 import errno
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from support.functions.local_runtime import appears, eventually, local_bench
+from support.functions.local_runtime import LocalBench, appears, eventually, local_bench, success_of
 from support.functions.zips import function, python_zip, zip_of
 
-from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, UNAVAILABLE, ContractError
+from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, UNAVAILABLE, ContractError, ErrorKind
 from taskd.runtime.base import InvocationError
 
 SAYS = "def handler(event, context): return {!r}"
@@ -22,11 +23,11 @@ HOLD = """
     """
 
 
-async def gone(bench, version, name="probe"):
+async def gone(bench: LocalBench, version: str, name: str = "probe") -> None:
     await eventually(lambda: version not in bench.versions(name))
 
 
-async def test_what_is_prepared_is_not_called_before_it_is_deployed(tmp_path):
+async def test_what_is_prepared_is_not_called_before_it_is_deployed(tmp_path: Path) -> None:
     async with local_bench(tmp_path) as bench:
         await bench.deploy_python(SAYS.format("one"))
         two = await bench.runtime.prepare(function(), python_zip(SAYS.format("two")))
@@ -35,7 +36,7 @@ async def test_what_is_prepared_is_not_called_before_it_is_deployed(tmp_path):
         assert await bench.value() == "two"
 
 
-async def test_a_version_is_named_after_the_code(tmp_path):
+async def test_a_version_is_named_after_the_code(tmp_path: Path) -> None:
     async with local_bench(tmp_path) as bench:
         one = await bench.deploy_python(SAYS.format(1))
         again = await bench.deploy_python(SAYS.format(1))
@@ -43,7 +44,7 @@ async def test_a_version_is_named_after_the_code(tmp_path):
         assert one.code_version == again.code_version != other.code_version
 
 
-async def test_the_old_version_goes_when_the_new_one_is_deployed(tmp_path):
+async def test_the_old_version_goes_when_the_new_one_is_deployed(tmp_path: Path) -> None:
     async with local_bench(tmp_path) as bench:
         one = await bench.deploy_python(SAYS.format(1))
         await bench.value()
@@ -52,7 +53,7 @@ async def test_the_old_version_goes_when_the_new_one_is_deployed(tmp_path):
         assert bench.versions() == [two.code_version]
 
 
-async def test_a_running_call_finishes_on_its_own_version(tmp_path):
+async def test_a_running_call_finishes_on_its_own_version(tmp_path: Path) -> None:
     async with local_bench(tmp_path / "functions") as bench:
         one = await bench.deploy_python(HOLD)
         running = bench.call(str(tmp_path))
@@ -61,11 +62,11 @@ async def test_a_running_call_finishes_on_its_own_version(tmp_path):
         assert await bench.value() == "two"
         assert one.code_version in bench.versions()
         (tmp_path / "go").touch()
-        assert (await running).payload == b"true"
+        assert success_of(await running).payload == b"true"
         await gone(bench, one.code_version)
 
 
-async def test_going_back_to_a_version_that_still_runs_keeps_it(tmp_path):
+async def test_going_back_to_a_version_that_still_runs_keeps_it(tmp_path: Path) -> None:
     async with local_bench(tmp_path / "functions") as bench:
         one = await bench.deploy_python(HOLD)
         running = bench.call(str(tmp_path))
@@ -79,7 +80,7 @@ async def test_going_back_to_a_version_that_still_runs_keeps_it(tmp_path):
         assert bench.versions() == [one.code_version]
 
 
-async def test_a_changed_configuration_applies_to_the_next_call(tmp_path):
+async def test_a_changed_configuration_applies_to_the_next_call(tmp_path: Path) -> None:
     async with local_bench(tmp_path) as bench:
         source = "import os\ndef handler(event, context): return [os.environ.get('STAGE'), context.memory_limit_in_mb]"
         deployed = await bench.deploy_python(source)
@@ -88,7 +89,7 @@ async def test_a_changed_configuration_applies_to_the_next_call(tmp_path):
         assert await bench.value() == ["two", "256"]
 
 
-async def test_a_change_that_sandboxes_cannot_notice_keeps_them_warm(tmp_path):
+async def test_a_change_that_sandboxes_cannot_notice_keeps_them_warm(tmp_path: Path) -> None:
     async with local_bench(tmp_path) as bench:
         deployed = await bench.deploy_python("import os\ndef handler(event, context): return os.getpid()")
         first = await bench.value()
@@ -96,7 +97,7 @@ async def test_a_change_that_sandboxes_cannot_notice_keeps_them_warm(tmp_path):
         assert await bench.value() == first
 
 
-async def test_a_removed_function_is_not_found_and_its_code_goes(tmp_path):
+async def test_a_removed_function_is_not_found_and_its_code_goes(tmp_path: Path) -> None:
     async with local_bench(tmp_path) as bench:
         deployed = await bench.deploy_python(SAYS.format(1))
         await bench.value()
@@ -106,14 +107,14 @@ async def test_a_removed_function_is_not_found_and_its_code_goes(tmp_path):
         await bench.runtime.remove("probe")
 
 
-async def test_functions_survive_a_restart(tmp_path):
+async def test_functions_survive_a_restart(tmp_path: Path) -> None:
     async with local_bench(tmp_path) as bench:
         deployed = await bench.deploy_python(SAYS.format("still here"))
     async with local_bench(tmp_path, [deployed]) as bench:
         assert await bench.value() == "still here"
 
 
-async def test_a_function_whose_code_is_gone_says_to_deploy_it_again(tmp_path):
+async def test_a_function_whose_code_is_gone_says_to_deploy_it_again(tmp_path: Path) -> None:
     lost = [function("lost", code_version="0" * 64), function("odd", code_version="../.."), function("empty")]
     async with local_bench(tmp_path, lost) as bench:
         for name in ("lost", "odd", "empty"):
@@ -124,14 +125,14 @@ async def test_a_function_whose_code_is_gone_says_to_deploy_it_again(tmp_path):
         assert await bench.value(name="lost") == "found"
 
 
-async def test_a_function_of_a_runtime_the_machine_lacks_fails_its_calls(tmp_path):
+async def test_a_function_of_a_runtime_the_machine_lacks_fails_its_calls(tmp_path: Path) -> None:
     async with local_bench(tmp_path, [function("java", runtime="java21", code_version="0" * 64)]) as bench:
         result = await bench.call(name="java")
         assert isinstance(result, InvocationError)
         assert "java21" in result.message
 
 
-async def test_starting_clears_away_what_no_function_is_deployed_with(tmp_path):
+async def test_starting_clears_away_what_no_function_is_deployed_with(tmp_path: Path) -> None:
     async with local_bench(tmp_path) as bench:
         kept = await bench.deploy_python(SAYS.format("kept"), name="kept")
         await bench.deploy_python(SAYS.format("old"), name="orphan")
@@ -153,7 +154,9 @@ async def test_starting_clears_away_what_no_function_is_deployed_with(tmp_path):
         (python_zip("x"), {"runtime": "ruby3.3"}, INVALID_CONFIGURATION),
     ],
 )
-async def test_code_that_is_refused_leaves_nothing_behind(tmp_path, code, fields, kind):
+async def test_code_that_is_refused_leaves_nothing_behind(
+    tmp_path: Path, code: bytes, fields: dict[str, str], kind: ErrorKind
+) -> None:
     async with local_bench(tmp_path) as bench:
         with pytest.raises(ContractError) as caught:
             await bench.runtime.prepare(function(**fields), code)
@@ -162,8 +165,10 @@ async def test_code_that_is_refused_leaves_nothing_behind(tmp_path, code, fields
     assert bench.scratch() == []
 
 
-async def test_code_that_the_disk_has_no_room_for_is_refused_for_now(tmp_path, monkeypatch):
-    def full(_descriptor):
+async def test_code_that_the_disk_has_no_room_for_is_refused_for_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     async with local_bench(tmp_path) as bench:
@@ -177,7 +182,7 @@ async def test_code_that_the_disk_has_no_room_for_is_refused_for_now(tmp_path, m
         assert await bench.value() == 1
 
 
-async def test_code_refused_for_its_entry_point_stays_if_it_is_deployed_with_another(tmp_path):
+async def test_code_refused_for_its_entry_point_stays_if_it_is_deployed_with_another(tmp_path: Path) -> None:
     async with local_bench(tmp_path) as bench:
         code = python_zip(SAYS.format(1))
         await bench.deploy(code)
@@ -186,7 +191,7 @@ async def test_code_refused_for_its_entry_point_stays_if_it_is_deployed_with_ano
         assert await bench.value() == 1
 
 
-async def test_the_same_code_prepared_many_times_at_once_is_unpacked_whole(tmp_path):
+async def test_the_same_code_prepared_many_times_at_once_is_unpacked_whole(tmp_path: Path) -> None:
     async with local_bench(tmp_path) as bench:
         code = zip_of({"index.py": SAYS.format(1), **{f"lib/{n}.py": "pass" for n in range(50)}})
         prepared = await asyncio.gather(*(bench.runtime.prepare(function(), code) for _ in range(5)))
@@ -196,13 +201,13 @@ async def test_the_same_code_prepared_many_times_at_once_is_unpacked_whole(tmp_p
         assert len(list((tmp_path / "probe" / prepared[0].code_version / "lib").iterdir())) == 50
 
 
-async def test_deploying_while_calls_pour_in_loses_none(tmp_path):
+async def test_deploying_while_calls_pour_in_loses_none(tmp_path: Path) -> None:
     async with local_bench(tmp_path, max_sandboxes=2) as bench:
         await bench.deploy_python(SAYS.format(0))
         calls = []
         for version in range(1, 6):
             calls += [bench.call() for _ in range(10)]
             await bench.deploy_python(SAYS.format(version))
-        results = [int((await call).payload) for call in calls]
+        results = [int(success_of(await call).payload) for call in calls]
         assert len(results) == 50
         assert await bench.value() == 5

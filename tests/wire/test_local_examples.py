@@ -2,10 +2,11 @@
 
 import json
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.functions.local_runtime import local_bench, messages
+from support.functions.local_runtime import LocalBench, local_bench, messages, success_of
 
 import taskd
 from taskd.cli.packaging import package
@@ -15,12 +16,12 @@ EXAMPLES = Path(taskd.__file__).parent / "examples"
 
 
 @pytest.fixture
-async def bench(tmp_path):
+async def bench(tmp_path: Path) -> AsyncIterator[LocalBench]:
     async with local_bench(tmp_path) as bench:
         yield bench
 
 
-async def deploy(bench, name):
+async def deploy(bench: LocalBench, name: str) -> None:
     packed = package(EXAMPLES / name)
     assert packed.descriptor.name == name
     await bench.deploy(
@@ -28,35 +29,35 @@ async def deploy(bench, name):
     )
 
 
-def task(data):
+def task(data: object) -> dict[str, object]:
     return {"id": "5f00000000000000000000aa", "status": "inProgress", "data": data, "priority": 0}
 
 
-async def test_hello_python_scores_measurements(bench):
+async def test_hello_python_scores_measurements(bench: LocalBench) -> None:
     await deploy(bench, "hello-python")
-    result = await bench.call(task({"heartRate": 130, "oxygenSaturation": 97}), "hello-python")
+    result = success_of(await bench.call(task({"heartRate": 130, "oxygenSaturation": 97}), "hello-python"))
     assert json.loads(result.payload) == {"risk": "medium", "score": 1, "reasons": ["heart rate"]}
     assert "  heart rate: 130 is outside 50 to 100" in messages(result)
     assert "  temperature: not measured" in messages(result)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
-async def test_hello_node_sums_up_readings(bench):
+async def test_hello_node_sums_up_readings(bench: LocalBench) -> None:
     await deploy(bench, "hello-node")
-    result = await bench.call(task({"readings": [1, 2, 6]}), "hello-node")
+    result = success_of(await bench.call(task({"readings": [1, 2, 6]}), "hello-node"))
     assert json.loads(result.payload) == {"count": 3, "lowest": 1, "highest": 6, "average": 3}
     assert messages(result)[1:4] == ["       1 #", "       2 #######", "       6 " + "#" * 30]
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
-async def test_hello_node_says_what_it_needs(bench):
+async def test_hello_node_says_what_it_needs(bench: LocalBench) -> None:
     await deploy(bench, "hello-node")
     result = await bench.call(task({}), "hello-node")
     assert isinstance(result, FunctionError)
     assert (result.name, "data.readings" in result.message) == ("RangeError", True)
 
 
-def test_every_example_has_a_descriptor():
+def test_every_example_has_a_descriptor() -> None:
     folders = [folder for folder in EXAMPLES.iterdir() if folder.is_dir() and folder.name != "__pycache__"]
     assert {folder.name for folder in folders} >= {"hello-python", "hello-node"}
     assert all((folder / "function.json").is_file() for folder in folders)

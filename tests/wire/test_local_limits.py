@@ -3,9 +3,21 @@
 import asyncio
 import re
 import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from support.functions.local_runtime import appears, eventually, is_alive, local_bench, messages, open_descriptors
+from support.functions.local_runtime import (
+    LocalBench,
+    appears,
+    eventually,
+    failure_of,
+    is_alive,
+    local_bench,
+    messages,
+    open_descriptors,
+    success_of,
+)
 from support.functions.zips import node_zip
 
 from taskd.model.limits import MIB
@@ -13,12 +25,12 @@ from taskd.runtime.base import FunctionError, OutcomeUnknown, Success
 
 
 @pytest.fixture
-async def bench(tmp_path):
+async def bench(tmp_path: Path) -> AsyncIterator[LocalBench]:
     async with local_bench(tmp_path / "functions", max_sandboxes=2) as bench:
         yield bench
 
 
-async def test_a_call_past_its_time_limit_is_killed_in_lambdas_words(bench):
+async def test_a_call_past_its_time_limit_is_killed_in_lambdas_words(bench: LocalBench) -> None:
     await bench.deploy_python(
         "import time\ndef handler(event, context):\n    print('begun')\n    time.sleep(event)\n    return 'in time'",
         time_limit_s=1,
@@ -31,12 +43,12 @@ async def test_a_call_past_its_time_limit_is_killed_in_lambdas_words(bench):
     assert await bench.value(0) == "in time"
 
 
-async def test_the_time_limit_covers_loading_the_function(bench):
+async def test_the_time_limit_covers_loading_the_function(bench: LocalBench) -> None:
     await bench.deploy_python("import time\ntime.sleep(60)\ndef handler(event, context): pass", time_limit_s=1)
-    assert (await bench.call()).name == "Sandbox.Timedout"
+    assert failure_of(await bench.call()).name == "Sandbox.Timedout"
 
 
-async def test_a_function_that_ignores_signals_and_has_children_is_killed_with_them(bench):
+async def test_a_function_that_ignores_signals_and_has_children_is_killed_with_them(bench: LocalBench) -> None:
     await bench.deploy_python(
         """
         import signal, subprocess, time
@@ -47,14 +59,14 @@ async def test_a_function_that_ignores_signals_and_has_children_is_killed_with_t
         """,
         time_limit_s=1,
     )
-    result = await bench.call()
+    result = failure_of(await bench.call())
     assert result.name == "Sandbox.Timedout"
     (child,) = messages(result)
     await bench.runtime.stop()
     assert not is_alive(int(child))
 
 
-async def test_a_function_over_its_memory_limit_is_killed(bench):
+async def test_a_function_over_its_memory_limit_is_killed(bench: LocalBench) -> None:
     await bench.deploy_python(
         """
         import time
@@ -71,17 +83,17 @@ async def test_a_function_over_its_memory_limit_is_killed(bench):
     assert await bench.value(20) == 20
 
 
-async def test_memory_of_a_functions_children_counts_too(bench):
+async def test_memory_of_a_functions_children_counts_too(bench: LocalBench) -> None:
     hog = "import time; kept = b'x' * (200 << 20); time.sleep(600)"
     await bench.deploy_python(f"""
         import subprocess, sys
         def handler(event, context):
             subprocess.run([sys.executable, "-c", {hog!r}])
         """)
-    assert (await bench.call()).name == "Runtime.OutOfMemory"
+    assert failure_of(await bench.call()).name == "Runtime.OutOfMemory"
 
 
-async def test_address_space_does_not_count(bench):
+async def test_address_space_does_not_count(bench: LocalBench) -> None:
     await bench.deploy_python(f"""
         import mmap
         def handler(event, context):
@@ -100,7 +112,9 @@ async def test_address_space_does_not_count(bench):
         ("os.kill(os.getpid(), signal.SIGSEGV)", "Runtime exited with error: signal: segmentation fault"),
     ],
 )
-async def test_a_function_that_dies_fails_its_own_call_in_lambdas_words(bench, way_out, reason):
+async def test_a_function_that_dies_fails_its_own_call_in_lambdas_words(
+    bench: LocalBench, way_out: str, reason: str
+) -> None:
     await bench.deploy_python(f"""
         import os, signal
         def handler(event, context):
@@ -116,7 +130,7 @@ async def test_a_function_that_dies_fails_its_own_call_in_lambdas_words(bench, w
     assert await bench.value(0) == "fine"
 
 
-async def test_a_death_leaves_the_calls_of_other_sandboxes_alone(bench):
+async def test_a_death_leaves_the_calls_of_other_sandboxes_alone(bench: LocalBench) -> None:
     await bench.deploy_python("""
         import os, time
         def handler(event, context):
@@ -125,11 +139,11 @@ async def test_a_death_leaves_the_calls_of_other_sandboxes_alone(bench):
             return "survived"
         """)
     survivor, victim = bench.call("live"), bench.call("die")
-    assert (await victim).name == "Runtime.ExitError"
-    assert (await survivor).payload == b'"survived"'
+    assert failure_of(await victim).name == "Runtime.ExitError"
+    assert success_of(await survivor).payload == b'"survived"'
 
 
-async def test_a_sandbox_that_dies_in_its_sleep_is_replaced(bench):
+async def test_a_sandbox_that_dies_in_its_sleep_is_replaced(bench: LocalBench) -> None:
     await bench.deploy_python("""
         import os, threading
         def handler(event, context):
@@ -142,7 +156,7 @@ async def test_a_sandbox_that_dies_in_its_sleep_is_replaced(bench):
     assert await bench.value(0) != doomed
 
 
-async def test_stopping_leaves_running_calls_with_an_unknown_outcome_and_nothing_behind(tmp_path):
+async def test_stopping_leaves_running_calls_with_an_unknown_outcome_and_nothing_behind(tmp_path: Path) -> None:
     async with local_bench(tmp_path / "functions") as bench:
         await bench.deploy_python(f"""
             import os, pathlib, time
@@ -158,7 +172,7 @@ async def test_stopping_leaves_running_calls_with_an_unknown_outcome_and_nothing
         assert bench.scratch() == []
 
 
-async def test_stopping_while_a_sandbox_is_being_started_ends_it(tmp_path):
+async def test_stopping_while_a_sandbox_is_being_started_ends_it(tmp_path: Path) -> None:
     async with local_bench(tmp_path) as bench:
         await bench.deploy_python("def handler(event, context): return 1")
         call = bench.call()
@@ -166,7 +180,7 @@ async def test_stopping_while_a_sandbox_is_being_started_ends_it(tmp_path):
         assert isinstance(await call, OutcomeUnknown)
 
 
-async def test_a_caller_that_goes_away_does_not_disturb_the_call(bench, tmp_path):
+async def test_a_caller_that_goes_away_does_not_disturb_the_call(bench: LocalBench, tmp_path: Path) -> None:
     await bench.deploy_python(f"""
         import pathlib
         def handler(event, context):
@@ -178,13 +192,13 @@ async def test_a_caller_that_goes_away_does_not_disturb_the_call(bench, tmp_path
     await eventually((tmp_path / "ran").exists)
 
 
-async def test_an_environment_that_no_process_can_have_fails_the_call(bench):
+async def test_an_environment_that_no_process_can_have_fails_the_call(bench: LocalBench) -> None:
     await bench.deploy_python("def handler(event, context): return 1", environment={"BAD": "a\0b"})
-    assert (await bench.call()).name == "InvalidParameterValueException"
+    assert failure_of(await bench.call()).name == "InvalidParameterValueException"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_a_crowd_of_calls_leaves_no_process_file_or_directory_behind(tmp_path):
+async def test_a_crowd_of_calls_leaves_no_process_file_or_directory_behind(tmp_path: Path) -> None:
     async with local_bench(tmp_path):
         pass  # what the event loop itself opens with the first child stays open
     before = open_descriptors()

@@ -1,9 +1,12 @@
 """Node.js functions in real sandboxes, under our own bootstrap."""
 
 import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
-from support.functions.local_runtime import local_bench, messages
+from support.functions.local_runtime import LocalBench, failure_of, local_bench, messages, success_of
 from support.functions.zips import node_zip, zip_of
 
 from taskd.runtime.base import FunctionError
@@ -12,16 +15,16 @@ pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is
 
 
 @pytest.fixture
-async def bench(tmp_path):
+async def bench(tmp_path: Path) -> AsyncIterator[LocalBench]:
     async with local_bench(tmp_path, max_sandboxes=2) as bench:
         yield bench
 
 
-async def deploy(bench, source, **fields):
+async def deploy(bench: LocalBench, source: str, **fields: Any) -> None:
     await bench.deploy(node_zip(source), runtime="nodejs20.x", **fields)
 
 
-async def test_an_async_handler_returns_its_result_and_its_lines(bench):
+async def test_an_async_handler_returns_its_result_and_its_lines(bench: LocalBench) -> None:
     await deploy(
         bench,
         """
@@ -29,7 +32,7 @@ async def test_an_async_handler_returns_its_result_and_its_lines(bench):
         exports.handler = async (event) => { console.log('got', event.n); console.error('two'); return event.n * 2; };
         """,
     )
-    result = await bench.call({"n": 21})
+    result = success_of(await bench.call({"n": 21}))
     assert result.payload == b"42"
     assert messages(result) == ["loading", "got 21", "two"]
     assert messages(await bench.call({"n": 1})) == ["got 1", "two"]
@@ -48,25 +51,25 @@ async def test_an_async_handler_returns_its_result_and_its_lines(bench):
         },
     ],
 )
-async def test_modules_of_every_kind_are_loaded(bench, files):
+async def test_modules_of_every_kind_are_loaded(bench: LocalBench, files: dict[str, str]) -> None:
     await bench.deploy(zip_of(files), runtime="nodejs20.x")
     assert await bench.value() == "here"
 
 
 @pytest.mark.parametrize("entry_point", ["src/tasks.run", "src/tasks.nested.deep.run"])
-async def test_an_entry_point_may_name_folders_and_nested_exports(bench, entry_point):
+async def test_an_entry_point_may_name_folders_and_nested_exports(bench: LocalBench, entry_point: str) -> None:
     source = "exports.run = async () => 1; exports.nested = { deep: { run: async () => 1 } };"
     await bench.deploy(zip_of({"src/tasks.js": source}), runtime="nodejs20.x", entry_point=entry_point)
     assert await bench.value() == 1
 
 
-async def test_a_package_json_above_the_code_does_not_matter(bench):
+async def test_a_package_json_above_the_code_does_not_matter(bench: LocalBench) -> None:
     (bench.directory.parent / "package.json").write_text('{"type": "module"}')
     await deploy(bench, "exports.handler = async () => 'common';")
     assert await bench.value() == "common"
 
 
-async def test_a_callback_answers_when_the_event_loop_is_empty(bench):
+async def test_a_callback_answers_when_the_event_loop_is_empty(bench: LocalBench) -> None:
     await deploy(
         bench,
         """
@@ -76,12 +79,12 @@ async def test_a_callback_answers_when_the_event_loop_is_empty(bench):
         };
         """,
     )
-    result = await bench.call({"n": 1})
+    result = success_of(await bench.call({"n": 1}))
     assert result.payload == b'{"n":1}'
     assert messages(result) == ["still printed"]
 
 
-async def test_a_callback_need_not_wait_for_the_event_loop(bench):
+async def test_a_callback_need_not_wait_for_the_event_loop(bench: LocalBench) -> None:
     await deploy(
         bench,
         """
@@ -104,7 +107,9 @@ async def test_a_callback_need_not_wait_for_the_event_loop(bench):
         ("throw new TypeError('at once')", "TypeError", "at once"),
     ],
 )
-async def test_an_error_from_a_callback_handler_is_a_function_error(bench, body, name, message):
+async def test_an_error_from_a_callback_handler_is_a_function_error(
+    bench: LocalBench, body: str, name: str, message: str
+) -> None:
     await deploy(bench, f"exports.handler = (event, context, callback) => {{ {body}; }};")
     result = await bench.call()
     assert isinstance(result, FunctionError)
@@ -120,7 +125,7 @@ async def test_an_error_from_a_callback_handler_is_a_function_error(bench, body,
         ("", None),
     ],
 )
-async def test_other_ways_to_end_a_callback_handler(bench, body, expected):
+async def test_other_ways_to_end_a_callback_handler(bench: LocalBench, body: str, expected: str | None) -> None:
     await deploy(bench, f"exports.handler = (event, context, callback) => {{ {body} }};")
     assert await bench.value() == expected
 
@@ -140,7 +145,9 @@ async def test_other_ways_to_end_a_callback_handler(bench, body, expected):
         ("process.exit(7)", "Runtime.ExitError", "exit status 7"),
     ],
 )
-async def test_an_async_handler_that_goes_wrong_is_a_function_error_and_the_next_call_runs(bench, body, name, message):
+async def test_an_async_handler_that_goes_wrong_is_a_function_error_and_the_next_call_runs(
+    bench: LocalBench, body: str, name: str, message: str
+) -> None:
     await deploy(bench, f"exports.handler = async (event) => {{ if (!event.fail) return 'fine'; {body}; }};")
     result = await bench.call({"fail": True})
     assert isinstance(result, FunctionError)
@@ -149,7 +156,7 @@ async def test_an_async_handler_that_goes_wrong_is_a_function_error_and_the_next
     assert await bench.value({}) == "fine"
 
 
-async def test_an_error_leaves_its_stack_in_the_log_as_one_line(bench):
+async def test_an_error_leaves_its_stack_in_the_log_as_one_line(bench: LocalBench) -> None:
     await deploy(bench, "exports.handler = async () => { throw new TypeError('boom'); };")
     (line,) = messages(await bench.call())
     assert "\tERROR\tInvoke Error\t" in line
@@ -167,7 +174,9 @@ async def test_an_error_leaves_its_stack_in_the_log_as_one_line(bench):
         ("setImmediate(() => process.exit(5)); exports.handler = () => {}", "Runtime.ExitError", "exit status 5"),
     ],
 )
-async def test_a_function_that_cannot_be_loaded_fails_each_call_in_lambdas_words(bench, source, name, message):
+async def test_a_function_that_cannot_be_loaded_fails_each_call_in_lambdas_words(
+    bench: LocalBench, source: str, name: str, message: str
+) -> None:
     await deploy(bench, source)
     for _ in range(2):
         result = await bench.call()
@@ -176,7 +185,7 @@ async def test_a_function_that_cannot_be_loaded_fails_each_call_in_lambdas_words
         assert message in result.message
 
 
-async def test_the_context_says_what_is_called_and_how_long_it_may_take(bench):
+async def test_the_context_says_what_is_called_and_how_long_it_may_take(bench: LocalBench) -> None:
     await deploy(
         bench,
         """
@@ -195,7 +204,7 @@ async def test_the_context_says_what_is_called_and_how_long_it_may_take(bench):
     assert 0 < context["left"] <= 5000
 
 
-async def test_garbage_is_collected_before_the_memory_limit_is_reached(bench):
+async def test_garbage_is_collected_before_the_memory_limit_is_reached(bench: LocalBench) -> None:
     await deploy(
         bench,
         """
@@ -211,14 +220,14 @@ async def test_garbage_is_collected_before_the_memory_limit_is_reached(bench):
     assert await bench.value() == 60
 
 
-async def test_an_event_of_the_largest_size_arrives_and_comes_back(bench):
+async def test_an_event_of_the_largest_size_arrives_and_comes_back(bench: LocalBench) -> None:
     await deploy(bench, "exports.handler = async (event) => event;")
     event = "x" * (6 * 1024 * 1024 - 2)
     assert await bench.value(event) == event
 
 
-async def test_a_result_over_the_limit_is_refused_and_the_next_call_runs(bench):
+async def test_a_result_over_the_limit_is_refused_and_the_next_call_runs(bench: LocalBench) -> None:
     await deploy(bench, "exports.handler = async (event) => 'x'.repeat(event);")
-    result = await bench.call(7 * 1024 * 1024)
+    result = failure_of(await bench.call(7 * 1024 * 1024))
     assert result.name == "Function.ResponseSizeTooLarge"
     assert await bench.value(1) == "x"

@@ -3,9 +3,10 @@
 import asyncio
 import json
 import threading
+from pathlib import Path
 
 import pytest
-from support.functions.local_runtime import appears, eventually, is_alive, local_bench
+from support.functions.local_runtime import appears, eventually, failure_of, is_alive, local_bench, success_of
 
 from taskd.runtime.base import InvocationError, Success, Throttled
 
@@ -20,13 +21,13 @@ HOLD = """
     """
 
 
-async def test_one_sandbox_serves_calls_that_come_one_after_the_other(tmp_path):
+async def test_one_sandbox_serves_calls_that_come_one_after_the_other(tmp_path: Path) -> None:
     async with local_bench(tmp_path) as bench:
         await bench.deploy_python(WHO)
         assert len({await bench.value() for _ in range(50)}) == 1
 
 
-async def test_calls_that_come_together_run_together(tmp_path):
+async def test_calls_that_come_together_run_together(tmp_path: Path) -> None:
     source = f"""
         import pathlib, time
         def handler(event, context):
@@ -44,7 +45,7 @@ async def test_calls_that_come_together_run_together(tmp_path):
         assert all(isinstance(result, Success) for result in results)
 
 
-async def test_never_more_sandboxes_than_allowed_over_all_functions(tmp_path):
+async def test_never_more_sandboxes_than_allowed_over_all_functions(tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()
     source = f"""
@@ -60,18 +61,18 @@ async def test_never_more_sandboxes_than_allowed_over_all_functions(tmp_path):
         for name in ("a", "b"):
             await bench.deploy_python(source, name=name)
         results = await asyncio.gather(*(bench.call(None, name) for _ in range(15) for name in ("a", "b")))
-        assert max(json.loads(result.payload) for result in results) <= 3
+        assert max(json.loads(success_of(result).payload) for result in results) <= 3
         assert len(list(marks.iterdir())) < 12  # they do not take each other's sandboxes in turns
 
 
-async def test_calls_of_one_function_wait_in_the_order_they_came(tmp_path):
+async def test_calls_of_one_function_wait_in_the_order_they_came(tmp_path: Path) -> None:
     async with local_bench(tmp_path, max_sandboxes=1) as bench:
         await bench.deploy_python("count = 0\ndef handler(event, context):\n global count; count += 1; return count")
         results = await asyncio.gather(*(bench.call() for _ in range(20)))
-        assert [json.loads(result.payload) for result in results] == list(range(1, 21))
+        assert [json.loads(success_of(result).payload) for result in results] == list(range(1, 21))
 
 
-async def test_an_idle_sandbox_makes_room_for_another_function(tmp_path):
+async def test_an_idle_sandbox_makes_room_for_another_function(tmp_path: Path) -> None:
     async with local_bench(tmp_path, max_sandboxes=1) as bench:
         for name in ("a", "b"):
             await bench.deploy_python(WHO, name=name)
@@ -80,7 +81,7 @@ async def test_an_idle_sandbox_makes_room_for_another_function(tmp_path):
         assert await bench.value(name="a") != first
 
 
-async def test_the_sandbox_idle_longest_is_the_one_that_goes(tmp_path):
+async def test_the_sandbox_idle_longest_is_the_one_that_goes(tmp_path: Path) -> None:
     async with local_bench(tmp_path, max_sandboxes=2) as bench:
         for name in ("a", "b", "c"):
             await bench.deploy_python(WHO, name=name)
@@ -90,7 +91,7 @@ async def test_the_sandbox_idle_longest_is_the_one_that_goes(tmp_path):
         assert await bench.value(name="b") == kept
 
 
-async def test_a_function_whose_calls_keep_coming_does_not_starve_another(tmp_path):
+async def test_a_function_whose_calls_keep_coming_does_not_starve_another(tmp_path: Path) -> None:
     async with local_bench(tmp_path, max_sandboxes=1) as bench:
         await bench.deploy_python("import time\ndef handler(event, context): time.sleep(0.02)", name="greedy")
         await bench.deploy_python(WHO, name="patient")
@@ -101,7 +102,7 @@ async def test_a_function_whose_calls_keep_coming_does_not_starve_another(tmp_pa
         assert not greedy[-1].done()
 
 
-async def test_a_call_that_no_sandbox_takes_in_time_is_throttled_and_has_not_run(tmp_path):
+async def test_a_call_that_no_sandbox_takes_in_time_is_throttled_and_has_not_run(tmp_path: Path) -> None:
     async with local_bench(tmp_path / "functions", max_sandboxes=1, queue_wait_s=0.1) as bench:
         await bench.deploy_python(HOLD)
         first = bench.call(str(tmp_path))
@@ -112,25 +113,25 @@ async def test_a_call_that_no_sandbox_takes_in_time_is_throttled_and_has_not_run
         assert (result.overload, result.everything) == (True, False)
         assert "max_sandboxes" in result.reason
         (tmp_path / "go").touch()
-        assert (await first).payload == b'"held"'
+        assert success_of(await first).payload == b'"held"'
         assert not (tmp_path / "begun").exists()
 
 
-async def test_a_call_waits_no_longer_than_its_own_timeout(tmp_path):
+async def test_a_call_waits_no_longer_than_its_own_timeout(tmp_path: Path) -> None:
     async with local_bench(tmp_path / "functions", max_sandboxes=1) as bench:
         await bench.deploy_python(HOLD)
         bench.call(str(tmp_path))
         assert isinstance(await bench.call(str(tmp_path), timeout_s=0.05), Throttled)
 
 
-async def test_waiting_does_not_count_against_the_time_limit(tmp_path):
+async def test_waiting_does_not_count_against_the_time_limit(tmp_path: Path) -> None:
     async with local_bench(tmp_path, max_sandboxes=1) as bench:
         source = "import time\ndef handler(event, context): time.sleep(0.6); return 1"
         await bench.deploy_python(source, time_limit_s=1)
         assert all(isinstance(result, Success) for result in await asyncio.gather(bench.call(), bench.call()))
 
 
-async def test_a_waiting_call_whose_caller_has_gone_is_not_run(tmp_path):
+async def test_a_waiting_call_whose_caller_has_gone_is_not_run(tmp_path: Path) -> None:
     async with local_bench(tmp_path / "functions", max_sandboxes=1) as bench:
         await bench.deploy_python(HOLD)
         first = bench.call(str(tmp_path))
@@ -142,7 +143,7 @@ async def test_a_waiting_call_whose_caller_has_gone_is_not_run(tmp_path):
         assert not (tmp_path / "begun").exists()
 
 
-async def test_a_call_that_waits_for_a_function_being_removed_is_not_found(tmp_path):
+async def test_a_call_that_waits_for_a_function_being_removed_is_not_found(tmp_path: Path) -> None:
     async with local_bench(tmp_path / "functions", max_sandboxes=1) as bench:
         await bench.deploy_python(HOLD)
         running, waiting = bench.call(str(tmp_path)), bench.call(str(tmp_path))
@@ -150,10 +151,10 @@ async def test_a_call_that_waits_for_a_function_being_removed_is_not_found(tmp_p
         await bench.runtime.remove("probe")
         assert isinstance(await waiting, InvocationError)
         (tmp_path / "go").touch()
-        assert (await running).payload == b'"held"'
+        assert success_of(await running).payload == b'"held"'
 
 
-async def test_a_sandbox_unused_for_long_ends(tmp_path):
+async def test_a_sandbox_unused_for_long_ends(tmp_path: Path) -> None:
     async with local_bench(tmp_path, idle_expiry_s=0.1) as bench:
         await bench.deploy_python(WHO)
         first = await bench.value()
@@ -161,7 +162,7 @@ async def test_a_sandbox_unused_for_long_ends(tmp_path):
         assert await bench.value() != first
 
 
-async def test_stopping_refuses_what_waits_and_what_comes_as_not_run(tmp_path):
+async def test_stopping_refuses_what_waits_and_what_comes_as_not_run(tmp_path: Path) -> None:
     async with local_bench(tmp_path / "functions", max_sandboxes=1) as bench:
         await bench.deploy_python(HOLD)
         bench.call(str(tmp_path))
@@ -174,11 +175,13 @@ async def test_stopping_refuses_what_waits_and_what_comes_as_not_run(tmp_path):
         await bench.runtime.stop()
 
 
-async def test_a_machine_without_a_free_descriptor_throttles_instead_of_failing(tmp_path, monkeypatch):
+async def test_a_machine_without_a_free_descriptor_throttles_instead_of_failing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with local_bench(tmp_path) as bench:
         await bench.deploy_python(WHO)
 
-        def exhausted():
+        def exhausted() -> None:
             raise OSError(24, "Too many open files")
 
         monkeypatch.setattr("os.pipe", exhausted)
@@ -189,13 +192,15 @@ async def test_a_machine_without_a_free_descriptor_throttles_instead_of_failing(
         assert await bench.value()
 
 
-async def test_a_machine_without_a_free_thread_throttles_and_leaves_no_process(tmp_path, monkeypatch):
+async def test_a_machine_without_a_free_thread_throttles_and_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with local_bench(tmp_path / "functions") as bench:
         await bench.deploy_python(WHO)
-        begun = []
+        begun: list[int] = []
         real = threading.Thread.start
 
-        def exhausted(thread):
+        def exhausted(thread: threading.Thread) -> None:
             if not thread.name.startswith("sandbox-"):
                 return real(thread)
             begun.append(int(thread.name.removeprefix("sandbox-")))
@@ -212,10 +217,10 @@ async def test_a_machine_without_a_free_thread_throttles_and_leaves_no_process(t
 
 
 @pytest.mark.parametrize("max_sandboxes", [1, 4])
-async def test_a_function_that_never_loads_does_not_block_another(tmp_path, max_sandboxes):
+async def test_a_function_that_never_loads_does_not_block_another(tmp_path: Path, max_sandboxes: int) -> None:
     async with local_bench(tmp_path, max_sandboxes=max_sandboxes) as bench:
         await bench.deploy_python("import nosuch", name="broken")
         await bench.deploy_python(WHO, name="works")
         broken = [bench.call(None, "broken") for _ in range(8)]
         assert await bench.value(name="works")
-        assert {(await call).name for call in broken} == {"Runtime.ImportModuleError"}
+        assert {failure_of(await call).name for call in broken} == {"Runtime.ImportModuleError"}

@@ -3,9 +3,11 @@
 import json
 import shutil
 import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from support.functions.local_runtime import local_bench, messages
+from support.functions.local_runtime import LocalBench, failure_of, local_bench, messages, success_of
 from support.functions.zips import zip_of
 
 from taskd.runtime.base import FunctionError
@@ -33,20 +35,20 @@ PYTHON = f"""\
 
 
 @pytest.fixture
-async def bench(tmp_path):
+async def bench(tmp_path: Path) -> AsyncIterator[LocalBench]:
     async with local_bench(tmp_path, max_sandboxes=2) as bench:
         yield bench
 
 
-async def deploy(bench, bootstrap):
+async def deploy(bench: LocalBench, bootstrap: str) -> None:
     await bench.deploy(zip_of({"bootstrap": bootstrap}, mode=0o755), runtime="provided.al2023")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-async def test_a_shell_script_serves_calls(bench):
+async def test_a_shell_script_serves_calls(bench: LocalBench) -> None:
     await deploy(bench, SHELL)
     for n in range(3):
-        result = await bench.call({"n": n})
+        result = success_of(await bench.call({"n": n}))
         assert json.loads(result.payload) == {"echo": {"n": n}}
         assert messages(result) == [f'shell got {{"n": {n}}}']
 
@@ -73,7 +75,9 @@ async def test_a_shell_script_serves_calls(bench):
         ),
     ],
 )
-async def test_errors_of_every_form_become_function_errors(bench, code, name, message):
+async def test_errors_of_every_form_become_function_errors(
+    bench: LocalBench, code: str, name: str, message: str
+) -> None:
     await deploy(bench, PYTHON)
     result = await bench.call(code)
     assert isinstance(result, FunctionError)
@@ -81,16 +85,16 @@ async def test_errors_of_every_form_become_function_errors(bench, code, name, me
 
 
 @pytest.mark.parametrize(("body", "payload"), [("b''", b"null"), ("b'hello'", b'"hello"'), ("b' [1] '", b" [1] ")])
-async def test_a_response_that_is_not_json_becomes_a_json_string(bench, body, payload):
+async def test_a_response_that_is_not_json_becomes_a_json_string(bench: LocalBench, body: str, payload: bytes) -> None:
     await deploy(bench, PYTHON)
-    result = await bench.call(f"post(f'invocation/{{request_id}}/response', {body})")
+    result = success_of(await bench.call(f"post(f'invocation/{{request_id}}/response', {body})"))
     assert result.payload == payload
 
 
-async def test_a_response_of_unknown_length_over_the_limit_is_refused(bench):
+async def test_a_response_of_unknown_length_over_the_limit_is_refused(bench: LocalBench) -> None:
     await deploy(bench, PYTHON)
     chunks = "(b'x' * 65536 for _ in range(200))"
-    result = await bench.call(f"post(f'invocation/{{request_id}}/response', {chunks})")
+    result = failure_of(await bench.call(f"post(f'invocation/{{request_id}}/response', {chunks})"))
     assert result.name == "Function.ResponseSizeTooLarge"
 
 
@@ -98,7 +102,9 @@ async def test_a_response_of_unknown_length_over_the_limit_is_refused(bench):
     ("bootstrap", "reason"),
     [("#!/no/such/interpreter\n", "no such file or directory"), ("\x7fELF nonsense", "exec format error")],
 )
-async def test_a_bootstrap_that_cannot_be_started_fails_its_call(bench, bootstrap, reason):
+async def test_a_bootstrap_that_cannot_be_started_fails_its_call(
+    bench: LocalBench, bootstrap: str, reason: str
+) -> None:
     await deploy(bench, bootstrap)
     result = await bench.call()
     assert isinstance(result, FunctionError)
@@ -106,9 +112,9 @@ async def test_a_bootstrap_that_cannot_be_started_fails_its_call(bench, bootstra
     assert reason in result.message
 
 
-async def test_a_bootstrap_that_ends_without_asking_for_a_call_fails_it(bench):
+async def test_a_bootstrap_that_ends_without_asking_for_a_call_fails_it(bench: LocalBench) -> None:
     await deploy(bench, "#!/bin/sh\necho bye\n")
-    result = await bench.call()
+    result = failure_of(await bench.call())
     assert result.name == "Runtime.ExitError"
     assert result.message.endswith("Error: Runtime exited without providing a reason")
     assert messages(result) == ["bye"]

@@ -1,37 +1,39 @@
 """Python functions in real sandboxes: what they see, return, raise and print."""
 
 import json
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from support.functions.local_runtime import local_bench, messages
+from support.functions.local_runtime import LocalBench, failure_of, local_bench, messages, success_of
 from support.functions.zips import zip_of
 
 from taskd.runtime.base import FunctionError, InvocationError, Success
 
 
 @pytest.fixture
-async def bench(tmp_path):
+async def bench(tmp_path: Path) -> AsyncIterator[LocalBench]:
     async with local_bench(tmp_path, max_sandboxes=2) as bench:
         yield bench
 
 
-async def test_a_function_gets_its_event_and_returns_its_result(bench):
+async def test_a_function_gets_its_event_and_returns_its_result(bench: LocalBench) -> None:
     await bench.deploy_python("def handler(event, context): return {'doubled': event['n'] * 2}")
     assert await bench.value({"n": 21}) == {"doubled": 42}
 
 
-async def test_a_function_nobody_deployed_is_not_found(bench):
+async def test_a_function_nobody_deployed_is_not_found(bench: LocalBench) -> None:
     result = await bench.call(name="ghost")
     assert result == InvocationError("ResourceNotFoundException", "Function not found: ghost")
 
 
-async def test_an_event_of_the_largest_size_arrives_and_comes_back(bench):
+async def test_an_event_of_the_largest_size_arrives_and_comes_back(bench: LocalBench) -> None:
     await bench.deploy_python("def handler(event, context): return event")
     event = "x" * (6 * 1024 * 1024 - 2)
     assert await bench.value(event) == event
 
 
-async def test_an_exception_becomes_a_function_error_with_its_traceback_in_the_log(bench):
+async def test_an_exception_becomes_a_function_error_with_its_traceback_in_the_log(bench: LocalBench) -> None:
     await bench.deploy_python("""
         def handler(event, context):
             raise KeyError("patient")
@@ -44,7 +46,7 @@ async def test_an_exception_becomes_a_function_error_with_its_traceback_in_the_l
 
 
 @pytest.mark.parametrize("chars", [10_000, 500_000, 2_000_000])
-async def test_an_exception_with_a_long_message_is_still_the_functions_own(bench, chars):
+async def test_an_exception_with_a_long_message_is_still_the_functions_own(bench: LocalBench, chars: int) -> None:
     await bench.deploy_python("""
         def handler(event, context):
             raise KeyError("x" * event)
@@ -66,31 +68,33 @@ async def test_an_exception_with_a_long_message_is_still_the_functions_own(bench
     ],
 )
 async def test_a_function_that_cannot_be_loaded_fails_each_call_in_lambdas_words(
-    bench, files, entry_point, name, message
-):
+    bench: LocalBench, files: dict[str, str], entry_point: str, name: str, message: str
+) -> None:
     await bench.deploy(zip_of(files), entry_point=entry_point)
     for _ in range(3):
-        result = await bench.call()
+        result = failure_of(await bench.call())
         assert isinstance(result, FunctionError)
         assert result.name == name
         assert message in result.message
 
 
-async def test_a_function_that_exits_while_it_is_loaded_fails_its_call(bench):
+async def test_a_function_that_exits_while_it_is_loaded_fails_its_call(bench: LocalBench) -> None:
     await bench.deploy_python("import sys; print('so long'); sys.exit(3)")
-    result = await bench.call()
+    result = failure_of(await bench.call())
     assert result.name == "Runtime.ExitError"
     assert result.message.endswith("Error: Runtime exited with error: exit status 3")
     assert messages(result) == ["so long"]
 
 
-async def test_a_handler_in_a_package_of_a_folder_is_found(bench):
+async def test_a_handler_in_a_package_of_a_folder_is_found(bench: LocalBench) -> None:
     files = {"app/__init__.py": "", "app/api.py": "from app.rules import answer\ndef run(e, c): return answer"}
     await bench.deploy(zip_of({**files, "app/rules.py": "answer = 42"}), entry_point="app/api.run")
     assert await bench.value() == 42
 
 
-async def test_the_environment_is_lambdas_and_nothing_of_the_daemons(bench, monkeypatch):
+async def test_the_environment_is_lambdas_and_nothing_of_the_daemons(
+    bench: LocalBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TASKD_SECRET", "do not leak")
     source = "import os\ndef handler(event, context): return dict(os.environ, cwd=os.getcwd())"
     version = (await bench.deploy_python(source, environment={"STAGE": "test", "_HANDLER": "forged"})).code_version
@@ -112,7 +116,7 @@ async def test_the_environment_is_lambdas_and_nothing_of_the_daemons(bench, monk
     assert not {"TASKD_SECRET", "PYTEST_CURRENT_TEST", "VIRTUAL_ENV"} & environment.keys()
 
 
-async def test_home_and_tmp_are_a_writable_place_that_goes_with_the_sandbox(bench):
+async def test_home_and_tmp_are_a_writable_place_that_goes_with_the_sandbox(bench: LocalBench) -> None:
     await bench.deploy_python("""
         import os, pathlib, tempfile
         def handler(event, context):
@@ -126,7 +130,7 @@ async def test_home_and_tmp_are_a_writable_place_that_goes_with_the_sandbox(benc
     assert bench.scratch() == []
 
 
-async def test_the_function_finds_its_own_modules_first_and_none_of_ours(bench):
+async def test_the_function_finds_its_own_modules_first_and_none_of_ours(bench: LocalBench) -> None:
     probe = """
         import settings
         def handler(event, context):
@@ -139,7 +143,7 @@ async def test_the_function_finds_its_own_modules_first_and_none_of_ours(bench):
     assert await bench.value() == "mine"
 
 
-async def test_the_context_says_what_is_called_and_how_long_it_may_take(bench):
+async def test_the_context_says_what_is_called_and_how_long_it_may_take(bench: LocalBench) -> None:
     await bench.deploy_python(
         """
         def handler(event, context):
@@ -158,7 +162,7 @@ async def test_the_context_says_what_is_called_and_how_long_it_may_take(bench):
     assert first["id"] != second["id"]
 
 
-async def test_every_line_printed_before_the_handler_returned_is_in_the_result(bench):
+async def test_every_line_printed_before_the_handler_returned_is_in_the_result(bench: LocalBench) -> None:
     await bench.deploy_python("""
         import logging, os, sys
         print("loading")
@@ -176,7 +180,7 @@ async def test_every_line_printed_before_the_handler_returned_is_in_the_result(b
         assert messages(await bench.call(count)) == [*before, *(f"line {n}" for n in range(count))]
 
 
-async def test_the_logging_module_prints_one_clean_line_a_record(bench):
+async def test_the_logging_module_prints_one_clean_line_a_record(bench: LocalBench) -> None:
     await bench.deploy_python("""
         import logging
         def handler(event, context):
@@ -187,17 +191,17 @@ async def test_the_logging_module_prints_one_clean_line_a_record(bench):
     assert line.endswith("\tcareful")
 
 
-async def test_log_lines_carry_the_moment_they_were_printed(bench):
+async def test_log_lines_carry_the_moment_they_were_printed(bench: LocalBench) -> None:
     await bench.deploy_python("""
         import time
         def handler(event, context):
             print("begin"); time.sleep(0.2); print("end")
         """)
-    begin, end = (await bench.call()).logs
+    begin, end = success_of(await bench.call()).logs
     assert 150 < end.timestamp_ms - begin.timestamp_ms < 2000
 
 
-async def test_a_flood_of_output_is_cut_and_the_call_goes_on(bench):
+async def test_a_flood_of_output_is_cut_and_the_call_goes_on(bench: LocalBench) -> None:
     await bench.deploy_python("""
         import sys
         def handler(event, context):
@@ -212,12 +216,12 @@ async def test_a_flood_of_output_is_cut_and_the_call_goes_on(bench):
     assert "cut here" in messages(result)[-1]
 
 
-async def test_what_is_returned_has_to_be_json(bench):
+async def test_what_is_returned_has_to_be_json(bench: LocalBench) -> None:
     await bench.deploy_python("def handler(event, context): return object()")
-    result = await bench.call()
+    result = failure_of(await bench.call())
     assert result.name == "Runtime.MarshalError"
 
 
-async def test_bytes_that_are_not_json_come_back_as_a_json_string(bench):
+async def test_bytes_that_are_not_json_come_back_as_a_json_string(bench: LocalBench) -> None:
     await bench.deploy_python("def handler(event, context): return b'plain \\xff text'")
     assert await bench.value() == "plain \ufffd text"

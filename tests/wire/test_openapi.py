@@ -70,7 +70,7 @@ def references(value: Any) -> Iterator[str]:
             yield from references(each)
 
 
-def test_every_route_is_described_and_nothing_else(document: Json):
+def test_every_route_is_described_and_nothing_else(document: Json) -> None:
     described = {(method, path) for method, path, _ in operations(document)}
     paths = {path for _, path in described}
     assert all(key in described or (key[0] == "*" and key[1] in paths) for key in OPERATIONS)
@@ -81,17 +81,17 @@ def test_every_route_is_described_and_nothing_else(document: Json):
         assert operation["description"].endswith("."), call
 
 
-def test_every_permission_is_asked_for_somewhere(document: Json):
+def test_every_permission_is_asked_for_somewhere(document: Json) -> None:
     asked_for = " ".join(operation.get("x-permission", "") for *_, operation in operations(document))
     assert {permission.value for permission in Permission} <= set(re.findall(r"\w+", asked_for))
 
 
-def test_every_reference_leads_somewhere(document: Json):
+def test_every_reference_leads_somewhere(document: Json) -> None:
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert set(references(document)) <= known
 
 
-def test_errors_are_those_of_the_catalogue(document: Json):
+def test_errors_are_those_of_the_catalogue(document: Json) -> None:
     assert {entry["code"] for entry in document["x-errors"]} == set(CATALOGUE)
     for *_, operation in operations(document):
         for status, response in operation["responses"].items():
@@ -101,14 +101,14 @@ def test_errors_are_those_of_the_catalogue(document: Json):
                 assert all(CATALOGUE[code].http_status == int(status) for code in codes)
 
 
-def test_bodies_say_what_they_need(document: Json):
+def test_bodies_say_what_they_need(document: Json) -> None:
     task = document["components"]["schemas"]["TaskBody"]
     assert task["required"] == ["functionName"]
     assert task["properties"]["data"] == {"type": "object"}
     assert task["properties"]["priority"]["anyOf"] == [{"type": "number"}, {"type": "null"}]
 
 
-def test_a_route_without_a_description_is_noticed():
+def test_a_route_without_a_description_is_noticed() -> None:
     async def handler(request: web.Request) -> web.Response:
         """Answers nothing."""
         raise NotImplementedError
@@ -117,7 +117,7 @@ def test_a_route_without_a_description_is_noticed():
         openapi_document([Mount(BASE, [Route("GET", "/undescribed", handler, None)], trust_everybody)])
 
 
-def test_the_page_shows_everything_and_fetches_nothing(description: Description):
+def test_the_page_shows_everything_and_fetches_nothing(description: Description) -> None:
     shown = unescape(description.page.replace("<wbr>", ""))
     for _, path, operation in operations(description.document):
         assert path in shown
@@ -128,7 +128,7 @@ def test_the_page_shows_everything_and_fetches_nothing(description: Description)
     assert set(re.findall(r'href="#([^"]+)"', description.page)) <= targets
 
 
-async def test_the_description_is_open_to_those_without_credentials(tmp_path: Path):
+async def test_the_description_is_open_to_those_without_credentials(tmp_path: Path) -> None:
     async def nobody(request: web.Request) -> Caller:
         raise ContractError(errors.NOT_AUTHENTICATED, "Show who you are.")
 
@@ -140,7 +140,7 @@ async def test_the_description_is_open_to_those_without_credentials(tmp_path: Pa
             await assert_error(response, 104)
 
 
-async def test_requests_made_up_from_the_document_get_the_answers_it_promises(tmp_path: Path):
+async def test_requests_made_up_from_the_document_get_the_answers_it_promises(tmp_path: Path) -> None:
     async with running_daemon(tmp_path) as daemon, api_of(daemon) as api:
         await api.call("POST", "/functions", function_body())
         task = await api.wait_until_final((await api.create("hello"))["id"])

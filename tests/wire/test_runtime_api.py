@@ -3,13 +3,16 @@
 import asyncio
 import io
 import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
-from support.functions.local_runtime import appears, local_bench, messages
+from support.functions.local_runtime import LocalBench, appears, failure_of, local_bench, messages, success_of
 from support.functions.zips import zip_of
 
-from taskd.runtime.base import FunctionError, Success
+from taskd.runtime.base import FunctionError, InvocationResult, Success
 
 IDLE = """\
     #!/bin/sh
@@ -21,32 +24,32 @@ IDLE = """\
 class Speaker:
     """Speaks for sandboxes whose own process only tells their address."""
 
-    def __init__(self, session):
+    def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
-    async def next(self, api):
+    async def next(self, api: str) -> tuple[int, dict[str, str], bytes]:
         async with self._session.get(f"{api}/invocation/next") as answer:
             return answer.status, dict(answer.headers), await answer.read()
 
-    async def post(self, url, body=b"{}", **headers):
+    async def post(self, url: str, body: bytes = b"{}", **headers: str) -> tuple[int, Any]:
         async with self._session.post(url, data=io.BytesIO(body), headers=headers) as answer:
             is_json = answer.content_type == "application/json"
             return answer.status, await answer.json() if is_json else None
 
 
 @pytest.fixture
-async def bench(tmp_path):
+async def bench(tmp_path: Path) -> AsyncIterator[LocalBench]:
     async with local_bench(tmp_path / "functions", max_sandboxes=2) as bench:
         yield bench
 
 
 @pytest.fixture
-async def speaker():
+async def speaker() -> AsyncIterator[Speaker]:
     async with aiohttp.ClientSession() as session:
         yield Speaker(session)
 
 
-async def begin(bench, tmp_path, name="probe"):
+async def begin(bench: LocalBench, tmp_path: Path, name: str = "probe") -> tuple[asyncio.Future[InvocationResult], str]:
     """Calls a new function; gives the call's future and the address of its sandbox's API."""
     file = tmp_path / f"{name}.address"
     await bench.deploy(
@@ -59,7 +62,9 @@ async def begin(bench, tmp_path, name="probe"):
     return call, await appears(file)
 
 
-async def test_a_call_is_given_out_with_lambdas_headers_and_answered(bench, speaker, tmp_path):
+async def test_a_call_is_given_out_with_lambdas_headers_and_answered(
+    bench: LocalBench, speaker: Speaker, tmp_path: Path
+) -> None:
     call, api = await begin(bench, tmp_path)
     status, headers, event = await speaker.next(api)
     assert (status, json.loads(event)) == (200, {"for": "probe"})
@@ -71,17 +76,17 @@ async def test_a_call_is_given_out_with_lambdas_headers_and_answered(bench, spea
     assert await call == Success(b'"ok"')
 
 
-async def test_a_second_answer_to_the_same_call_is_refused(bench, speaker, tmp_path):
+async def test_a_second_answer_to_the_same_call_is_refused(bench: LocalBench, speaker: Speaker, tmp_path: Path) -> None:
     call, api = await begin(bench, tmp_path)
     request_id = (await speaker.next(api))[1]["Lambda-Runtime-Aws-Request-Id"]
     await speaker.post(f"{api}/invocation/{request_id}/response", b"1")
     for answer in ("response", "error"):
         status, error = await speaker.post(f"{api}/invocation/{request_id}/{answer}", b"2")
         assert (status, error["errorType"]) == (400, "InvalidRequestID")
-    assert (await call).payload == b"1"
+    assert success_of(await call).payload == b"1"
 
 
-async def test_a_sandbox_cannot_answer_for_another(bench, speaker, tmp_path):
+async def test_a_sandbox_cannot_answer_for_another(bench: LocalBench, speaker: Speaker, tmp_path: Path) -> None:
     mine, my_api = await begin(bench, tmp_path, "mine")
     yours, your_api = await begin(bench, tmp_path, "yours")
     await speaker.next(my_api)
@@ -92,7 +97,7 @@ async def test_a_sandbox_cannot_answer_for_another(bench, speaker, tmp_path):
     assert not mine.done()
 
 
-async def test_a_wrong_secret_reaches_no_sandbox(bench, speaker, tmp_path):
+async def test_a_wrong_secret_reaches_no_sandbox(bench: LocalBench, speaker: Speaker, tmp_path: Path) -> None:
     call, api = await begin(bench, tmp_path)
     request_id = (await speaker.next(api))[1]["Lambda-Runtime-Aws-Request-Id"]
     secret = api.split("/")[3]
@@ -104,14 +109,16 @@ async def test_a_wrong_secret_reaches_no_sandbox(bench, speaker, tmp_path):
     assert not call.done()
 
 
-async def test_a_call_not_yet_given_out_cannot_be_answered(bench, speaker, tmp_path):
+async def test_a_call_not_yet_given_out_cannot_be_answered(bench: LocalBench, speaker: Speaker, tmp_path: Path) -> None:
     call, api = await begin(bench, tmp_path)
     status, _ = await speaker.post(f"{api}/invocation/00000000-0000-0000-0000-000000000000/response")
     assert status == 400
     assert not call.done()
 
 
-async def test_the_next_call_is_not_given_out_before_this_one_is_answered(bench, speaker, tmp_path):
+async def test_the_next_call_is_not_given_out_before_this_one_is_answered(
+    bench: LocalBench, speaker: Speaker, tmp_path: Path
+) -> None:
     call, api = await begin(bench, tmp_path)
     await speaker.next(api)
     status, _, body = await speaker.next(api)
@@ -119,7 +126,9 @@ async def test_the_next_call_is_not_given_out_before_this_one_is_answered(bench,
     assert not call.done()
 
 
-async def test_a_failed_start_is_reported_and_ends_the_sandbox(bench, speaker, tmp_path):
+async def test_a_failed_start_is_reported_and_ends_the_sandbox(
+    bench: LocalBench, speaker: Speaker, tmp_path: Path
+) -> None:
     call, api = await begin(bench, tmp_path)
     error = json.dumps({"errorType": "Runtime.NoConfig", "errorMessage": "no config"}).encode()
     assert (await speaker.post(f"{api}/init/error", error))[0] == 202
@@ -127,7 +136,9 @@ async def test_a_failed_start_is_reported_and_ends_the_sandbox(bench, speaker, t
     assert (await speaker.next(api))[0] == 403
 
 
-async def test_a_runtime_that_has_its_call_cannot_fail_to_start(bench, speaker, tmp_path):
+async def test_a_runtime_that_has_its_call_cannot_fail_to_start(
+    bench: LocalBench, speaker: Speaker, tmp_path: Path
+) -> None:
     call, api = await begin(bench, tmp_path)
     await speaker.next(api)
     status, error = await speaker.post(f"{api}/init/error")
@@ -135,7 +146,9 @@ async def test_a_runtime_that_has_its_call_cannot_fail_to_start(bench, speaker, 
     assert not call.done()
 
 
-async def test_who_asks_again_gets_the_call_on_the_new_connection(bench, speaker, tmp_path):
+async def test_who_asks_again_gets_the_call_on_the_new_connection(
+    bench: LocalBench, speaker: Speaker, tmp_path: Path
+) -> None:
     call, api = await begin(bench, tmp_path)
     request_id = (await speaker.next(api))[1]["Lambda-Runtime-Aws-Request-Id"]
     await speaker.post(f"{api}/invocation/{request_id}/response", b"1")
@@ -148,27 +161,27 @@ async def test_who_asks_again_gets_the_call_on_the_new_connection(bench, speaker
     assert not second.done()
 
 
-async def test_a_response_over_the_limit_is_lambdas_error(bench, speaker, tmp_path):
+async def test_a_response_over_the_limit_is_lambdas_error(bench: LocalBench, speaker: Speaker, tmp_path: Path) -> None:
     call, api = await begin(bench, tmp_path)
     request_id = (await speaker.next(api))[1]["Lambda-Runtime-Aws-Request-Id"]
     status, error = await speaker.post(f"{api}/invocation/{request_id}/response", b"x" * (6 * 1024 * 1024 + 1))
     assert (status, error["errorType"]) == (413, "RequestEntityTooLarge")
-    result = await call
+    result = failure_of(await call)
     assert result.name == "Function.ResponseSizeTooLarge"
     assert result.message == "Response payload size exceeded maximum allowed payload size (6291456 bytes)."
     assert messages(result) == []
 
 
-async def test_a_compressed_body_is_not_inflated(bench, speaker, tmp_path):
+async def test_a_compressed_body_is_not_inflated(bench: LocalBench, speaker: Speaker, tmp_path: Path) -> None:
     call, api = await begin(bench, tmp_path)
     request_id = (await speaker.next(api))[1]["Lambda-Runtime-Aws-Request-Id"]
     headers = {"Content-Encoding": "gzip"}
     status, _ = await speaker.post(f"{api}/invocation/{request_id}/response", b'"raw"', **headers)
     assert status == 202
-    assert (await call).payload == b'"raw"'
+    assert success_of(await call).payload == b'"raw"'
 
 
-async def test_paths_that_are_not_lambdas_do_not_exist(bench, speaker, tmp_path):
+async def test_paths_that_are_not_lambdas_do_not_exist(bench: LocalBench, speaker: Speaker, tmp_path: Path) -> None:
     _, api = await begin(bench, tmp_path)
     for path in ("invocation", "restore/next", "../runtime"):
         async with aiohttp.request("GET", f"{api}/{path}") as answer:

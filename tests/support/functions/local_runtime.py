@@ -11,7 +11,7 @@ from typing import Any
 from support.functions.zips import function, python_zip
 
 from taskd.model.function import Function
-from taskd.runtime.base import Invocation, InvocationResult, Success
+from taskd.runtime.base import FunctionError, Invocation, InvocationError, InvocationResult, Success
 from taskd.runtime.local.runtime import LocalRuntime
 from taskd.runtime.local.settings import LocalSettings
 
@@ -39,9 +39,7 @@ class LocalBench:
 
     async def value(self, data: object = None, name: str = "probe") -> Any:
         """What the function returns for ``data``; it has to succeed."""
-        result = await self.call(data, name)
-        assert isinstance(result, Success), result
-        return json.loads(result.payload)
+        return json.loads(success_of(await self.call(data, name)).payload)
 
     def versions(self, name: str = "probe") -> list[str]:
         """The versions of a function that are unpacked."""
@@ -68,6 +66,18 @@ async def local_bench(
         yield LocalBench(runtime, directory)
     finally:
         await runtime.stop()
+
+
+def success_of(result: InvocationResult) -> Success:
+    """The result of a call that has to have succeeded."""
+    assert isinstance(result, Success), result
+    return result
+
+
+def failure_of(result: InvocationResult) -> FunctionError | InvocationError:
+    """The result of a call that has to have failed with a name."""
+    assert isinstance(result, FunctionError | InvocationError), result
+    return result
 
 
 def messages(result: InvocationResult) -> list[str]:

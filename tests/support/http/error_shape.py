@@ -13,7 +13,7 @@ async def assert_error(response: ClientResponse, code: int) -> dict[str, Any]:
     text = await response.text()
     assert response.status == kind.http_status, text
     assert response.content_type == "application/json"
-    body = await response.json()
+    body: dict[str, Any] = await response.json()
     assert body["code"] == kind.code, text
     assert body["name"] == kind.name
     assert isinstance(body["message"], str)

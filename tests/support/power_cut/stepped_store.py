@@ -47,6 +47,9 @@ class Shelf:
     def wait_for_room(self) -> None:
         """There always is."""
 
+    def pending_tasks(self) -> list[Task]:
+        return [task for task in self.rows.values() if task.status in (Status.NEW, Status.IN_PROGRESS)]
+
 
 class Groups:
     """A listener for a writer whose groups are committed by hand."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from taskd.model.timestamps import parse_timestamp
@@ -21,7 +22,7 @@ def naive_page(tasks: list[Json], query: Query) -> list[Json]:
     if not query.sort:
         found.sort(key=lambda task: str(task["creationTimestamp"]))
     for key in reversed(query.sort):
-        found.sort(key=lambda task, path=key.path: sort_value(task, path), reverse=key.descending)
+        found.sort(key=partial(sort_value, path=key.path), reverse=key.descending)
     return found[query.offset : query.offset + query.limit]
 
 
@@ -144,11 +145,12 @@ def like(text: str, part: str) -> bool:
 
 
 def compare(op: str, left: Any, right: Any) -> bool:
-    return {
+    results: dict[str, bool] = {
         "eq": left == right,
         "ne": left != right,
         "gt": left > right,
         "ge": left >= right,
         "lt": left < right,
         "le": left <= right,
-    }[op]
+    }
+    return results[op]

@@ -114,8 +114,8 @@ async def fill_disk(storm: Storm) -> None:
     if ending in ("freed", "reserve taken"):
         found = await storm.ended(witness["id"])
         assert found["error"]["name"] == "Flaky", found
-    if ending == "freed":
-        assert moment_ms(found, "statusChangedTimestamp") <= freed_ms, f"waited for space to end: {found}"
+        if ending == "freed":
+            assert moment_ms(found, "statusChangedTimestamp") <= freed_ms, f"waited for space to end: {found}"
 
 
 async def _begun(storm: Storm, task_id: str) -> None:

@@ -25,7 +25,7 @@ class Grid:
         self._id = schedule["id"]
         self._start_ms = moment_ms(schedule, "startTimestamp")
         self._next_ms = moment_ms(schedule, "nextTimestamp")
-        self._interval_ms = round(schedule["interval"] * 1000)
+        self._interval_ms: int = round(schedule["interval"] * 1000)
 
     def check(self, tasks: list[Record]) -> None:
         """Asserts that nothing is missing and nothing is double; ``tasks`` were listed after the schedule."""
