@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Iterator
 
-from taskd.api.validation.bodies import decode_task
-from taskd.api.validation.task import draft_task
+from taskd.api.validation.body_decoder import decode_task
+from taskd.api.validation.task_body import draft_task
 from taskd.model.caller import EVERYTHING
 from taskd.model.clock import system_clock_ms
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError

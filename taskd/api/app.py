@@ -17,8 +17,8 @@ from taskd.api.resources.bulk import BulkHandlers
 from taskd.api.resources.execute import ExecuteHandlers
 from taskd.api.resources.function_logs import FunctionLogHandlers
 from taskd.api.resources.functions import FunctionHandlers
-from taskd.api.resources.oauth1 import OAuth1Handlers
-from taskd.api.resources.oauth2 import OAuth2Handlers
+from taskd.api.resources.oauth1_tokens import OAuth1Handlers
+from taskd.api.resources.oauth2_tokens import OAuth2Handlers
 from taskd.api.resources.probes import Health, probe_routes
 from taskd.api.resources.schedules import ScheduleHandlers
 from taskd.api.resources.task_logs import LogHandlers

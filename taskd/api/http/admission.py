@@ -6,7 +6,7 @@ Probes (``/health``, ``/metrics``) are always let in: an overloaded service must
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from taskd.api.http.errors import answer_for
+from taskd.api.http.error_response import answer_for
 from taskd.api.settings import ServerSettings
 from taskd.model import errors
 from taskd.model.errors import ContractError

@@ -7,7 +7,7 @@ import msgspec
 from aiohttp import web
 
 from taskd.api.http.authorization import caller_of
-from taskd.api.validation.bodies import field_error
+from taskd.api.validation.body_decoder import field_error
 from taskd.model import limits
 from taskd.model.idempotency import IdempotencyKey
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from taskd.api.http.errors import error_response, fault, log
+from taskd.api.http.error_response import error_response, fault, log
 from taskd.api.http.route_table import TABLE, Front
 from taskd.model import errors
 from taskd.model.errors import ContractError, TaskdError

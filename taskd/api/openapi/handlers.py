@@ -9,7 +9,7 @@ from aiohttp import web
 from taskd.api.http.json_response import JsonResponse
 from taskd.api.http.routing import Mount, Route
 from taskd.api.openapi.document import Json, openapi_document
-from taskd.api.openapi.page import render_page
+from taskd.api.openapi.html_page import render_page
 
 _PAGE_HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"}
 """The page holds all it needs: nothing in it may run, nor be fetched."""

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from taskd.api.http.answers import AffectedRecords, LogPage, Page
-from taskd.api.validation.bodies import ExecutionBody, FunctionBody, FunctionUpdateBody, ScheduleBody, TaskBody
+from taskd.api.validation.body_decoder import ExecutionBody, FunctionBody, FunctionUpdateBody, ScheduleBody, TaskBody
 from taskd.model import errors
 from taskd.model.errors import ErrorKind
 from taskd.model.permissions import Permission

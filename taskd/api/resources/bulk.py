@@ -12,8 +12,8 @@ from taskd.api.http.authorization import caller_of
 from taskd.api.http.idempotency import idempotency_key
 from taskd.api.http.request_body import read_body
 from taskd.api.http.routing import Route
-from taskd.api.validation.bodies import TaskBody, decode_task
-from taskd.api.validation.task import draft_task
+from taskd.api.validation.body_decoder import TaskBody, decode_task
+from taskd.api.validation.task_body import draft_task
 from taskd.model import errors, limits
 from taskd.model.caller import Caller
 from taskd.model.clock import Clock

@@ -8,8 +8,8 @@ from taskd.api.http.authorization import called_function, caller_of
 from taskd.api.http.json_response import JsonResponse
 from taskd.api.http.request_body import read_optional_body
 from taskd.api.http.routing import Route
-from taskd.api.validation.bodies import decode_execution
-from taskd.api.validation.task import draft_execution
+from taskd.api.validation.body_decoder import decode_execution
+from taskd.api.validation.task_body import draft_execution
 from taskd.execution.direct import DirectExecutions
 from taskd.model.clock import Clock
 from taskd.model.permissions import Permission

@@ -7,8 +7,8 @@ from aiohttp import web
 from taskd.api.http.answers import AffectedRecords, Page, PageInfo, json_answer
 from taskd.api.http.request_body import read_body
 from taskd.api.http.routing import Route
-from taskd.api.validation.bodies import decode_function, decode_function_update
-from taskd.api.validation.function import decode_code, define_function, redefine_function
+from taskd.api.validation.body_decoder import decode_function, decode_function_update
+from taskd.api.validation.function_body import decode_code, define_function, redefine_function
 from taskd.execution.deployment import Deployments
 from taskd.model import errors
 from taskd.model.clock import Clock

@@ -12,8 +12,8 @@ from taskd.api.http.pages import page_answer
 from taskd.api.http.request_body import read_body
 from taskd.api.http.request_parts import object_id, query_of
 from taskd.api.http.routing import Route
-from taskd.api.validation.bodies import decode_task
-from taskd.api.validation.task import draft_task
+from taskd.api.validation.body_decoder import decode_task
+from taskd.api.validation.task_body import draft_task
 from taskd.model.clock import Clock
 from taskd.model.permissions import Permission
 from taskd.model.wire import encode_task, task_view

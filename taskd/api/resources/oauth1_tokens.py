@@ -9,7 +9,7 @@ from taskd.api.http.answers import json_answer
 from taskd.api.http.authentication import address_of, signed_request
 from taskd.api.http.request_body import read_body
 from taskd.api.http.routing import Route
-from taskd.api.validation.bodies import BodyDecoder
+from taskd.api.validation.body_decoder import BodyDecoder
 from taskd.auth.accounts import Application
 from taskd.auth.service import AuthService
 from taskd.model import errors, limits

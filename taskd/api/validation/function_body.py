@@ -5,7 +5,7 @@ import re
 
 from msgspec.structs import replace
 
-from taskd.api.validation.bodies import (
+from taskd.api.validation.body_decoder import (
     ExecutionOptionsBody,
     FunctionBody,
     FunctionSettings,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskd.api.validation.bodies import decode_function
-from taskd.api.validation.function import decode_code, define_function
+from taskd.api.validation.body_decoder import decode_function
+from taskd.api.validation.function_body import decode_code, define_function
 from taskd.model import errors
 from taskd.model.errors import ContractError, ErrorKind
 from taskd.model.function import RUNTIMES, Function, PermissionMode, RetryPolicy

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 from msgspec import Raw
 
-from taskd.api.validation.bodies import ExecutionBody, ScheduleBody, TaskBody, field_error, priority_of
+from taskd.api.validation.body_decoder import ExecutionBody, ScheduleBody, TaskBody, field_error, priority_of
 from taskd.model import errors, limits
 from taskd.model.caller import EVERYTHING, Caller
 from taskd.model.errors import ContractError

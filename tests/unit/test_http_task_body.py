@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskd.api.validation.bodies import decode_task
-from taskd.api.validation.task import draft_task
+from taskd.api.validation.body_decoder import decode_task
+from taskd.api.validation.task_body import draft_task
 from taskd.model import errors, limits
 from taskd.model.errors import ContractError, ErrorKind
 from taskd.model.function import Function
