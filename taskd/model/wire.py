@@ -11,6 +11,12 @@ from taskd.model.task import Task, TaskError
 from taskd.model.timestamps import format_ms
 
 
+class AffectedRecords(Struct, rename="camel"):
+    """How many records a call changed."""
+
+    affected_records: int = 1
+
+
 class ErrorView(Struct, gc=False):
     """Why a task or an API request failed."""
 

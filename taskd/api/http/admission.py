@@ -6,7 +6,7 @@ Probes (``/health``, ``/metrics``) are always let in: an overloaded service must
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from taskd.api.http.error_response import answer_for
+from taskd.api.http.error_response import response_for
 from taskd.api.settings import ServerSettings
 from taskd.model import errors
 from taskd.model.errors import ContractError
@@ -40,7 +40,7 @@ class Admission:
                 self.requests -= 1
                 self.bodies_bytes -= size_bytes
         except Exception as error:  # the last resort, too: what is not foreseen is a fault of ours
-            return answer_for(request, error)
+            return response_for(request, error)
 
     def _enter(self, request: web.Request) -> int:
         """Counts ``request`` in; gives the bytes that its body counts for."""

@@ -36,7 +36,7 @@ def error_response(error: ContractError) -> web.Response:
     )
 
 
-def answer_for(request: web.Request, error: Exception) -> web.Response:
+def response_for(request: web.Request, error: Exception) -> web.Response:
     """The answer to ``request``, whose handler raised ``error``."""
     if isinstance(error, ContractError):
         return error_response(error)

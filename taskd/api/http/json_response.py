@@ -1,18 +1,21 @@
-"""An answer whose text is there already: it leaves in one piece with its head."""
+"""JSON as a response: its text is there already, and leaves in one piece with the head."""
 
 from functools import lru_cache
 from http import HTTPStatus
+from typing import Any
 
+import msgspec
 from aiohttp import HttpVersion, HttpVersion10, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 
+_encoder = msgspec.json.Encoder()
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
 class JsonResponse(web.StreamResponse):
-    """JSON text as an answer, which takes a creation some 5 µs less than a ``web.Response``.
+    """JSON text as a response, which takes a creation some 5 µs less than a ``web.Response``.
 
     Values of headers that are added must be known to be harmless: they are sent as they are.
     """
@@ -20,14 +23,14 @@ class JsonResponse(web.StreamResponse):
     def __init__(self, text: bytes, status: int = 200) -> None:
         super().__init__(status=status)
         self._text = text
-        self._answer = b""
+        self._message = b""
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
         """Makes what is sent: for ``HEAD``, the head alone."""
         if self._keep_alive is None:
             self._keep_alive = request.keep_alive
         head = self._encode_head(request).encode()
-        self._answer = head if request.method == hdrs.METH_HEAD else head + self._text
+        self._message = head if request.method == hdrs.METH_HEAD else head + self._text
         self._payload_writer = request.writer
         return request.writer
 
@@ -35,9 +38,9 @@ class JsonResponse(web.StreamResponse):
         """Sends it all."""
         assert not data, "the text is known from the beginning"
         if not self._eof_sent:
-            assert self._payload_writer is not None, "the answer is prepared"
+            assert self._payload_writer is not None, "the response is prepared"
             self._eof_sent = True
-            await self._payload_writer.write(self._answer)
+            await self._payload_writer.write(self._message)
 
     def _encode_head(self, request: web.BaseRequest) -> str:
         opening = _opening(request.version, self.status, bool(self._keep_alive), rfc822_formatted_time())
@@ -45,7 +48,12 @@ class JsonResponse(web.StreamResponse):
         return f"{opening}{more}Content-Length: {len(self._text)}\r\n\r\n"
 
 
-@lru_cache(maxsize=64)  # the answers of one second are alike
+def json_response(value: Any, status: int = 200) -> JsonResponse:
+    """``value`` as JSON."""
+    return JsonResponse(_encoder.encode(value), status)
+
+
+@lru_cache(maxsize=64)  # the responses of one second are alike
 def _opening(version: HttpVersion, status: int, keep_alive: bool, date: str) -> str:  # noqa: FBT001  it is a key
     is_old = version == HttpVersion10
     connection = "" if keep_alive != is_old else f"Connection: {'keep-alive' if keep_alive else 'close'}\r\n"

@@ -1,12 +1,25 @@
-"""What handlers read off a request besides its body: ids in the path, the query."""
+"""What handlers read off a request besides its body: ids in the path, the query, the key that makes it idempotent."""
 
+import re
+from hashlib import blake2b
+
+import msgspec
 from aiohttp import web
 
-from taskd.model import errors
+from taskd.api.http.authorization import caller_of
+from taskd.api.validation.body_decoder import field_error
+from taskd.model import errors, limits
 from taskd.model.errors import ContractError
+from taskd.model.idempotency import IdempotencyKey
 from taskd.model.objectid import is_object_id
 from taskd.rql.parser import parse
 from taskd.rql.query import Query
+
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+"""A caller's name for a request, so that sending it again does nothing again."""
+
+_KEY = re.compile(rf"[\x21-\x7e]{{1,{limits.IDEMPOTENCY_KEY_MAX_CHARS}}}")
+_DIGEST_BYTES = 16
 
 
 def object_id(request: web.Request) -> str:
@@ -27,3 +40,23 @@ def query_of(request: web.Request) -> Query:
     :raises ContractError: ``INVALID_RQL``.
     """
     return parse(request.rel_url.raw_query_string)
+
+
+def idempotency_key(request: web.Request, body: bytes) -> IdempotencyKey | None:
+    """The key of ``request``, whose decompressed body is ``body``; ``None`` if it has none.
+
+    :raises ContractError: ``FIELD_FORMAT``.
+    """
+    text = request.headers.get(IDEMPOTENCY_HEADER)
+    if text is None:
+        return None
+    if _KEY.fullmatch(text) is None:
+        rule = f"be 1 to {limits.IDEMPOTENCY_KEY_MAX_CHARS} visible ASCII characters"
+        raise field_error(IDEMPOTENCY_HEADER, rule)
+    caller = caller_of(request)
+    owned = msgspec.json.encode((caller.user_id, caller.application_id, text))
+    return IdempotencyKey(_digest(owned), _digest(request.path.rstrip("/").encode() + b"\0" + body))
+
+
+def _digest(content: bytes) -> bytes:
+    return blake2b(content, digest_size=_DIGEST_BYTES).digest()

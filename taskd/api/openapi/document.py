@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from taskd import __version__
-from taskd.api.http.idempotency import HEADER
+from taskd.api.http.request_parts import IDEMPOTENCY_HEADER
 from taskd.api.http.routing import Mount, Route
 from taskd.api.openapi.operations import OPERATIONS, Operation
 from taskd.model import errors, limits
@@ -174,7 +174,7 @@ def _parameters(mounted: _Mounted) -> Iterator[Json]:
         yield {"name": name, "in": "path", "required": True, **_PARAMETERS[name]}
     if mounted.operation.is_idempotent:
         yield {
-            "name": HEADER,
+            "name": IDEMPOTENCY_HEADER,
             "in": "header",
             "required": False,
             "schema": {"type": "string", "pattern": "^[!-~]+$", "maxLength": limits.IDEMPOTENCY_KEY_MAX_CHARS},

@@ -9,12 +9,13 @@ from typing import Any
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from taskd.api.http.answers import AffectedRecords, LogPage, Page
+from taskd.api.http.pages import LogPage, RecordPage
 from taskd.api.validation.body_decoder import ExecutionBody, FunctionBody, FunctionUpdateBody, ScheduleBody, TaskBody
 from taskd.model import errors
 from taskd.model.errors import ErrorKind
 from taskd.model.permissions import Permission
 from taskd.model.wire import (
+    AffectedRecords,
     ApiRequestView,
     FunctionLogLineView,
     FunctionRow,
@@ -156,7 +157,7 @@ _CALL = Operation(
 )
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
-    ("GET", "/tasks/v1"): Operation(tag=_TASKS, summary="List tasks", answer=Page[TaskView], takes_query=True),
+    ("GET", "/tasks/v1"): Operation(tag=_TASKS, summary="List tasks", answer=RecordPage[TaskView], takes_query=True),
     ("POST", "/tasks/v1"): Operation(
         tag=_TASKS, summary="Create a task", request=TaskBody, answer=TaskView, is_idempotent=True
     ),
@@ -174,7 +175,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         errors=(errors.ILLEGAL_STATE, errors.NO_LOGS),
     ),
     ("GET", "/tasks/v1/schedules"): Operation(
-        tag=_SCHEDULES, summary="List schedules", answer=Page[ScheduleView], takes_query=True
+        tag=_SCHEDULES, summary="List schedules", answer=RecordPage[ScheduleView], takes_query=True
     ),
     ("POST", "/tasks/v1/schedules"): Operation(
         tag=_SCHEDULES, summary="Create a schedule", request=ScheduleBody, answer=ScheduleView
@@ -182,7 +183,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("DELETE", "/tasks/v1/schedules/{id}"): Operation(
         tag=_SCHEDULES, summary="Delete a schedule", answer=AffectedRecords
     ),
-    ("GET", "/tasks/v1/functions"): Operation(tag=_FUNCTIONS, summary="List functions", answer=Page[FunctionRow]),
+    ("GET", "/tasks/v1/functions"): Operation(tag=_FUNCTIONS, summary="List functions", answer=RecordPage[FunctionRow]),
     ("POST", "/tasks/v1/functions"): Operation(
         tag=_FUNCTIONS,
         summary="Create a function",
@@ -228,7 +229,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("*", "/tasks/v1/api/{name}"): _CALL,
     ("*", "/tasks/v1/api/{name}/{rest}"): _CALL,
     ("GET", "/tasks/v1/apiRequests"): Operation(
-        tag=_API, summary="List API requests", answer=Page[ApiRequestView], takes_query=True
+        tag=_API, summary="List API requests", answer=RecordPage[ApiRequestView], takes_query=True
     ),
     ("GET", "/tasks/v1/apiRequests/{id}/logs"): Operation(
         tag=_API,

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.http.log_pages import log_answer
-from taskd.api.http.pages import page_answer
+from taskd.api.http.pages import log_page_response, page_response
 from taskd.api.http.request_parts import query_of
 from taskd.api.http.routing import Route
 from taskd.model import errors
@@ -28,8 +27,8 @@ class ApiRequestHandlers:
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the API requests that a query finds."""
         query = query_of(request)
-        return page_answer(query, await self._store.find_api_requests(query), api_request_view)
+        return page_response(query, await self._store.find_api_requests(query), api_request_view)
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
         """A page of the lines that were printed during one API request."""
-        return await log_answer(request, self._store, self._store.api_request, errors.NO_API_REQUEST_LOGS)
+        return await log_page_response(request, self._store, self._store.api_request, errors.NO_API_REQUEST_LOGS)

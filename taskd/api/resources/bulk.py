@@ -7,10 +7,10 @@ import msgspec
 from aiohttp import web
 from msgspec import Raw
 
-from taskd.api.http.answers import json_answer
 from taskd.api.http.authorization import caller_of
-from taskd.api.http.idempotency import idempotency_key
+from taskd.api.http.json_response import json_response
 from taskd.api.http.request_body import read_body
+from taskd.api.http.request_parts import idempotency_key
 from taskd.api.http.routing import Route
 from taskd.api.validation.body_decoder import TaskBody, decode_task
 from taskd.api.validation.task_body import draft_task
@@ -47,7 +47,7 @@ class BulkHandlers:
         text = await read_body(request, self._body_max_bytes)
         drafts = await self._drafts(decode_tasks(text), caller_of(request))
         tasks = await self._store.add(drafts, idempotency_key(request, text))
-        return json_answer({"ids": [task.id for task in tasks]})
+        return json_response({"ids": [task.id for task in tasks]})
 
     async def _drafts(self, bodies: list[TaskBody], caller: Caller) -> list[TaskDraft]:
         now_ms = self._clock()

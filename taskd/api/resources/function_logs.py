@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.http.answers import LogPage, PageInfo, json_answer
+from taskd.api.http.json_response import json_response
+from taskd.api.http.pages import LogPage, PageInfo
 from taskd.api.http.request_parts import query_of
 from taskd.api.http.routing import Route
 from taskd.model import errors, limits
@@ -38,7 +39,7 @@ class FunctionLogHandlers:
             raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function {name}.")
         lines = await self._store.find_function_logs(name, since_ms, until_ms, query.offset, query.limit)
         page = PageInfo(offset=query.offset, limit=query.limit)
-        return json_answer(LogPage(page=page, data=[function_log_line(line) for line in lines]))
+        return json_response(LogPage(page=page, data=[function_log_line(line) for line in lines]))
 
 
 def _window(query: Query, now_ms: int) -> tuple[int, int]:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.http.answers import AffectedRecords, Page, PageInfo, json_answer
+from taskd.api.http.json_response import json_response
+from taskd.api.http.pages import PageInfo, RecordPage
 from taskd.api.http.request_body import read_body
 from taskd.api.http.routing import Route
 from taskd.api.validation.body_decoder import decode_function, decode_function_update
@@ -14,7 +15,7 @@ from taskd.model import errors
 from taskd.model.clock import Clock
 from taskd.model.errors import ContractError
 from taskd.model.permissions import Permission
-from taskd.model.wire import function_details, function_row
+from taskd.model.wire import AffectedRecords, function_details, function_row
 from taskd.store.base import TaskStore
 
 
@@ -41,14 +42,14 @@ class FunctionHandlers:
         """All functions, on one page; a query is not looked at."""
         rows = [function_row(function) for function in self._store.functions()]
         page = PageInfo(offset=0, limit=len(rows), total=len(rows))
-        return json_answer(Page(query="{}", page=page, data=rows))
+        return json_response(RecordPage(query="{}", page=page, data=rows))
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """A new function."""
         body = decode_function(await read_body(request, self._body_max_bytes))
         definition = define_function(body, self._clock())
         function = await self._deployments.create(definition, decode_code(body.code))
-        return json_answer(function_details(function))
+        return json_response(function_details(function))
 
     async def details(self, request: web.Request) -> web.StreamResponse:
         """Everything about a function but its code."""
@@ -56,7 +57,7 @@ class FunctionHandlers:
         function = self._store.function(name)
         if function is None:
             raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function {name}.")
-        return json_answer(function_details(function))
+        return json_response(function_details(function))
 
     async def update(self, request: web.Request) -> web.StreamResponse:
         """Changes what the body names; with ``code``, calls that already run finish on the code they began with."""
@@ -66,7 +67,7 @@ class FunctionHandlers:
         await self._deployments.update(
             request.match_info["name"], lambda function: redefine_function(function, body, now_ms), code
         )
-        return json_answer(AffectedRecords())
+        return json_response(AffectedRecords())
 
     async def enable(self, request: web.Request) -> web.StreamResponse:
         """Tasks of the function run again."""
@@ -79,8 +80,8 @@ class FunctionHandlers:
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """The function goes; its tasks and logs stay."""
         await self._deployments.remove(request.match_info["name"])
-        return json_answer(AffectedRecords())
+        return json_response(AffectedRecords())
 
     async def _set_enabled(self, request: web.Request, *, enabled: bool) -> web.StreamResponse:
         await self._deployments.set_enabled(request.match_info["name"], enabled=enabled, now_ms=self._clock())
-        return json_answer(AffectedRecords())
+        return json_response(AffectedRecords())

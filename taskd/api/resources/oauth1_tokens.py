@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import msgspec
 from aiohttp import web
 
-from taskd.api.http.answers import json_answer
 from taskd.api.http.authentication import address_of, signed_request
+from taskd.api.http.json_response import json_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.routing import Route
 from taskd.api.validation.body_decoder import BodyDecoder
@@ -49,7 +49,7 @@ class OAuth1Handlers:
             "userId": token.user_id,
             "applicationId": token.application_id,
         }
-        return json_answer(answer)
+        return json_response(answer)
 
     def _application(self, request: web.Request) -> Application:
         header = request.headers.get("Authorization", "")

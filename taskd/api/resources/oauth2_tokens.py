@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, unquote_plus
 import orjson
 from aiohttp import web
 
-from taskd.api.http.answers import json_answer
 from taskd.api.http.authentication import address_of
+from taskd.api.http.json_response import json_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.routing import Route
 from taskd.auth.accounts import Application
@@ -150,7 +150,7 @@ def _answer(grant: Grant) -> web.StreamResponse:
         "user_id": grant.user_id,
         "application_id": grant.application_id,
     }
-    response = json_answer({name: value for name, value in answer.items() if value is not None})
+    response = json_response({name: value for name, value in answer.items() if value is not None})
     response.headers.update(_NO_STORE)
     return response
 
@@ -158,7 +158,7 @@ def _answer(grant: Grant) -> web.StreamResponse:
 def _error_answer(error: str, description: str, extra: dict[str, Any]) -> web.StreamResponse:
     is_client = error == "invalid_client"
     body = {"error": error, "error_description": description, **extra}
-    response = json_answer(body, status=401 if is_client else 400)
+    response = json_response(body, status=401 if is_client else 400)
     if is_client:
         response.headers["WWW-Authenticate"] = 'Basic realm="taskd"'
     response.headers.update(_NO_STORE)

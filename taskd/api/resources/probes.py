@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from taskd.api.http.answers import json_answer
+from taskd.api.http.json_response import json_response
 from taskd.api.http.routing import Route
 
 
@@ -38,6 +38,6 @@ def _health_handler(health: Health) -> Callable[[web.Request], Any]:
     async def handler(request: web.Request) -> web.StreamResponse:
         """How the daemon is; 503 when it is not well."""
         report = health()
-        return json_answer(report, status=200 if report["status"] == "ok" else 503)
+        return json_response(report, status=200 if report["status"] == "ok" else 503)
 
     return handler

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.http.answers import AffectedRecords, json_answer
 from taskd.api.http.authorization import caller_of
-from taskd.api.http.pages import page_answer
+from taskd.api.http.json_response import json_response
+from taskd.api.http.pages import page_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.request_parts import object_id, query_of
 from taskd.api.http.routing import Route
@@ -14,7 +14,7 @@ from taskd.api.validation.body_decoder import decode_schedule
 from taskd.api.validation.task_body import draft_schedule
 from taskd.model.clock import Clock
 from taskd.model.permissions import Permission
-from taskd.model.wire import schedule_view
+from taskd.model.wire import AffectedRecords, schedule_view
 from taskd.store.base import TaskStore
 
 
@@ -35,16 +35,16 @@ class ScheduleHandlers:
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the schedules that a query finds."""
         query = query_of(request)
-        return page_answer(query, await self._store.find_schedules(query), schedule_view)
+        return page_response(query, await self._store.find_schedules(query), schedule_view)
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """A new schedule; it is durable when the answer leaves."""
         body = decode_schedule(await read_body(request, self._body_max_bytes))
         function = self._store.function(body.function_name)
         draft = draft_schedule(body, function, self._clock(), caller_of(request))
-        return json_answer(schedule_view(await self._store.add_schedule(draft)))
+        return json_response(schedule_view(await self._store.add_schedule(draft)))
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """The schedule goes; the tasks that it made stay."""
         await self._store.remove_schedule(object_id(request))
-        return json_answer(AffectedRecords())
+        return json_response(AffectedRecords())

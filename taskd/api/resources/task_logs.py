@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.http.log_pages import log_answer
+from taskd.api.http.pages import log_page_response
 from taskd.api.http.routing import Route
 from taskd.model import errors
 from taskd.model.errors import ContractError
@@ -27,7 +27,7 @@ class LogHandlers:
 
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of a task's log lines, in the order they were printed."""
-        return await log_answer(request, self._store, self._require_run, errors.NO_LOGS)
+        return await log_page_response(request, self._store, self._require_run, errors.NO_LOGS)
 
     async def _require_run(self, task_id: str) -> None:
         task = await self._store.get(task_id)

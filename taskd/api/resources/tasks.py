@@ -4,19 +4,17 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.http.answers import AffectedRecords, json_answer
 from taskd.api.http.authorization import caller_of
-from taskd.api.http.idempotency import idempotency_key
-from taskd.api.http.json_response import JsonResponse
-from taskd.api.http.pages import page_answer
+from taskd.api.http.json_response import JsonResponse, json_response
+from taskd.api.http.pages import page_response
 from taskd.api.http.request_body import read_body
-from taskd.api.http.request_parts import object_id, query_of
+from taskd.api.http.request_parts import idempotency_key, object_id, query_of
 from taskd.api.http.routing import Route
 from taskd.api.validation.body_decoder import decode_task
 from taskd.api.validation.task_body import draft_task
 from taskd.model.clock import Clock
 from taskd.model.permissions import Permission
-from taskd.model.wire import encode_task, task_view
+from taskd.model.wire import AffectedRecords, encode_task, task_view
 from taskd.store.base import TaskStore
 
 
@@ -46,9 +44,9 @@ class TaskHandlers:
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the tasks that a query finds."""
         query = query_of(request)
-        return page_answer(query, await self._store.find(query), task_view)
+        return page_response(query, await self._store.find(query), task_view)
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """Calls a task off that has not started."""
         await self._store.cancel(object_id(request))
-        return json_answer(AffectedRecords())
+        return json_response(AffectedRecords())

@@ -5,8 +5,8 @@ from typing import Any
 
 from aiohttp import web
 
-from taskd.api.http.answers import json_answer
 from taskd.api.http.authorization import caller_of
+from taskd.api.http.json_response import json_response
 from taskd.api.http.routing import Route
 from taskd.auth.accounts import Role, User
 from taskd.auth.oidc import Subject
@@ -29,11 +29,11 @@ class UserHandlers:
         """The user behind the request."""
         subject = await self._subject(request)
         if subject is not None:
-            return json_answer(_profile(subject, []))
+            return json_response(_profile(subject, []))
         user = self._auth.directory.user(caller_of(request).user_id or "")
         if user is None:
             raise ContractError(errors.NOT_AUTHENTICATED, "An application is calling, there is no user behind it.")
-        return json_answer(_profile(user, self._auth.directory.roles(user.roles)))
+        return json_response(_profile(user, self._auth.directory.roles(user.roles)))
 
     async def _subject(self, request: web.Request) -> Subject | None:
         scheme, _, token = request.headers["Authorization"].partition(" ")
