@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
-from taskd.api.validation.body_decoder import decode_task
-from taskd.api.validation.task_body import draft_task
+from taskd.api.validation.task_body import decode_task, task_draft
 from taskd.model.caller import EVERYTHING
 from taskd.model.clock import system_clock_ms
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
@@ -36,7 +35,7 @@ def drafts(count: int, start_ms: int, data_bytes: int = 100, spread_ms: int = 0)
     for begin in range(0, count, AT_ONCE):
         numbers = range(begin, min(begin + AT_ONCE, count))
         bodies = (body(number, start_ms + number * spread_ms // count, data_bytes) for number in numbers)
-        yield [draft_task(decode_task(text), None, now_ms, EVERYTHING) for text in bodies]
+        yield [task_draft(decode_task(text), None, now_ms, EVERYTHING) for text in bodies]
 
 
 async def add_pending(

@@ -9,7 +9,7 @@ import msgspec
 import uvloop
 from aiohttp import web
 
-from taskd.api.validation.body_decoder import TaskBody
+from taskd.api.validation.task_body import TaskBody
 
 _decode = msgspec.json.Decoder(TaskBody).decode
 _ANSWER = (

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskd.api.validation.body_decoder import decode_function
-from taskd.api.validation.function_body import decode_code, define_function
+from taskd.api.validation.function_body import decode_code, decode_function, new_function
 from taskd.model import errors
 from taskd.model.errors import ContractError, ErrorKind
 from taskd.model.function import RUNTIMES, Function, PermissionMode, RetryPolicy
@@ -21,13 +20,13 @@ LEAST = {"name": "hello", "code": "UEs=", "entryPoint": "index.handler", "runtim
 
 
 def define(**fields: Any) -> Function:
-    return define_function(decode_function(orjson.dumps({**LEAST, **fields})), NOW_MS)
+    return new_function(decode_function(orjson.dumps({**LEAST, **fields})), NOW_MS)
 
 
 def outcome(body: bytes) -> Function | ContractError:
     """What becomes of ``body``; any other exception is a failure of the test."""
     try:
-        return define_function(decode_function(body), NOW_MS)
+        return new_function(decode_function(body), NOW_MS)
     except ContractError as error:
         return error
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskd.api.validation.body_decoder import decode_task
-from taskd.api.validation.task_body import draft_task
+from taskd.api.validation.task_body import decode_task, task_draft
 from taskd.model import errors, limits
 from taskd.model.errors import ContractError, ErrorKind
 from taskd.model.function import Function
@@ -26,7 +25,7 @@ json_values = st.recursive(
 
 
 def draft(body: bytes, function: Function | None = None) -> TaskDraft:
-    return draft_task(decode_task(body), function, NOW_MS)
+    return task_draft(decode_task(body), function, NOW_MS)
 
 
 def draft_of(**fields: Any) -> TaskDraft:

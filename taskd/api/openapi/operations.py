@@ -10,7 +10,8 @@ from typing import Any
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from taskd.api.http.pages import LogPage, RecordPage
-from taskd.api.validation.body_decoder import ExecutionBody, FunctionBody, FunctionUpdateBody, ScheduleBody, TaskBody
+from taskd.api.validation.function_body import FunctionBody, FunctionUpdateBody
+from taskd.api.validation.task_body import ExecutionBody, ScheduleBody, TaskBody
 from taskd.model import errors
 from taskd.model.errors import ErrorKind
 from taskd.model.permissions import Permission

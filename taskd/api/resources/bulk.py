@@ -12,8 +12,7 @@ from taskd.api.http.json_response import json_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.request_parts import idempotency_key
 from taskd.api.http.routing import Route
-from taskd.api.validation.body_decoder import TaskBody, decode_task
-from taskd.api.validation.task_body import draft_task
+from taskd.api.validation.task_body import TaskBody, decode_task, task_draft
 from taskd.model import errors, limits
 from taskd.model.caller import Caller
 from taskd.model.clock import Clock
@@ -54,7 +53,7 @@ class BulkHandlers:
         drafts: list[TaskDraft] = []
         for body in bodies:
             try:
-                drafts.append(draft_task(body, self._store.function(body.function_name), now_ms, caller))
+                drafts.append(task_draft(body, self._store.function(body.function_name), now_ms, caller))
             except ContractError as error:
                 raise _of_task(len(drafts), error) from None
             if len(drafts) % _DRAFTS_PER_TURN == 0:

@@ -8,8 +8,7 @@ from taskd.api.http.authorization import called_function, caller_of
 from taskd.api.http.json_response import JsonResponse
 from taskd.api.http.request_body import read_optional_body
 from taskd.api.http.routing import Route
-from taskd.api.validation.body_decoder import decode_execution
-from taskd.api.validation.task_body import draft_execution
+from taskd.api.validation.task_body import decode_execution, execution_draft
 from taskd.execution.direct import DirectExecutions
 from taskd.model.clock import Clock
 from taskd.model.permissions import Permission
@@ -34,6 +33,6 @@ class ExecuteHandlers:
         """The task as it ended, with the function's result; the body may be missing."""
         function = called_function(request, self._store, Permission.EXECUTE_TASK_FUNCTION)
         body = decode_execution(await read_optional_body(request, self._body_max_bytes) or b"{}")
-        draft = draft_execution(body, function, self._clock(), caller_of(request))
+        draft = execution_draft(body, function, self._clock(), caller_of(request))
         executed = await self._executions.execute(function, draft)
         return JsonResponse(encode_executed(executed.task, executed.result))

@@ -8,8 +8,13 @@ from taskd.api.http.json_response import json_response
 from taskd.api.http.pages import PageInfo, RecordPage
 from taskd.api.http.request_body import read_body
 from taskd.api.http.routing import Route
-from taskd.api.validation.body_decoder import decode_function, decode_function_update
-from taskd.api.validation.function_body import decode_code, define_function, redefine_function
+from taskd.api.validation.function_body import (
+    decode_code,
+    decode_function,
+    decode_function_update,
+    new_function,
+    updated_function,
+)
 from taskd.execution.deployment import Deployments
 from taskd.model import errors
 from taskd.model.clock import Clock
@@ -47,7 +52,7 @@ class FunctionHandlers:
     async def create(self, request: web.Request) -> web.StreamResponse:
         """A new function."""
         body = decode_function(await read_body(request, self._body_max_bytes))
-        definition = define_function(body, self._clock())
+        definition = new_function(body, self._clock())
         function = await self._deployments.create(definition, decode_code(body.code))
         return json_response(function_details(function))
 
@@ -65,7 +70,7 @@ class FunctionHandlers:
         code = None if body.code is None else decode_code(body.code)
         now_ms = self._clock()
         await self._deployments.update(
-            request.match_info["name"], lambda function: redefine_function(function, body, now_ms), code
+            request.match_info["name"], lambda function: updated_function(function, body, now_ms), code
         )
         return json_response(AffectedRecords())
 

@@ -10,8 +10,7 @@ from taskd.api.http.pages import page_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.request_parts import object_id, query_of
 from taskd.api.http.routing import Route
-from taskd.api.validation.body_decoder import decode_schedule
-from taskd.api.validation.task_body import draft_schedule
+from taskd.api.validation.task_body import decode_schedule, schedule_draft
 from taskd.model.clock import Clock
 from taskd.model.permissions import Permission
 from taskd.model.wire import AffectedRecords, schedule_view
@@ -41,7 +40,7 @@ class ScheduleHandlers:
         """A new schedule; it is durable when the answer leaves."""
         body = decode_schedule(await read_body(request, self._body_max_bytes))
         function = self._store.function(body.function_name)
-        draft = draft_schedule(body, function, self._clock(), caller_of(request))
+        draft = schedule_draft(body, function, self._clock(), caller_of(request))
         return json_response(schedule_view(await self._store.add_schedule(draft)))
 
     async def delete(self, request: web.Request) -> web.StreamResponse:

@@ -10,8 +10,7 @@ from taskd.api.http.pages import page_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.request_parts import idempotency_key, object_id, query_of
 from taskd.api.http.routing import Route
-from taskd.api.validation.body_decoder import decode_task
-from taskd.api.validation.task_body import draft_task
+from taskd.api.validation.task_body import decode_task, task_draft
 from taskd.model.clock import Clock
 from taskd.model.permissions import Permission
 from taskd.model.wire import AffectedRecords, encode_task, task_view
@@ -37,7 +36,7 @@ class TaskHandlers:
         text = await read_body(request, self._body_max_bytes)
         body = decode_task(text)
         function = self._store.function(body.function_name)
-        draft = draft_task(body, function, self._clock(), caller_of(request))
+        draft = task_draft(body, function, self._clock(), caller_of(request))
         [task] = await self._store.add((draft,), idempotency_key(request, text))
         return JsonResponse(encode_task(task))
 

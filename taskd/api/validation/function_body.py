@@ -1,20 +1,13 @@
-"""From the body of a function to be created or changed to its definition and its code."""
+"""Bodies that create or change a function, and the function and the code that each asks for."""
 
 import binascii
 import re
+from typing import Annotated
 
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from taskd.api.validation.body_decoder import (
-    ExecutionOptionsBody,
-    FunctionBody,
-    FunctionSettings,
-    FunctionUpdateBody,
-    RetryPolicyBody,
-    field_error,
-    priority_of,
-    whole_number,
-)
+from taskd.api.validation.body_decoder import BodyDecoder, Number, field_error, priority_of, whole_number
 from taskd.model import errors, limits
 from taskd.model.errors import ContractError
 from taskd.model.function import (
@@ -23,14 +16,80 @@ from taskd.model.function import (
     RESERVED_ENVIRONMENT_NAMES,
     RUNTIMES,
     Function,
+    PermissionMode,
     RetryPolicy,
 )
 from taskd.model.wire import EnvironmentValue
 
+ErrorName = Annotated[str, Meta(max_length=limits.RETRY_ERROR_MAX_CHARS)]
+
 _ENTRY_POINT = re.compile(rf"[^\s\0]{{1,{limits.ENTRY_POINT_MAX_CHARS}}}")
 
 
-def define_function(body: FunctionBody, now_ms: int) -> Function:
+class ExecutionOptionsBody(Struct, rename="camel"):
+    """Who may execute a function, and how urgent its tasks are."""
+
+    permission_mode: PermissionMode | None = None
+    default_priority: Number | None = None
+
+
+class RetryPolicyBody(Struct, rename="camel"):
+    """Which failures are tried again."""
+
+    enabled: bool | None = None
+    errors_to_retry: Annotated[tuple[ErrorName, ...], Meta(max_length=limits.RETRY_ERRORS_MAX)] | None = None
+
+
+class FunctionSettings(Struct, rename="camel", kw_only=True):
+    """What may be said about a function, and need not."""
+
+    description: Annotated[str | None, Meta(description="a string")] = None
+    time_limit: Annotated[Number | None, Meta(description="a whole number of seconds")] = None
+    memory_limit: Annotated[Number | None, Meta(description="a whole number of megabytes")] = None
+    environment_variables: Annotated[
+        dict[str, EnvironmentValue] | None, Meta(description='an object like {"NAME": {"value": "text"}}')
+    ] = None
+    execution_options: Annotated[
+        ExecutionOptionsBody | None,
+        Meta(
+            description='an object like {"permissionMode": "permissionRequired", "defaultPriority": 0} '
+            f"with a permissionMode of {', '.join(PermissionMode)}"
+        ),
+    ] = None
+    retry_policy: Annotated[
+        RetryPolicyBody | None,
+        Meta(
+            description='an object like {"enabled": true, "errorsToRetry": ["Name"]} '
+            f"with at most {limits.RETRY_ERRORS_MAX} names "
+            f"of at most {limits.RETRY_ERROR_MAX_CHARS} characters"
+        ),
+    ] = None
+    enabled: Annotated[bool | None, Meta(description="true or false")] = None
+
+
+class FunctionBody(FunctionSettings, kw_only=True):
+    """``POST /functions``: a function to create."""
+
+    name: Annotated[str, Meta(description="a string")]
+    code: Annotated[str, Meta(description="a string: the base64 of a zip")]
+    entry_point: Annotated[str, Meta(description="a string")]
+    runtime: Annotated[str, Meta(description="a string")]
+
+
+class FunctionUpdateBody(FunctionSettings, kw_only=True):
+    """``PUT /functions/{name}``: what is to change; all else stays as it is."""
+
+    name: Annotated[str | None, Meta(description="a string")] = None
+    code: Annotated[str | None, Meta(description="a string: the base64 of a zip")] = None
+    entry_point: Annotated[str | None, Meta(description="a string")] = None
+    runtime: Annotated[str | None, Meta(description="a string")] = None
+
+
+decode_function = BodyDecoder(FunctionBody)
+decode_function_update = BodyDecoder(FunctionUpdateBody)
+
+
+def new_function(body: FunctionBody, now_ms: int) -> Function:
     """What ``body`` asks for. Its ``code_version`` is empty until a runtime has prepared the code.
 
     :raises ContractError: ``FIELD_FORMAT`` or ``INVALID_CONFIGURATION``, naming the field and its rule.
@@ -45,10 +104,10 @@ def define_function(body: FunctionBody, now_ms: int) -> Function:
     return _with_settings(blank, body)
 
 
-def redefine_function(function: Function, body: FunctionUpdateBody, now_ms: int) -> Function:
+def updated_function(function: Function, body: FunctionUpdateBody, now_ms: int) -> Function:
     """``function`` with what ``body`` says changed. Environment variables are replaced as a whole.
 
-    :raises ContractError: as :func:`define_function` does, also for another name.
+    :raises ContractError: as :func:`new_function` does, also for another name.
     """
     if body.name not in (None, function.name):
         raise field_error("name", f"stay {function.name}: create a function of the new name instead")

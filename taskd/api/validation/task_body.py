@@ -1,11 +1,15 @@
-"""From the body of a task or a schedule to be created to a draft that the store and the runtimes can take as it is."""
+"""Bodies that make tasks: of a task, a schedule or a direct execution, and the draft that each asks for.
 
-from typing import Any
+A draft keeps every rule: the store and the runtimes can take it as it is.
+"""
 
+from typing import Annotated, Any
+
+import msgspec
 import orjson
-from msgspec import Raw
+from msgspec import Meta, Raw, Struct
 
-from taskd.api.validation.body_decoder import ExecutionBody, ScheduleBody, TaskBody, field_error, priority_of
+from taskd.api.validation.body_decoder import BodyDecoder, Number, field_error, priority_of
 from taskd.model import errors, limits
 from taskd.model.caller import EVERYTHING, Caller
 from taskd.model.errors import ContractError
@@ -14,10 +18,51 @@ from taskd.model.schedule import ScheduleDraft
 from taskd.model.task import TaskDraft
 from taskd.model.timestamps import parse_timestamp
 
+Tag = Annotated[str, Meta(max_length=limits.TASK_TAG_MAX_CHARS)]
+
 _EMPTY_OBJECT = b"{}"
 
 
-def draft_task(body: TaskBody, function: Function | None, now_ms: int, caller: Caller = EVERYTHING) -> TaskDraft:
+def _empty_object() -> Raw:
+    return Raw(_EMPTY_OBJECT)
+
+
+class TaskBody(Struct, rename="camel", gc=False):
+    """``POST /``: a task to create."""
+
+    function_name: Annotated[str, Meta(description="a string")]
+    data: Raw = msgspec.field(default_factory=_empty_object)
+    start_timestamp: Annotated[
+        str | Number | None, Meta(description="an RFC 3339 timestamp or a number of milliseconds")
+    ] = None
+    priority: Annotated[Number | None, Meta(description="a whole number")] = None
+    tags: Annotated[
+        Annotated[tuple[Tag, ...], Meta(max_length=limits.TASK_TAGS_MAX)] | None,
+        Meta(
+            description=f"an array of at most {limits.TASK_TAGS_MAX} strings "
+            f"of at most {limits.TASK_TAG_MAX_CHARS} characters"
+        ),
+    ] = None
+
+
+class ScheduleBody(TaskBody, rename="camel", kw_only=True, gc=False):
+    """``POST /schedules``: a task to create again and again."""
+
+    interval: Annotated[Number, Meta(description="a number of seconds")]
+
+
+class ExecutionBody(Struct, gc=False):
+    """``POST /functions/{name}/execute``: what to execute the function with."""
+
+    data: Raw = msgspec.field(default_factory=_empty_object)
+
+
+decode_task = BodyDecoder(TaskBody)
+decode_execution = BodyDecoder(ExecutionBody)
+decode_schedule = BodyDecoder(ScheduleBody)
+
+
+def task_draft(body: TaskBody, function: Function | None, now_ms: int, caller: Caller = EVERYTHING) -> TaskDraft:
     """What ``body`` asks for, in the name of ``caller``; ``function`` is the one it names, if that is known here.
 
     :raises ContractError: ``FIELD_FORMAT`` naming the field and its rule; ``BODY_TOO_LARGE`` for its data.
@@ -33,7 +78,7 @@ def draft_task(body: TaskBody, function: Function | None, now_ms: int, caller: C
     )
 
 
-def draft_execution(body: ExecutionBody, function: Function, now_ms: int, caller: Caller) -> TaskDraft:
+def execution_draft(body: ExecutionBody, function: Function, now_ms: int, caller: Caller) -> TaskDraft:
     """A direct execution of ``function`` in the name of ``caller``. Raises ``ContractError`` as for a task."""
     return TaskDraft(
         function_name=function.name,
@@ -46,12 +91,12 @@ def draft_execution(body: ExecutionBody, function: Function, now_ms: int, caller
     )
 
 
-def draft_schedule(body: ScheduleBody, function: Function | None, now_ms: int, caller: Caller) -> ScheduleDraft:
+def schedule_draft(body: ScheduleBody, function: Function | None, now_ms: int, caller: Caller) -> ScheduleDraft:
     """What ``body`` asks for: a schedule of tasks that would each be welcome by itself.
 
     :raises ContractError: ``FIELD_FORMAT`` naming the field and its rule; ``BODY_TOO_LARGE`` for its data.
     """
-    task = draft_task(body, function, now_ms, caller)
+    task = task_draft(body, function, now_ms, caller)
     if len(task.data) > limits.SCHEDULE_DATA_MAX_BYTES:
         message = f"data has {len(task.data)} bytes as JSON, a schedule's limit is {limits.SCHEDULE_DATA_MAX_BYTES}."
         raise ContractError(errors.BODY_TOO_LARGE, message)
