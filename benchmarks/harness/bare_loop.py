@@ -16,7 +16,7 @@ from benchmarks.harness.lambda_stub import ceiling, running_stub
 from taskd.model.clock import system_clock_ms
 from taskd.runtime.aws.client.connector import tls_context
 from taskd.runtime.aws.client.endpoint import parse_endpoint
-from taskd.runtime.aws.client.invoke import InvokeClient
+from taskd.runtime.aws.client.invoke_client import InvokeClient
 from taskd.runtime.aws.client.sigv4 import Credentials
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.base import Invocation, InvocationResult, Success

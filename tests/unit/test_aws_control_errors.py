@@ -7,8 +7,8 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, ParamValidatio
 
 from taskd.config import ConfigError, load_config
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, UNAVAILABLE, ContractError, ErrorKind
-from taskd.runtime.aws.names import RemoteNames, log_group
-from taskd.runtime.aws.refusals import translated
+from taskd.runtime.aws.function_names import RemoteNames, log_group
+from taskd.runtime.aws.sdk_errors import translated
 
 
 def client_error(status: int, name: str) -> ClientError:

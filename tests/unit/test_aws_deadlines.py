@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from taskd.runtime.aws.client.deadlines import Deadlines
+from taskd.runtime.aws.client.timing_wheel import Deadlines
 
 
 class Watch:

@@ -11,8 +11,8 @@ import pytest
 from taskd.model.errors import TaskdError
 from taskd.runtime.aws.client.endpoint import parse_endpoint
 from taskd.runtime.aws.client.sigv4 import Credentials
+from taskd.runtime.aws.credential_refresh import CredentialRenewal
 from taskd.runtime.aws.environment import CredentialChain, find_environment, warn_of_proxy
-from taskd.runtime.aws.renewal import CredentialRenewal
 from taskd.runtime.aws.settings import AwsSettings
 
 LOCAL = "http://127.0.0.1:9001"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskd.runtime.aws.log_lines import begins_a_call, ends_a_call, is_cut, is_platform_line, is_silent, read_log_tail
-from taskd.runtime.aws.outcome import LOG_RESULT, REQUEST_ID, cut_log_of
+from taskd.runtime.aws.invoke_response import LOG_RESULT, REQUEST_ID, cut_log_of
+from taskd.runtime.aws.log_tail import begins_a_call, ends_a_call, is_cut, is_platform_line, is_silent, read_log_tail
 
 ID = "11111111-2222-4333-8444-555555555555"
 START = f"START RequestId: {ID} Version: $LATEST\n"

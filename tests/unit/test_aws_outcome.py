@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskd.model.logline import LogLine
-from taskd.runtime.aws.outcome import HEADERS_READ, classify, classify_oversized
+from taskd.runtime.aws.invoke_response import HEADERS_READ, classify, classify_oversized
 from taskd.runtime.base import (
     FunctionError,
     InvocationError,

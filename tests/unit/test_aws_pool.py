@@ -5,8 +5,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 from taskd.runtime.aws.client.connection import Connection
+from taskd.runtime.aws.client.connection_pool import CONNECTS_MAX, Pool
 from taskd.runtime.aws.client.connector import ConnectError
-from taskd.runtime.aws.client.pool import CONNECTS_MAX, Pool
 
 
 class Customer:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from taskd.model.errors import TaskdError
 from taskd.runtime.aws.client.endpoint import Endpoint, parse_endpoint
-from taskd.runtime.aws.client.request import InvokeRequests, UnusableNameError, invoke_path
+from taskd.runtime.aws.client.invoke_request import InvokeRequests, UnusableNameError, invoke_path
 from taskd.runtime.aws.client.sigv4 import Credentials
 
 NOW_MS = 1_632_928_627_051

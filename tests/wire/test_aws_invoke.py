@@ -16,7 +16,7 @@ from support.aws.lambda_server import BEHAVIOURS, LambdaServer, answer, running_
 
 from taskd.model.logline import LogLine
 from taskd.runtime.aws.client.endpoint import parse_endpoint
-from taskd.runtime.aws.client.request import InvokeRequests
+from taskd.runtime.aws.client.invoke_request import InvokeRequests
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.base import (
     FunctionError,

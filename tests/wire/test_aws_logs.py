@@ -21,10 +21,10 @@ from taskd.model import limits
 from taskd.model.clock import system_clock_ms
 from taskd.model.logline import LogLine
 from taskd.model.task import TaskDraft
-from taskd.runtime.aws.clients import AwsClients
 from taskd.runtime.aws.cloudwatch import WantedLog
-from taskd.runtime.aws.full_logs import FullLogs, Pace
+from taskd.runtime.aws.log_fetcher import FullLogs, Pace
 from taskd.runtime.aws.runtime import AwsRuntime
+from taskd.runtime.aws.sdk_clients import AwsClients
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.base import Success
 from taskd.store.embedded.settings import StoreSettings

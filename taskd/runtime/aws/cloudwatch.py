@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from taskd.model import limits
 from taskd.model.logline import LogLine
-from taskd.runtime.aws.log_lines import begins_a_call, ends_a_call, is_platform_line
+from taskd.runtime.aws.log_tail import begins_a_call, ends_a_call, is_platform_line
 from taskd.runtime.base import LINE_OVERHEAD_BYTES, cut_notice
 
 _PAGES_MAX = 20

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from taskd.model.errors import TaskdError
 from taskd.runtime.aws.client.endpoint import Endpoint, parse_endpoint
-from taskd.runtime.aws.client.request import SERVICE
+from taskd.runtime.aws.client.invoke_request import SERVICE
 from taskd.runtime.aws.client.sigv4 import Credentials
 from taskd.runtime.aws.settings import AwsSettings
 

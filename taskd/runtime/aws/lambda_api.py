@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, ContractError
 from taskd.model.function import Function
-from taskd.runtime.aws.refusals import is_missing, translated
+from taskd.runtime.aws.sdk_errors import is_missing, translated
 
 _POLL_FIRST_S = 0.25
 _POLL_MAX_S = 2.0

@@ -15,15 +15,15 @@ from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.function import Function
 from taskd.model.logline import LogLine
 from taskd.runtime.aws.client.connector import tls_context
-from taskd.runtime.aws.client.invoke import InvokeClient
+from taskd.runtime.aws.client.invoke_client import InvokeClient
 from taskd.runtime.aws.client.sigv4 import Credentials
-from taskd.runtime.aws.clients import AwsClients
 from taskd.runtime.aws.cloudwatch import WantedLog
-from taskd.runtime.aws.control import ControlPlane
+from taskd.runtime.aws.control_plane import ControlPlane
+from taskd.runtime.aws.credential_refresh import CredentialRenewal
 from taskd.runtime.aws.environment import AwsEnvironment, find_environment, warn_of_proxy
-from taskd.runtime.aws.full_logs import FullLogs, KeepLog, Pace
-from taskd.runtime.aws.names import RemoteNames, log_group
-from taskd.runtime.aws.renewal import CredentialRenewal
+from taskd.runtime.aws.function_names import RemoteNames, log_group
+from taskd.runtime.aws.log_fetcher import FullLogs, KeepLog, Pace
+from taskd.runtime.aws.sdk_clients import AwsClients
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.base import Answered, Invocation, InvocationResult, Throttled
 

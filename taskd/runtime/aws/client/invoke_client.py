@@ -14,13 +14,19 @@ from functools import partial
 from taskd.model.clock import Clock
 from taskd.model.limits import LAMBDA_PAYLOAD_MAX_BYTES
 from taskd.runtime.aws.client.connection import Answer, Connection
+from taskd.runtime.aws.client.connection_pool import Pool
 from taskd.runtime.aws.client.connector import Connector
-from taskd.runtime.aws.client.deadlines import Deadlines
 from taskd.runtime.aws.client.endpoint import Endpoint
-from taskd.runtime.aws.client.pool import Pool
-from taskd.runtime.aws.client.request import InvokeRequests, UnusableNameError
+from taskd.runtime.aws.client.invoke_request import InvokeRequests, UnusableNameError
 from taskd.runtime.aws.client.sigv4 import Credentials
-from taskd.runtime.aws.outcome import EXPIRED_CREDENTIALS, HEADERS_READ, classify, classify_oversized, cut_log_of
+from taskd.runtime.aws.client.timing_wheel import Deadlines
+from taskd.runtime.aws.invoke_response import (
+    EXPIRED_CREDENTIALS,
+    HEADERS_READ,
+    classify,
+    classify_oversized,
+    cut_log_of,
+)
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.base import Answered, Invocation, InvocationError, InvocationResult, OutcomeUnknown, Throttled
 

@@ -16,9 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
 from taskd.model.logline import LogLine
-from taskd.runtime.aws.clients import AwsClients
 from taskd.runtime.aws.cloudwatch import WantedLog, find_log
-from taskd.runtime.aws.refusals import error_name, error_reason
+from taskd.runtime.aws.sdk_clients import AwsClients
+from taskd.runtime.aws.sdk_errors import error_name, error_reason
 
 KeepLog = Callable[[str, Sequence[LogLine]], Awaitable[None]]
 """Keeps these lines of the call with this id, in place of those that were kept before."""

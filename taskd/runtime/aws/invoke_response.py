@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from taskd.model.limits import LAMBDA_PAYLOAD_MAX_BYTES
-from taskd.runtime.aws.log_lines import is_cut, read_log_tail
+from taskd.runtime.aws.log_tail import is_cut, read_log_tail
 from taskd.runtime.base import (
     FunctionError,
     InvocationError,

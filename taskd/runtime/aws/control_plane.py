@@ -19,10 +19,10 @@ from msgspec.structs import replace
 from taskd.model import limits
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, UNAVAILABLE, ContractError
 from taskd.model.function import Function
-from taskd.runtime.aws.clients import AwsClients
+from taskd.runtime.aws.function_names import RemoteNames
 from taskd.runtime.aws.lambda_api import Configuration, LambdaApi, RemoteFunction, wanted_configuration
-from taskd.runtime.aws.names import RemoteNames
-from taskd.runtime.aws.refusals import translated
+from taskd.runtime.aws.sdk_clients import AwsClients
+from taskd.runtime.aws.sdk_errors import translated
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.code import check_code, invalid_code
 
