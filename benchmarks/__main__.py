@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from benchmarks.harness.frame import Frame, benchmark_options
+from benchmarks.harness.harness import Frame, benchmark_options
 
 _BENCHMARKS = (
     "dispatch",

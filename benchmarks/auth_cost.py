@@ -19,17 +19,17 @@ from oauthlib.oauth1 import Client
 
 from benchmarks.create import posted
 from benchmarks.harness.daemons import BASE_PATH, running_daemon
-from benchmarks.harness.filling import HOUR_MS, body
-from benchmarks.harness.frame import Frame, benchmark_options
+from benchmarks.harness.harness import Frame, benchmark_options
 from benchmarks.harness.load import Request
+from benchmarks.harness.populate import HOUR_MS, body
 from benchmarks.harness.study import Comparison, Figures, Study, Subject
 from taskd.api.http.authentication import Authentication
-from taskd.auth import editing
+from taskd.auth import account_changes
+from taskd.auth.account_file import render
 from taskd.auth.accounts import Accounts
-from taskd.auth.file import render
+from taskd.auth.secret_files import write_secret
 from taskd.auth.service import AuthService
 from taskd.auth.settings import AuthSettings
-from taskd.auth.storage import write_secret
 from taskd.model.clock import system_clock_ms
 
 QUICK = {"seconds": 0.1, "connections": 2, "checks": 10}
@@ -44,11 +44,15 @@ class Household:
     """A user with everything allowed, an API token, and an application of each kind."""
 
     def __init__(self) -> None:
-        accounts = editing.grant(editing.add_user(Accounts(), _EMAIL, _PASSWORD, "", ""), _EMAIL, ["ALL"])
-        accounts, self.oauth1, self.consumer_secret = editing.add_application(accounts, "cli", "oauth1", public=False)
-        accounts, self.oauth2, _ = editing.add_application(accounts, "web", "oauth2", public=True)
-        self.accounts, self.api_token = editing.add_token(accounts, "ci", _EMAIL, (), expiry_ms=0)
-        self.user = editing.find_user(accounts, _EMAIL)
+        accounts = account_changes.grant(
+            account_changes.add_user(Accounts(), _EMAIL, _PASSWORD, "", ""), _EMAIL, ["ALL"]
+        )
+        accounts, self.oauth1, self.consumer_secret = account_changes.add_application(
+            accounts, "cli", "oauth1", public=False
+        )
+        accounts, self.oauth2, _ = account_changes.add_application(accounts, "web", "oauth2", public=True)
+        self.accounts, self.api_token = account_changes.add_token(accounts, "ci", _EMAIL, (), expiry_ms=0)
+        self.user = account_changes.find_user(accounts, _EMAIL)
 
     def move_in(self, data: Path) -> None:
         """Writes the accounts where a daemon finds them."""

@@ -12,9 +12,9 @@ import click
 from benchmarks.create import posted, require_listed
 from benchmarks.harness.beanstalk import put
 from benchmarks.harness.daemons import BASE_PATH, running_daemon
-from benchmarks.harness.filling import HOUR_MS, body
-from benchmarks.harness.frame import Frame, benchmark_options, size
+from benchmarks.harness.harness import Frame, benchmark_options, size
 from benchmarks.harness.load import Request
+from benchmarks.harness.populate import HOUR_MS, body
 from benchmarks.harness.study import Comparison, Figures, Study, Subject
 from taskd.model.clock import system_clock_ms
 

@@ -14,9 +14,9 @@ from urllib.request import urlopen
 import click
 
 from benchmarks.harness.daemons import BASE_PATH, running_daemon
-from benchmarks.harness.filling import HOUR_MS, body
-from benchmarks.harness.frame import Frame, benchmark_options, size
+from benchmarks.harness.harness import Frame, benchmark_options, size
 from benchmarks.harness.load import Plan, Request, Stream, send
+from benchmarks.harness.populate import HOUR_MS, body
 from benchmarks.harness.processes import Server, cpu_s, serving
 from benchmarks.harness.study import Comparison, Figures, Study, Subject, percentiles
 from taskd.model.clock import system_clock_ms

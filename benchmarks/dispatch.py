@@ -15,9 +15,9 @@ import uvloop
 
 from benchmarks.harness.bare_loop import bare_loop
 from benchmarks.harness.engine import Engine, open_engine
-from benchmarks.harness.filling import add_pending
-from benchmarks.harness.frame import Frame, benchmark_options, size
+from benchmarks.harness.harness import Frame, benchmark_options, size
 from benchmarks.harness.lambda_stub import running_stub
+from benchmarks.harness.populate import add_pending
 from benchmarks.harness.processes import in_fresh_process
 from benchmarks.harness.study import Comparison, Figures, Study, Subject
 from benchmarks.peers.run import PEERS, Peer, drain_with

@@ -21,7 +21,7 @@ from aiohttp import ClientSession
 
 from benchmarks.harness.daemons import BASE_PATH, running_daemon
 from benchmarks.harness.engine import open_engine
-from benchmarks.harness.frame import Frame, benchmark_options, size
+from benchmarks.harness.harness import Frame, benchmark_options, size
 from benchmarks.harness.lambda_stub import running_stub, tally_of
 from benchmarks.harness.processes import in_fresh_process
 from benchmarks.harness.study import Comparison, Figures, Study, Subject, percentiles

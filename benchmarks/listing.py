@@ -15,8 +15,8 @@ import click
 import uvloop
 
 from benchmarks.harness.engine import open_store
-from benchmarks.harness.filling import add_finished, drafts
-from benchmarks.harness.frame import Frame, benchmark_options
+from benchmarks.harness.harness import Frame, benchmark_options
+from benchmarks.harness.populate import add_finished, drafts
 from benchmarks.harness.processes import in_fresh_process
 from benchmarks.harness.study import Comparison, Figures, Study, Subject, percentiles
 from taskd.model.clock import system_clock_ms

@@ -15,10 +15,10 @@ import uvloop
 
 from benchmarks.harness.daemons import BASE_PATH, running_daemon
 from benchmarks.harness.engine import open_store
-from benchmarks.harness.filling import add_finished, body
-from benchmarks.harness.frame import Frame, benchmark_options, size
+from benchmarks.harness.harness import Frame, benchmark_options, size
 from benchmarks.harness.lambda_stub import running_stub, tally_of
 from benchmarks.harness.load import Plan, Request, Stream, send
+from benchmarks.harness.populate import add_finished, body
 from benchmarks.harness.processes import cpu_s, in_fresh_process
 from benchmarks.harness.study import Comparison, Figures, Study, Subject, percentiles
 from taskd.model.clock import system_clock_ms

@@ -12,8 +12,8 @@ import click
 import uvloop
 
 from benchmarks.harness.engine import open_store
-from benchmarks.harness.filling import add_pending
-from benchmarks.harness.frame import Frame, benchmark_options, size
+from benchmarks.harness.harness import Frame, benchmark_options, size
+from benchmarks.harness.populate import add_pending
 from benchmarks.harness.processes import in_fresh_process
 from benchmarks.harness.study import Comparison, Figures, Study, Subject
 from taskd.model.clock import system_clock_ms

@@ -5,11 +5,11 @@ import hmac
 from msgspec import Struct
 
 from taskd.auth import tokens
+from taskd.auth.account_index import Directory
 from taskd.auth.accounts import EMAIL_MAX_CHARS, Application, User, normal_email
-from taskd.auth.directory import Directory
+from taskd.auth.login_throttle import LoginThrottle
 from taskd.auth.passwords import PASSWORD_MAX_CHARS, PasswordChecker
 from taskd.auth.settings import AuthSettings
-from taskd.auth.throttle import LoginThrottle
 from taskd.auth.tokens import Claims, TokenKind
 from taskd.model import errors
 from taskd.model.clock import Clock

@@ -3,15 +3,15 @@
 import logging
 from pathlib import Path
 
-from taskd.auth import file, keys
+from taskd.auth import account_file, signing_key
+from taskd.auth.account_index import Directory
 from taskd.auth.accounts import Accounts
-from taskd.auth.bearers import Bearers
-from taskd.auth.directory import Directory
+from taskd.auth.bearer_tokens import Bearers
 from taskd.auth.jwks import IssuerKeys
 from taskd.auth.logins import Logins
+from taskd.auth.oauth1_verifier import Signatures
 from taskd.auth.oidc import OidcVerifier
 from taskd.auth.settings import AuthSettings
-from taskd.auth.signatures import Signatures
 from taskd.model.clock import Clock
 from taskd.model.errors import TaskdError
 
@@ -40,7 +40,7 @@ class AuthService:
 
         :raises TaskdError: one of the files cannot be used.
         """
-        directory, key = Directory(file.read_accounts(self._file)), keys.load_key(self._data)
+        directory, key = Directory(account_file.read_accounts(self._file)), signing_key.load_key(self._data)
         self.directory = directory
         for user in (self.bearers, self.signatures, self.logins):
             user.use(directory, key)
@@ -63,7 +63,7 @@ class AuthService:
 
 def accounts_path(settings: AuthSettings, data: Path) -> Path:
     """Where the accounts are."""
-    return Path(settings.file) if settings.file else data / file.FILE_NAME
+    return Path(settings.file) if settings.file else data / account_file.FILE_NAME
 
 
 def _oidc_verifier(settings: AuthSettings, clock: Clock) -> OidcVerifier | None:

@@ -2,8 +2,8 @@
 
 import click
 
-from taskd.auth import editing
-from taskd.auth.keys import rotate_key
+from taskd.auth import account_changes
+from taskd.auth.signing_key import rotate_key
 from taskd.cli import output
 from taskd.cli.auth_apps import app
 from taskd.cli.auth_files import AccountFiles, account_files, ask_password, granted
@@ -41,7 +41,7 @@ def add_user(files: AccountFiles, *, email: str, first_name: str, last_name: str
     The password is asked for, or read from the first line of standard input.
     """
     password = ask_password()
-    files.change(lambda accounts: editing.add_user(accounts, email, password, first_name, last_name))
+    files.change(lambda accounts: account_changes.add_user(accounts, email, password, first_name, last_name))
 
 
 @user.command("list")
@@ -60,7 +60,7 @@ def list_users(files: AccountFiles) -> None:
 @account_files
 def remove_user(files: AccountFiles, *, email: str) -> None:
     """Remove a user, their logins and their API tokens."""
-    files.change(lambda accounts: editing.remove_user(accounts, email))
+    files.change(lambda accounts: account_changes.remove_user(accounts, email))
 
 
 @user.command()
@@ -71,9 +71,9 @@ def passwd(files: AccountFiles, *, email: str) -> None:
 
     The password is asked for, or read from the first line of standard input.
     """
-    editing.find_user(files.read(), email)
+    account_changes.find_user(files.read(), email)
     password = ask_password()
-    files.change(lambda accounts: editing.set_password(accounts, email, password))
+    files.change(lambda accounts: account_changes.set_password(accounts, email, password))
 
 
 @user.command("log-out")
@@ -81,7 +81,7 @@ def passwd(files: AccountFiles, *, email: str) -> None:
 @account_files
 def log_out(files: AccountFiles, *, email: str) -> None:
     """End every login of a user; API tokens are revoked by themselves."""
-    files.change(lambda accounts: editing.end_logins(accounts, email))
+    files.change(lambda accounts: account_changes.end_logins(accounts, email))
 
 
 @auth.command(help=f"Grant permissions and roles; a new role is made.\n\n    {_SUBJECT_HELP}")
@@ -90,7 +90,7 @@ def log_out(files: AccountFiles, *, email: str) -> None:
 @account_files
 def grant(files: AccountFiles, *, subject: str, permissions: tuple[str, ...]) -> None:
     """Grant ``permissions`` to ``subject``."""
-    files.change(lambda accounts: editing.grant(accounts, subject, permissions))
+    files.change(lambda accounts: account_changes.grant(accounts, subject, permissions))
 
 
 @auth.command(help=f"Take permissions and roles back.\n\n    {_SUBJECT_HELP}")
@@ -99,7 +99,7 @@ def grant(files: AccountFiles, *, subject: str, permissions: tuple[str, ...]) ->
 @account_files
 def revoke(files: AccountFiles, *, subject: str, permissions: tuple[str, ...]) -> None:
     """Revoke ``permissions`` of ``subject``."""
-    files.change(lambda accounts: editing.revoke(accounts, subject, permissions))
+    files.change(lambda accounts: account_changes.revoke(accounts, subject, permissions))
 
 
 @auth.command("rotate-key")

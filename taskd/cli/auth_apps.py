@@ -5,10 +5,10 @@ from typing import get_args
 
 import click
 
-from taskd.auth import editing
+from taskd.auth import account_changes
 from taskd.auth.accounts import Accounts, Kind
-from taskd.auth.keys import load_key
 from taskd.auth.logins import oauth1_token
+from taskd.auth.signing_key import load_key
 from taskd.cli import output
 from taskd.cli.auth_files import AccountFiles, account_files, granted
 from taskd.cli.exit_codes import CommandError
@@ -35,7 +35,7 @@ def add_app(files: AccountFiles, *, name: str, kind: Kind, public: bool, as_json
     shown: dict[str, str] = {}
 
     def edit(accounts: Accounts) -> Accounts:
-        changed, application, secret = editing.add_application(accounts, name, kind, public=public)
+        changed, application, secret = account_changes.add_application(accounts, name, kind, public=public)
         names = ("consumer_key", "consumer_secret") if kind == "oauth1" else ("client_id", "client_secret")
         shown.update({"id": application.id, names[0]: application.key}, **({names[1]: secret} if secret else {}))
         return changed
@@ -60,7 +60,7 @@ def list_apps(files: AccountFiles) -> None:
 @account_files
 def remove_app(files: AccountFiles, *, name: str) -> None:
     """Remove an application, the logins through it and its API tokens."""
-    files.change(lambda accounts: editing.remove_application(accounts, name))
+    files.change(lambda accounts: account_changes.remove_application(accounts, name))
 
 
 @app.command()
@@ -76,7 +76,7 @@ def environment(files: AccountFiles, *, name: str, email: str, host: str, as_jso
     With --json it is what a function's environmentVariables take.
     """
     accounts = files.read()
-    application, user = editing.find_application(accounts, name), editing.find_user(accounts, email)
+    application, user = account_changes.find_application(accounts, name), account_changes.find_user(accounts, email)
     if application.kind != "oauth1":
         raise CommandError(f"{name} is not an OAuth 1 application; `taskd auth app add NAME --kind oauth1` makes one")
     token = oauth1_token(load_key(files.data), ObjectIdFactory()(), user, application)

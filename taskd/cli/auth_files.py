@@ -8,10 +8,10 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import click
 
+from taskd.auth.account_file import AccountFileError, editing, read_accounts
 from taskd.auth.accounts import AccountError, Accounts
-from taskd.auth.file import AccountFileError, editing, read_accounts
+from taskd.auth.secret_files import SecretFileError
 from taskd.auth.service import accounts_path
-from taskd.auth.storage import SecretFileError
 from taskd.cli.exit_codes import CommandError
 from taskd.config import Overrides, load_config
 

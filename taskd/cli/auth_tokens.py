@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import click
 
-from taskd.auth import editing
+from taskd.auth import account_changes
 from taskd.auth.accounts import Accounts
 from taskd.cli import output
 from taskd.cli.auth_files import AccountFiles, account_files
@@ -30,7 +30,7 @@ def add_token(files: AccountFiles, *, name: str, owner: str, only: tuple[str, ..
     shown: list[str] = []
 
     def edit(accounts: Accounts) -> Accounts:
-        changed, text = editing.add_token(accounts, name, owner, only, expiry_ms)
+        changed, text = account_changes.add_token(accounts, name, owner, only, expiry_ms)
         shown.append(text)
         return changed
 
@@ -56,4 +56,4 @@ def list_tokens(files: AccountFiles) -> None:
 @account_files
 def revoke_token(files: AccountFiles, *, name: str) -> None:
     """Revoke an API token."""
-    files.change(lambda accounts: editing.revoke_token(accounts, name))
+    files.change(lambda accounts: account_changes.revoke_token(accounts, name))

@@ -13,15 +13,15 @@ import click
 from rich.console import Console
 from rich.live import Live
 
-from taskd.cli import demo_view, following, output
+from taskd.cli import demo_view, output, polling
 from taskd.cli.client import ApiClient
 from taskd.cli.demo_daemon import DemoDaemon, running_daemon
 from taskd.cli.demo_tasks import EXAMPLES, NODE, PYTHON, Run, create_tasks, read_tasks
 from taskd.cli.exit_codes import ExitCode, help_lines
-from taskd.cli.following import Json, is_final
 from taskd.cli.functions import deploy_package
 from taskd.cli.moments import format_duration
 from taskd.cli.packaging import package
+from taskd.cli.polling import Json, is_final
 from taskd.config import Overrides, load_config
 from taskd.model.status import Status
 
@@ -142,7 +142,7 @@ def _print_logs(console: Console, client: ApiClient, tasks: list[Json], run: Run
     console.print("\nWhat they printed, in the order in which they ran", style=f"bold {demo_view.ACCENT}")
     for number, task in enumerate(tasks, start=1):
         console.print()
-        console.print(demo_view.logs(number, task, list(following.log_lines(client, task["id"])), run))
+        console.print(demo_view.logs(number, task, list(polling.log_lines(client, task["id"])), run))
 
 
 def _serve_on(console: Console, daemon: DemoDaemon, tasks: list[Json]) -> None:

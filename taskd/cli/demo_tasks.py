@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import taskd
 from taskd.cli.client import ApiClient
-from taskd.cli.following import Json, is_final
+from taskd.cli.polling import Json, is_final
 from taskd.model.status import Status
 from taskd.model.timestamps import format_ms, parse_rfc3339
 

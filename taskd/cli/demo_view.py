@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from taskd.cli.demo_tasks import PYTHON, Run, done_ms
-from taskd.cli.following import Json, is_final
 from taskd.cli.moments import format_duration
 from taskd.cli.output import STATUS_STYLES, safe
+from taskd.cli.polling import Json, is_final
 from taskd.model.status import Status
 
 ACCENT = "cyan"

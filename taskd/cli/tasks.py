@@ -7,12 +7,12 @@ from typing import BinaryIO
 import click
 import msgspec
 
-from taskd.cli import following, output, views
+from taskd.cli import output, polling, views
 from taskd.cli.client import ApiClient, rows, segment
 from taskd.cli.exit_codes import ExitCode, help_lines
 from taskd.cli.filters import task_query
-from taskd.cli.following import Json
 from taskd.cli.options import client_options, json_object, json_option, moment
+from taskd.cli.polling import Json
 from taskd.model.limits import PAGE_LIMIT_DEFAULT
 from taskd.model.status import Status
 from taskd.model.timestamps import format_ms
@@ -99,7 +99,7 @@ def list_(
 @client_options
 def show(client: ApiClient, *, task_id: str, as_json: bool) -> None:
     """Show everything about a task."""
-    task = following.get_task(client, task_id)
+    task = polling.get_task(client, task_id)
     if as_json:
         output.print_json(task)
     else:
@@ -122,8 +122,8 @@ def cancel(client: ApiClient, *, task_id: str) -> None:
 @client_options
 def logs(client: ApiClient, *, task_id: str, follow: bool, as_json: bool) -> None:
     """Print what the function printed."""
-    following.get_task(client, task_id)
-    lines = following.follow_logs(client, task_id) if follow else following.log_lines(client, task_id)
+    polling.get_task(client, task_id)
+    lines = polling.follow_logs(client, task_id) if follow else polling.log_lines(client, task_id)
     if as_json:
         output.print_json(list(lines))
     elif not _print_lines(lines):
@@ -156,10 +156,10 @@ def _watch(client: ApiClient, task_id: str, *, as_json: bool) -> ExitCode:
             spinner.update(views.waiting_line(task, _now_ms()))
             console.print(views.change_line(task))
 
-        task = following.follow(client, task_id, on_change)
+        task = polling.follow(client, task_id, on_change)
     if as_json:
         output.print_json(task)
-    return following.exit_code_of(task)
+    return polling.exit_code_of(task)
 
 
 def _now_ms() -> int:

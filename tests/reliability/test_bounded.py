@@ -14,8 +14,8 @@ import pytest
 
 from benchmarks.compaction import Ticker
 from benchmarks.harness.engine import AWS_ENVIRONMENT, Engine, open_engine
-from benchmarks.harness.filling import add_pending
 from benchmarks.harness.lambda_stub import running_stub
+from benchmarks.harness.populate import add_pending
 from benchmarks.harness.processes import resident_bytes
 from taskd.model.clock import system_clock_ms
 

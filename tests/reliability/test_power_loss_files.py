@@ -13,9 +13,9 @@ from support.functions.zips import python_zip
 from support.power_cut.disk_model import lay_out
 from support.power_cut.recorded_processes import RecordedDisk
 
-from taskd.auth.file import FILE_NAME, read_accounts
-from taskd.auth.keys import load_key
-from taskd.runtime.local.library import Library
+from taskd.auth.account_file import FILE_NAME, read_accounts
+from taskd.auth.signing_key import load_key
+from taskd.runtime.local.code_directory import Library
 
 CODE = python_zip("def handler(event, context): pass\n")
 MAKE_DATA = """
@@ -28,7 +28,7 @@ make_directory(Path(sys.argv[1]))
 ADD_CODE = """
 import asyncio, sys
 from pathlib import Path
-from taskd.runtime.local.library import Library
+from taskd.runtime.local.code_directory import Library
 
 async def main():
     library = Library(Path(sys.argv[1]) / "functions")
@@ -40,17 +40,17 @@ asyncio.run(main())
 MAKE_KEY = """
 import sys
 from pathlib import Path
-from taskd.auth.keys import load_key
+from taskd.auth.signing_key import load_key
 
 print(load_key(Path(sys.argv[1])).hex())
 """
 KILLED_BEFORE_THE_SYNC = """
 import os, sys
 from pathlib import Path
-from taskd.auth import keys, storage
+from taskd.auth import signing_key, secret_files
 
-storage.sync_directory = lambda folder: os._exit(0) if (folder / "auth.key").exists() else None
-keys.load_key(Path(sys.argv[1]))
+secret_files.sync_directory = lambda folder: os._exit(0) if (folder / "auth.key").exists() else None
+signing_key.load_key(Path(sys.argv[1]))
 """
 FILL_CATALOGUE = """
 import asyncio, os, sys

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from support.auth.accounts import ADA, BOB, EVERYBODY, OPERATORS, holder, with_holders, write_accounts
 
-from taskd.auth import editing
+from taskd.auth import account_changes
+from taskd.auth.account_file import AccountFileError, read_accounts, render
+from taskd.auth.account_file import editing as edit_file
+from taskd.auth.account_index import Directory
 from taskd.auth.accounts import AccountError, Accounts, User
-from taskd.auth.directory import Directory
-from taskd.auth.file import AccountFileError, read_accounts, render
-from taskd.auth.file import editing as edit_file
-from taskd.auth.keys import load_key, rotate_key
-from taskd.auth.storage import SecretFileError
+from taskd.auth.secret_files import SecretFileError
+from taskd.auth.signing_key import load_key, rotate_key
 from taskd.model.permissions import Permission
 
 EVERY_PERMISSION = frozenset(permission.value for permission in Permission)
@@ -105,7 +105,7 @@ def test_a_change_that_breaks_a_rule_changes_nothing(path: Path) -> None:
     write_accounts(path)
     before = path.read_text()
     with pytest.raises(AccountError, match="there is no permission FLY"), edit_file(path) as edit:
-        edit.accounts = editing.grant(edit.accounts, BOB.email, ["FLY"])
+        edit.accounts = account_changes.grant(edit.accounts, BOB.email, ["FLY"])
     assert path.read_text() == before
 
 
@@ -120,7 +120,7 @@ def test_a_change_that_fails_half_way_changes_nothing(path: Path) -> None:
 
 def _grant_one(path: Path, name: str) -> None:
     with edit_file(path) as edit:
-        edit.accounts = editing.grant(edit.accounts, BOB.email, [f"EXECUTE_TASK_FUNCTION:{name}"])
+        edit.accounts = account_changes.grant(edit.accounts, BOB.email, [f"EXECUTE_TASK_FUNCTION:{name}"])
 
 
 def test_changes_at_the_same_time_are_all_kept(path: Path) -> None:
@@ -128,22 +128,22 @@ def test_changes_at_the_same_time_are_all_kept(path: Path) -> None:
     names = [f"function{number}" for number in range(8)]
     with multiprocessing.get_context("fork").Pool(4) as pool:
         pool.starmap(_grant_one, [(path, name) for name in names])
-    granted = editing.find_user(read_accounts(path), BOB.email).permissions
+    granted = account_changes.find_user(read_accounts(path), BOB.email).permissions
     assert {f"EXECUTE_TASK_FUNCTION:{name}" for name in names} == set(granted)
 
 
 def test_users_come_and_go_with_their_tokens() -> None:
-    accounts = editing.add_user(EVERYBODY, " Eve@Example.COM ", "long enough", "Eve", "")
-    accounts, token = editing.add_token(accounts, "ci", "eve@example.com", ["VIEW_TASKS"], 0)
+    accounts = account_changes.add_user(EVERYBODY, " Eve@Example.COM ", "long enough", "Eve", "")
+    accounts, token = account_changes.add_token(accounts, "ci", "eve@example.com", ["VIEW_TASKS"], 0)
     assert token not in render(accounts)
     assert "long enough" not in render(accounts)
-    assert editing.remove_user(accounts, "eve@example.com") == EVERYBODY
+    assert account_changes.remove_user(accounts, "eve@example.com") == EVERYBODY
 
 
 def test_another_password_ends_the_logins_of_before() -> None:
-    user = editing.find_user(editing.set_password(EVERYBODY, ADA.email, "quite another"), ADA.email)
+    user = account_changes.find_user(account_changes.set_password(EVERYBODY, ADA.email, "quite another"), ADA.email)
     assert (user.generation, user.password == ADA.password) == (1, False)
-    assert editing.find_user(editing.end_logins(EVERYBODY, ADA.email), ADA.email).generation == 1
+    assert account_changes.find_user(account_changes.end_logins(EVERYBODY, ADA.email), ADA.email).generation == 1
 
 
 @pytest.mark.parametrize(
@@ -156,41 +156,41 @@ def test_another_password_ends_the_logins_of_before() -> None:
 )
 def test_a_user_that_cannot_be_is_refused(email: str, password: str, problem: str) -> None:
     with pytest.raises(AccountError, match=problem):
-        editing.add_user(EVERYBODY, email, password, "", "")
+        account_changes.add_user(EVERYBODY, email, password, "", "")
 
 
 def test_applications_come_and_go_and_only_oauth1_keeps_its_secret() -> None:
-    one, app, secret = editing.add_application(EVERYBODY, "one", "oauth1", public=False)
+    one, app, secret = account_changes.add_application(EVERYBODY, "one", "oauth1", public=False)
     assert app.secret == secret
-    two, app, secret = editing.add_application(one, "two", "oauth2", public=False)
+    two, app, secret = account_changes.add_application(one, "two", "oauth2", public=False)
     assert secret not in render(two)
-    three, app, secret = editing.add_application(two, "three", "oauth2", public=True)
+    three, app, secret = account_changes.add_application(two, "three", "oauth2", public=True)
     assert (app.secret, secret) == ("", "")
     for name in ("one", "two", "three"):
-        three = editing.remove_application(three, name)
+        three = account_changes.remove_application(three, name)
     assert three == EVERYBODY
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x" * 65, "cli", "-x"])
 def test_an_application_of_a_bad_or_taken_name_is_refused(name: str) -> None:
     with pytest.raises(AccountError):
-        editing.add_application(EVERYBODY, name, "oauth2", public=True)
+        account_changes.add_application(EVERYBODY, name, "oauth2", public=True)
 
 
 def test_permissions_are_granted_directly_and_through_roles_and_taken_back() -> None:
-    accounts = editing.grant(EVERYBODY, "role:readers", ["VIEW_TASKS", "VIEW_TASKS"])
-    accounts = editing.grant(accounts, BOB.email, ["role:readers", "CREATE_TASKS"])
+    accounts = account_changes.grant(EVERYBODY, "role:readers", ["VIEW_TASKS", "VIEW_TASKS"])
+    accounts = account_changes.grant(accounts, BOB.email, ["role:readers", "CREATE_TASKS"])
     assert permissions_of(accounts, BOB) == {"VIEW_TASKS", "CREATE_TASKS"}
-    accounts = editing.revoke(accounts, BOB.email, ["CREATE_TASKS"])
-    accounts = editing.revoke(accounts, "role:readers", ["VIEW_TASKS"])
+    accounts = account_changes.revoke(accounts, BOB.email, ["CREATE_TASKS"])
+    accounts = account_changes.revoke(accounts, "role:readers", ["VIEW_TASKS"])
     assert permissions_of(accounts, BOB) == set()
-    accounts = editing.revoke(accounts, BOB.email, ["role:readers"])
-    assert editing.find_user(accounts, BOB.email) == BOB
+    accounts = account_changes.revoke(accounts, BOB.email, ["role:readers"])
+    assert account_changes.find_user(accounts, BOB.email) == BOB
 
 
 def test_an_application_is_granted_permissions_of_its_own() -> None:
-    accounts = editing.grant(EVERYBODY, "web", ["VIEW_TASKS"])
-    application = editing.find_application(accounts, "web")
+    accounts = account_changes.grant(EVERYBODY, "web", ["VIEW_TASKS"])
+    application = account_changes.find_application(accounts, "web")
     assert Directory(accounts).caller(None, application).permissions == {"VIEW_TASKS"}
 
 
@@ -206,7 +206,7 @@ def test_an_application_is_granted_permissions_of_its_own() -> None:
 )
 def test_what_is_not_there_cannot_be_taken_back(subject: str, name: str, problem: str) -> None:
     with pytest.raises(AccountError, match=problem):
-        editing.revoke(EVERYBODY, subject, [name])
+        account_changes.revoke(EVERYBODY, subject, [name])
 
 
 def test_all_is_every_permission_there_is() -> None:
@@ -214,7 +214,7 @@ def test_all_is_every_permission_there_is() -> None:
 
 
 def permissions_of(accounts: Accounts, user: User) -> frozenset[str]:
-    return Directory(accounts).caller(editing.find_user(accounts, user.email), None).permissions
+    return Directory(accounts).caller(account_changes.find_user(accounts, user.email), None).permissions
 
 
 def test_a_key_is_made_once_and_rotated_on_request(tmp_path: Path) -> None:

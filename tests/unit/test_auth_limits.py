@@ -12,9 +12,9 @@ from support.clocks import FakeClock
 
 from taskd.api.http.authentication import address_of
 from taskd.auth import passwords
+from taskd.auth.login_throttle import PER_ACCOUNT, PER_ADDRESS, Allowance, Attempts, LoginThrottle
 from taskd.auth.nonces import WINDOW_S, Nonces
 from taskd.auth.passwords import Cost, PasswordChecker, hash_password, is_hash, matches
-from taskd.auth.throttle import PER_ACCOUNT, PER_ADDRESS, Allowance, Attempts, LoginThrottle
 from taskd.model import errors
 from taskd.model.errors import ContractError
 

@@ -10,10 +10,10 @@ from oauthlib.oauth1 import Client
 from support.auth.accounts import ADA, CONSUMER, EVERYBODY
 from support.clocks import FakeClock
 
-from taskd.auth.directory import Directory
+from taskd.auth.account_index import Directory
 from taskd.auth.logins import oauth1_token
 from taskd.auth.nonces import WINDOW_S
-from taskd.auth.oauth1 import (
+from taskd.auth.oauth1_signature import (
     Secrets,
     SignatureError,
     SignedRequest,
@@ -22,7 +22,7 @@ from taskd.auth.oauth1 import (
     parse_authorization,
     query_parameters,
 )
-from taskd.auth.signatures import Signatures
+from taskd.auth.oauth1_verifier import Signatures
 from taskd.model import errors
 from taskd.model.errors import ContractError
 

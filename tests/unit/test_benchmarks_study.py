@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import pytest
 from rich.console import Console
 
-from benchmarks.harness.frame import Frame
+from benchmarks.harness.harness import Frame
 from benchmarks.harness.plot import svg
 from benchmarks.harness.report import report_of, show
 from benchmarks.harness.study import (

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskd.model import limits
-from taskd.runtime.local.logs import CallLog, OutputPipe
+from taskd.runtime.local.log_capture import CallLog, OutputPipe
 
 
 def new_log() -> CallLog:

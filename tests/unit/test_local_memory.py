@@ -1,8 +1,8 @@
 import asyncio
 import sys
 
-from taskd.runtime.local.guardian_process import watched
-from taskd.runtime.local.memory import groups_over_limit
+from taskd.runtime.local.memory_monitor import groups_over_limit
+from taskd.runtime.local.orphan_killer_process import watched
 
 MIB = 1024 * 1024
 HOLDS_60_MIB_THREE_TIMES = r"""

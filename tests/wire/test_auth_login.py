@@ -24,9 +24,9 @@ from support.auth.accounts import (
 from support.auth.service import Guarded, guarded_service
 from support.http.error_shape import assert_error
 
-from taskd.auth import keys
+from taskd.auth import signing_key
+from taskd.auth.login_throttle import PER_ACCOUNT
 from taskd.auth.settings import AuthSettings
-from taskd.auth.throttle import PER_ACCOUNT
 
 OAUTH2 = "/auth/v2/oauth2/tokens"
 OAUTH1 = "/auth/v2/oauth1/tokens"
@@ -197,7 +197,7 @@ async def test_logins_end_with_their_user_generation_application_and_key(guarded
         assert (await post(guarded, body)).status in (400, 401)
     guarded.change(EVERYBODY)
     token = (await logged_in(guarded))["access_token"]
-    keys.rotate_key(guarded.accounts_file.parent)
+    signing_key.rotate_key(guarded.accounts_file.parent)
     guarded.auth.reload()
     await assert_error(await tasks_with(guarded, token), 117)
 

@@ -13,7 +13,7 @@ from support.functions.node_project import installed_project
 
 import taskd
 from taskd.auth import tokens
-from taskd.auth.keys import load_key
+from taskd.auth.signing_key import load_key
 from taskd.auth.tokens import Claims, TokenKind
 
 EXAMPLES = Path(taskd.__file__).parent / "examples"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from support.functions.local_runtime import LocalBench, eventually, local_bench
 
-from taskd.runtime.local.connections import EACH_MAX, STRANGERS_MAX
+from taskd.runtime.local.connection_registry import EACH_MAX, STRANGERS_MAX
 
 SILENT = 2_000
 CALLING = 100

@@ -4,7 +4,7 @@ import ipaddress
 
 from aiohttp import web
 
-from taskd.auth.oauth1 import SignedRequest
+from taskd.auth.oauth1_signature import SignedRequest
 from taskd.auth.service import AuthService
 from taskd.model import errors
 from taskd.model.caller import Caller

@@ -15,16 +15,16 @@ from taskd.model.errors import INVALID_CODE, ContractError
 from taskd.model.function import Function
 from taskd.runtime.base import Answered, Invocation, InvocationError, InvocationResult
 from taskd.runtime.local import failures
-from taskd.runtime.local.call import Call
-from taskd.runtime.local.deployment import Deployment, environment
-from taskd.runtime.local.guardian import Guardian
+from taskd.runtime.local.call_queue import Call
+from taskd.runtime.local.child_process import ChildProcess, Launch
+from taskd.runtime.local.code_directory import Library, unavailable
+from taskd.runtime.local.deployed_function import Deployment, environment
 from taskd.runtime.local.languages import HERE, Languages
-from taskd.runtime.local.library import Library, unavailable
-from taskd.runtime.local.memory import MemoryWatch
-from taskd.runtime.local.pool import Pool
-from taskd.runtime.local.process import ChildProcess, Launch
+from taskd.runtime.local.memory_monitor import MemoryWatch
+from taskd.runtime.local.orphan_killer import Guardian
 from taskd.runtime.local.runtime_api import RuntimeApi
 from taskd.runtime.local.sandbox import Sandbox
+from taskd.runtime.local.sandbox_pool import Pool
 from taskd.runtime.local.settings import LocalSettings
 
 _log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from taskd.model import limits
-from taskd.runtime.local.connections import Connections, LoopbackSite
-from taskd.runtime.local.deployment import function_arn
+from taskd.runtime.local.connection_registry import Connections, LoopbackSite
+from taskd.runtime.local.deployed_function import function_arn
 from taskd.runtime.local.sandbox import RefusedError, Sandbox
 
 _PREFIX = "/{secret}/2018-06-01/runtime"

@@ -17,10 +17,10 @@ from taskd.model.clock import Clock
 from taskd.model.errors import TaskdError
 from taskd.runtime.base import InvocationResult, OutcomeUnknown, Success
 from taskd.runtime.local import failures
-from taskd.runtime.local.call import Call
-from taskd.runtime.local.deployment import Deployment
+from taskd.runtime.local.call_queue import Call
+from taskd.runtime.local.child_process import ChildProcess
+from taskd.runtime.local.deployed_function import Deployment
 from taskd.runtime.local.failures import Logs
-from taskd.runtime.local.process import ChildProcess
 
 
 class RefusedError(TaskdError):

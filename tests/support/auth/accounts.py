@@ -6,10 +6,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from taskd.auth import tokens
+from taskd.auth.account_file import render
 from taskd.auth.accounts import Accounts, ApiToken, Application, Role, User
-from taskd.auth.file import render
 from taskd.auth.passwords import Cost, hash_password
-from taskd.auth.storage import write_secret
+from taskd.auth.secret_files import write_secret
 from taskd.auth.tokens import TokenKind
 
 PASSWORD = "correct horse battery"

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 from support.power_cut.acknowledged import Known
 
-from taskd.auth.file import FILE_NAME, read_accounts
+from taskd.auth.account_file import FILE_NAME, read_accounts
 from taskd.model.status import FINAL, Status
 from taskd.model.task import Task
 from taskd.rql.parser import parse

@@ -3,7 +3,7 @@
 import secrets
 from pathlib import Path
 
-from taskd.auth.storage import SecretFileError, locked, read_secret, write_secret
+from taskd.auth.secret_files import SecretFileError, locked, read_secret, write_secret
 from taskd.system.files import sync_directory
 
 FILE_NAME = "auth.key"

@@ -8,7 +8,7 @@ import math
 from msgspec import Struct
 
 from taskd.auth import tokens
-from taskd.auth.directory import Directory
+from taskd.auth.account_index import Directory
 from taskd.auth.oidc import OidcVerifier, Subject
 from taskd.auth.tokens import TokenKind
 from taskd.model import errors

@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Callable
 
 from taskd.runtime.local import failures
-from taskd.runtime.local.call import Call, WaitingCalls
-from taskd.runtime.local.deployment import Deployment
+from taskd.runtime.local.call_queue import Call, WaitingCalls
+from taskd.runtime.local.deployed_function import Deployment
 from taskd.runtime.local.sandbox import Sandbox
 from taskd.runtime.local.settings import LocalSettings
 

@@ -2,11 +2,11 @@
 
 from msgspec import Struct
 
-from taskd.auth import oauth1, tokens
+from taskd.auth import oauth1_signature, tokens
+from taskd.auth.account_index import Directory
 from taskd.auth.accounts import Application, User
-from taskd.auth.directory import Directory
 from taskd.auth.nonces import Nonces
-from taskd.auth.oauth1 import Authorization, Secrets, SignedRequest
+from taskd.auth.oauth1_signature import Authorization, Secrets, SignedRequest
 from taskd.auth.tokens import TokenKind
 from taskd.model import errors
 from taskd.model.clock import Clock
@@ -44,7 +44,7 @@ class Signatures:
             raise ContractError(errors.OAUTH1_KEY, "There is no application with this oauth_consumer_key.")
         user = self._user(authorization.token, application)
         token_secret = tokens.oauth1_secret(self._key, authorization.token) if user else ""
-        if not oauth1.is_genuine(request, authorization, Secrets(application.secret, token_secret)):
+        if not oauth1_signature.is_genuine(request, authorization, Secrets(application.secret, token_secret)):
             message = "oauth_signature does not fit the request; are the secrets right, and does a proxy pass Host on?"
             raise ContractError(errors.OAUTH1_SIGNATURE, message)
         self._nonces.remember(
@@ -66,6 +66,6 @@ class Signatures:
 
 def _parse(header: str) -> Authorization:
     try:
-        return oauth1.parse_authorization(header)
-    except oauth1.SignatureError as error:
+        return oauth1_signature.parse_authorization(header)
+    except oauth1_signature.SignatureError as error:
         raise ContractError(errors.OAUTH1_SIGNATURE, str(error)) from None

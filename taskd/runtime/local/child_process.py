@@ -18,8 +18,8 @@ from msgspec import Struct
 
 from taskd.model.clock import Clock
 from taskd.model.logline import LogLine
-from taskd.runtime.local.guardian import Guardian
-from taskd.runtime.local.logs import OutputPipe
+from taskd.runtime.local.log_capture import OutputPipe
+from taskd.runtime.local.orphan_killer import Guardian
 
 
 class Launch(Struct, frozen=True):

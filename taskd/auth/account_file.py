@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from taskd.auth.accounts import AccountError, Accounts, problems
-from taskd.auth.storage import locked, read_secret, write_secret
+from taskd.auth.secret_files import locked, read_secret, write_secret
 from taskd.model.errors import TaskdError
 
 FILE_NAME = "auth.toml"

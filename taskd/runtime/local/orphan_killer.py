@@ -13,7 +13,7 @@ from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
-_PROGRAM = Path(__file__).with_name("guardian_process.py")
+_PROGRAM = Path(__file__).with_name("orphan_killer_process.py")
 _RESTART_PAUSE_S = 1.0
 
 
