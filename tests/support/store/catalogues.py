@@ -12,7 +12,7 @@ from taskd.store.base import Page
 from taskd.store.embedded.catalogue import queries
 from taskd.store.embedded.catalogue.rows import COLUMNS, row
 from taskd.store.embedded.catalogue.schema import migrate
-from taskd.store.embedded.catalogue.sql.functions import register_functions
+from taskd.store.embedded.catalogue.sql.user_functions import register_functions
 from taskd.store.embedded.catalogue.statements import Write, parts
 
 

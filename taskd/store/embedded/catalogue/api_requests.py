@@ -12,7 +12,7 @@ import msgspec
 from taskd.model.api_request import ApiRequest, ApiRequestError
 from taskd.rql.query import Query
 from taskd.store.base import Page
-from taskd.store.embedded.catalogue.pages import Table, page_of
+from taskd.store.embedded.catalogue.listing import Table, page_of
 from taskd.store.embedded.catalogue.sql.fields import API_REQUESTS
 from taskd.store.embedded.catalogue.statements import insert
 

@@ -8,7 +8,7 @@ from taskd.model.status import FINAL, Status
 from taskd.model.task import Task
 from taskd.rql.query import Query
 from taskd.store.base import Page
-from taskd.store.embedded.catalogue.pages import Table, page_of
+from taskd.store.embedded.catalogue.listing import Table, page_of
 from taskd.store.embedded.catalogue.rows import COLUMNS, task_of
 from taskd.store.embedded.catalogue.sql.fields import TASKS
 

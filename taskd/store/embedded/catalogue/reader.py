@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from taskd.model.errors import LONG_QUERY, ContractError
 from taskd.store.embedded.catalogue.schema import open_reader
-from taskd.store.embedded.catalogue.sql.functions import register_functions
+from taskd.store.embedded.catalogue.sql.user_functions import register_functions
 
 T = TypeVar("T")
 

@@ -9,10 +9,10 @@ from taskd.rql.coerce import epoch_ms, plain
 from taskd.rql.errors import RqlError
 from taskd.rql.evaluate import matches
 from taskd.rql.query import Compare, Contains, Group, Member, Node, Query, SortKey
+from taskd.store.embedded.catalogue.sql.comparisons import number_test, relation, text_test, values_of
 from taskd.store.embedded.catalogue.sql.documents import document_order, document_presence, document_test
 from taskd.store.embedded.catalogue.sql.fields import Field, Kind, Resource
-from taskd.store.embedded.catalogue.sql.pieces import FALSE, TRUE, Parameter, Sql, constant, joined, negated
-from taskd.store.embedded.catalogue.sql.scalars import number_test, relation, text_test, values_of
+from taskd.store.embedded.catalogue.sql.fragment import FALSE, TRUE, Parameter, Sql, constant, joined, negated
 
 _Condition = TypeVar("_Condition", bound=Compare | Member | Contains)
 
@@ -21,7 +21,7 @@ class Compiled(Struct, frozen=True):
     """A query as pieces of SQL.
 
     ``params`` belong to ``where_sql``, then ``order_params`` to ``order_sql``; counting takes the former only.
-    The connection needs the functions of ``functions.register_functions``.
+    The connection needs the functions of ``user_functions.register_functions``.
     """
 
     where_sql: str

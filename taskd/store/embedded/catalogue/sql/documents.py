@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from taskd.rql.evaluate import matches
 from taskd.rql.query import Compare, Contains, Member, Path
-from taskd.store.embedded.catalogue.sql.pieces import FALSE, Sql, bound, constant, joined, listed
-from taskd.store.embedded.catalogue.sql.scalars import number_test, text_test, values_of
+from taskd.store.embedded.catalogue.sql.comparisons import number_test, text_test, values_of
+from taskd.store.embedded.catalogue.sql.fragment import FALSE, Sql, bound, constant, joined, listed
 
 _PLAIN_NAME = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9_$:@ -]+", re.ASCII)
 """A name that stands in JSON text as it is, and is not an index of an array."""

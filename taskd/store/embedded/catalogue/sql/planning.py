@@ -9,7 +9,7 @@ from taskd.rql.query import Contains, Group, Member, Node, Path, Pattern, Query
 from taskd.store.embedded.catalogue import counts
 from taskd.store.embedded.catalogue.sql.compile import compile_query
 from taskd.store.embedded.catalogue.sql.fields import Resource
-from taskd.store.embedded.catalogue.sql.pieces import Sql
+from taskd.store.embedded.catalogue.sql.fragment import Sql
 
 _LOOKUPS = ("eq", "in", "gt", "ge", "lt", "le")
 """What an index can answer."""

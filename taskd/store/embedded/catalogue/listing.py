@@ -16,7 +16,7 @@ from taskd.store.base import Page
 from taskd.store.embedded.catalogue import counts
 from taskd.store.embedded.catalogue.sql.compile import Compiled, compile_query
 from taskd.store.embedded.catalogue.sql.fields import Resource
-from taskd.store.embedded.catalogue.sql.pieces import Parameter
+from taskd.store.embedded.catalogue.sql.fragment import Parameter
 from taskd.store.embedded.catalogue.sql.planning import choice_of
 
 T = TypeVar("T")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from taskd.rql.query import Compare, Member, Pattern, Value
-from taskd.store.embedded.catalogue.sql.pieces import FALSE, Parameter, Sql, bound, joined, listed
+from taskd.store.embedded.catalogue.sql.fragment import FALSE, Parameter, Sql, bound, joined, listed
 
 Comparison = Compare | Member
 
