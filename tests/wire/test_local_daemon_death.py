@@ -54,7 +54,9 @@ async def test_no_function_outlives_a_daemon_that_is_killed(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_a_guardian_that_is_killed_is_replaced_and_knows_of_every_sandbox(tmp_path, monkeypatch) -> None:
+async def test_a_guardian_that_is_killed_is_replaced_and_knows_of_every_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("taskd.runtime.local.orphan_killer._RESTART_PAUSE_S", 0.01)
     async with local_bench(tmp_path) as bench:
         await bench.deploy_python("import os\ndef handler(event, context): return os.getpid()")
