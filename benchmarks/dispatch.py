@@ -1,6 +1,6 @@
 """How fast due tasks are drained, beside a bare loop of the same signed requests, and beside other task queues.
 
-What is measured is the store with its journal and catalogue, the dispatcher and the AWS runtime, against a stub of
+What is measured is the store with its journal and catalogue, the runner and the AWS runtime, against a stub of
 Lambda in a process of its own, until every task is durably settled and can be read in a listing. The bare loop sends
 the same requests through the same client with no queue at all. The other queues run a task each that makes the same
 request with the library that their users would take.
@@ -51,7 +51,7 @@ async def _drained(url: str, folder: Path, tasks: int, in_flight: int) -> Figure
 
 async def _drain(engine: Engine, tasks: int) -> None:
     """Returns when as many tasks are complete, which a listing says."""
-    await engine.dispatcher.start()
+    await engine.runner.start()
     await engine.ends.reached
     complete = (await engine.store.find(parse("status=complete&limit(1)"))).total
     if complete != tasks:

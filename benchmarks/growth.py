@@ -41,7 +41,7 @@ def drained(url: str, folder: Path, tasks: int, in_flight: int) -> Figures:
 
 async def _drained(url: str, folder: Path, tasks: int, in_flight: int) -> Figures:
     async with open_engine(folder, url, in_flight, tasks) as engine:
-        await engine.dispatcher.start()  # looks for orphans, once; the first claim comes after it
+        await engine.runner.start()  # the first claim comes after it
         began_s, cpu_began_s = time.perf_counter(), time.process_time()
         await engine.ends.reached
         took_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_began_s

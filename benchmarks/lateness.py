@@ -107,7 +107,7 @@ async def _run_many(folder: Path, url: str, rate_per_s: int, seconds: float, in_
         first_ms = system_clock_ms() + AHEAD_MS + int(count * _ADD_MS)
         await engine.store.add([_due_at(first_ms + number * 1000 // rate_per_s) for number in range(count)])
         cpu_began_s = time.process_time()
-        await engine.dispatcher.start()
+        await engine.runner.start()
         await engine.ends.reached
         return time.process_time() - cpu_began_s
 

@@ -53,7 +53,7 @@ def ready(folder: Path, tasks: int) -> Figures:
 async def _ready(folder: Path, tasks: int) -> Figures:
     began_s, cpu_began_s = time.perf_counter(), time.process_time()
     async with open_store(folder) as store:
-        store.running()  # what the dispatcher looks through for orphans
+        await store.reap(1)  # as the daemon does before it claims
         await store.claim(1)
         return _figures(tasks, time.perf_counter() - began_s, time.process_time() - cpu_began_s)
 

@@ -23,16 +23,17 @@ from taskd.auth.service import AuthService
 from taskd.config import Config
 from taskd.execution.api_functions.call import ApiFunctions
 from taskd.execution.direct import DirectExecutions
-from taskd.execution.runner import Dispatcher
+from taskd.execution.runner import Runner
 from taskd.execution.settings import DispatchSettings
-from taskd.execution.synchronous import AttendedCalls
+from taskd.execution.synchronous import SynchronousCalls
+from taskd.maintenance.reaper import Reaper
 from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.errors import TaskdError
 from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.base import Runtime
 from taskd.runtime.local.runtime import LocalRuntime
-from taskd.store.base import TaskStore
-from taskd.store.embedded.store import EmbeddedStore
+from taskd.store.base import Change, TaskStore
+from taskd.store.factory import make_store
 from taskd.system import systemd
 from taskd.system.gc_freeze import FrozenHeap, let_event_loop_in
 from taskd.system.logging import set_up_logging
@@ -78,26 +79,18 @@ class Daemon:
         self._registry = CollectorRegistry()
         self._stopping = False
         self._auth = AuthService(config.auth, Path(config.store.data), clock)
-        self._store = EmbeddedStore(config.store, clock)
+        self._store = make_store(config.store, clock)
         self._runtime = _build_runtime(config, self._store, clock)
         telemetry = Telemetry(self._registry)
         _count_asyncio_tasks(self._registry)
-        self._scheduler = Scheduler(self._store, clock=clock, on_fatal=_end_process, telemetry=telemetry)
-        self._attended = AttendedCalls()
-        self._executions = DirectExecutions(
-            self._store, self._runtime, config.dispatch, self._attended, clock=clock, telemetry=telemetry
-        )
-        self._api_functions = ApiFunctions(
-            self._store, self._runtime, config.dispatch, self._attended, clock=clock, telemetry=telemetry
-        )
-        self._dispatcher = Dispatcher(
-            self._store,
-            self._runtime,
-            _dispatch_settings(config),
-            clock=clock,
-            on_fatal=_end_process,
-            telemetry=telemetry,
-        )
+        self._reaper = Reaper(self._store, on_fatal=_end_process, telemetry=telemetry)
+        self._scheduler = Scheduler(self._store, on_fatal=_end_process, telemetry=telemetry)
+        self._calls = SynchronousCalls()
+        execution = (self._store, self._runtime, config.dispatch, self._calls)
+        self._executions = DirectExecutions(*execution, telemetry=telemetry)
+        self._api_functions = ApiFunctions(*execution, telemetry=telemetry)
+        settings = _dispatch_settings(config)
+        self._runner = Runner(self._store, self._runtime, settings, on_fatal=_end_process, telemetry=telemetry)
 
     async def run(self) -> None:
         """Starts everything from the ground up, waits for a signal, and stops everything in reverse.
@@ -122,7 +115,9 @@ class Daemon:
         stack.push_async_callback(self._auth.stop)
         await self._runtime.start(self._store.functions())
         stack.push_async_callback(self._stop_running)
-        await self._dispatcher.start()
+        self._store.on_change(Change.FUNCTIONS, lambda: self._runtime.learn(self._store.functions()))
+        await self._reaper.start()
+        await self._runner.start()
         await self._scheduler.start()
         heap = FrozenHeap()
         heap.start()
@@ -151,7 +146,7 @@ class Daemon:
             self._store,
             self._runtime,
             self._config.server,
-            self._clock,
+            self._store.now_ms,
             self._health,
             executions=self._executions,
             api_functions=self._api_functions,
@@ -185,8 +180,8 @@ class Daemon:
     async def _stop_running(self) -> None:
         await self._let_end(0)
         await self._runtime.stop()
-        await self._dispatcher.join()
-        await self._attended.join()
+        await self._runner.join()
+        await self._calls.join()
 
     async def _end_calls(self, app: web.Application) -> None:
         """Once no more requests come in: whoever still waits for a function is told what became of it."""
@@ -194,12 +189,14 @@ class Daemon:
 
     async def _let_end(self, grace_s: float) -> None:
         """Begins nothing more from this moment on, whatever part of the daemon waits for the disk."""
-        await asyncio.gather(self._scheduler.stop(), self._dispatcher.drain(grace_s), self._attended.drain(grace_s))
+        await asyncio.gather(
+            self._reaper.stop(), self._scheduler.stop(), self._runner.drain(grace_s), self._calls.drain(grace_s)
+        )
 
     @property
     def _running(self) -> int:
         """Functions that run now, for a task of the queue or for somebody who waits."""
-        return self._dispatcher.in_flight + self._attended.in_flight
+        return self._runner.in_flight + self._calls.in_flight
 
     @contextlib.contextmanager
     def _signals(self) -> Any:
@@ -234,25 +231,25 @@ class Daemon:
         interval_s = min(_REPORT_S, systemd.watchdog_interval_s() or _REPORT_S)
         while True:
             systemd.watchdog()
-            systemd.status(self._summary())
+            systemd.status(await self._summary())
             await asyncio.sleep(interval_s)
 
-    def _summary(self) -> str:
-        trouble = self._store.trouble()
+    async def _summary(self) -> str:
+        store = await self._store.status()
         doing = "Stopping" if self._stopping else "Running"
-        counts = f"{self._running} in flight, {self._store.due_count()} due"
-        return f"{doing}: {counts}" + (f"; {trouble}" if trouble else "")
+        counts = f"{self._running} in flight, {store.due} due"
+        return f"{doing}: {counts}" + (f"; {store.trouble}" if store.trouble else "")
 
-    def _health(self) -> dict[str, Any]:
-        trouble = self._store.trouble()
-        lost = {"lostHistory": self._store.lost_history} if self._store.lost_history else {}
+    async def _health(self) -> dict[str, Any]:
+        store = await self._store.status()
+        lost = {"lostHistory": store.lost_history} if store.lost_history else {}
         return {
-            "status": trouble or ("stopping" if self._stopping else "ok"),
+            "status": store.trouble or ("stopping" if self._stopping else "ok"),
             "runtime": self._config.runtime,
-            "inFlight": self._dispatcher.in_flight,
-            "attended": self._attended.in_flight,
-            "inFlightLimit": self._dispatcher.allowed,
-            "due": self._store.due_count(),
+            "inFlight": self._runner.in_flight,
+            "attended": self._calls.in_flight,
+            "inFlightLimit": self._runner.allowed,
+            "due": store.due,
             **lost,
         }
 

@@ -1,4 +1,4 @@
-"""The parts of a daemon that run tasks, in this process: store, AWS runtime and dispatcher, against a stub."""
+"""The parts of a daemon that run tasks, in this process: store, AWS runtime and runner, against a stub."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from taskd.execution.runner import Dispatcher
+from taskd.execution.runner import Runner
 from taskd.execution.settings import DispatchSettings
 from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.status import FINAL
@@ -38,10 +38,10 @@ class EndCounter(Telemetry):
         self.reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when as many tasks as wanted have ended; raises what dispatching has failed of."""
 
-    def settled(self, tasks: Sequence[Task]) -> None:
+    def settled(self, tasks: Sequence[Task | None]) -> None:
         """Tasks were settled."""
         super().settled(tasks)
-        self._left -= sum(task.status in FINAL for task in tasks)
+        self._left -= sum(task is not None and task.status in FINAL for task in tasks)
         if self._left <= 0 and not self.reached.done():
             self.reached.set_result(None)
 
@@ -52,10 +52,10 @@ class EndCounter(Telemetry):
 
 
 class Engine(Struct, frozen=True):
-    """A store that is open, and a dispatcher that has not begun."""
+    """A store that is open, and a runner that has not begun."""
 
     store: EmbeddedStore
-    dispatcher: Dispatcher
+    runner: Runner
     ends: EndCounter
 
 
@@ -85,10 +85,10 @@ async def open_engine(folder: Path, url: str, in_flight: int, wanted: int) -> As
         await runtime.start([])
         ends = EndCounter(wanted)
         settings = DispatchSettings(max_in_flight=in_flight)
-        dispatcher = Dispatcher(store, runtime, settings, on_fatal=ends.fail, telemetry=ends)
+        runner = Runner(store, runtime, settings, on_fatal=ends.fail, telemetry=ends)
         try:
-            yield Engine(store, dispatcher, ends)
+            yield Engine(store, runner, ends)
         finally:
-            await dispatcher.drain(10)
+            await runner.drain(10)
             await runtime.stop()
-            await dispatcher.join()
+            await runner.join()

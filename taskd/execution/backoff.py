@@ -1,9 +1,11 @@
 """How much is in flight: a limit that gives way to throttling, and pauses of single functions.
 
 Both go by a clock that is never set, ``steady_ms``: the wall clock would end a pause early, or make it last for hours.
+Both are a node's own: each learns from the answers to its own calls, and a service that pushes back tells all nodes.
 """
 
 import random
+from collections.abc import Collection
 
 from msgspec import Struct
 
@@ -66,6 +68,17 @@ class FunctionPauses:
         if pause is None or pause.until_ms <= steady_ms:
             return None
         return self._jittered(pause, steady_ms)
+
+    def paused(self, steady_ms: int) -> Collection[str]:
+        """The functions whose tasks are better not claimed now."""
+        if not self._pauses:  # nearly always
+            return ()
+        return {name for name, pause in self._pauses.items() if pause.until_ms > steady_ms}
+
+    def first_end_in_ms(self, steady_ms: int) -> int | None:
+        """In how long the first pause ends; ``None`` if there is none."""
+        ends = (pause.until_ms - steady_ms for pause in self._pauses.values() if pause.until_ms > steady_ms)
+        return min(ends, default=None)
 
     def refused(self, function_name: str, steady_ms: int, retry_after_s: float | None) -> int:
         """Begins or prolongs the pause; gives in how long the refused task may be tried again."""

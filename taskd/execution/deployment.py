@@ -1,13 +1,14 @@
 """Deploying functions: the runtime and the store step by step, so that no step leaves a half-known function.
 
-Changes of one function happen one after the other; changes of different functions at the same time. The order
-is always: the runtime readies the code, the store knows the function, the runtime switches over. A process that
+On one node, changes of one function happen one after the other; changes of different functions at the same time.
+Another node may change it meanwhile: the store refuses what was made from an older state, and it is made anew. The
+order is always: the runtime readies the code, the store knows the function, the runtime switches over. A process that
 ends in between leaves code that nothing refers to, which the runtime clears away at its next start, or a known
 function whose code is ready, which the runtime deploys then.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
@@ -16,7 +17,10 @@ from taskd.model import errors
 from taskd.model.errors import ContractError
 from taskd.model.function import Function
 from taskd.runtime.base import Runtime
-from taskd.store.base import TaskStore
+from taskd.store.base import FunctionChangedError, TaskStore
+
+_ATTEMPTS = 5
+"""How often a change is made anew because another node was faster."""
 
 
 class Deployments:
@@ -36,10 +40,15 @@ class Deployments:
         """
         async with self._lock(function.name):
             if self._store.function(function.name) is not None:
-                raise ContractError(errors.ALREADY_EXISTS, f"There already is a function {function.name}.")
+                raise _exists(function.name)
             prepared = await self._runtime.prepare(function, code)
             try:
-                await self._switch_to(prepared)
+                await self._store.put_function(prepared, expected=None)
+            except Exception as error:
+                await self._runtime.discard(prepared)
+                raise _exists(function.name) if isinstance(error, FunctionChangedError) else error from error
+            try:
+                await self._runtime.deploy(prepared)
             except Exception:
                 await self._forget(prepared)
                 raise
@@ -51,19 +60,22 @@ class Deployments:
         :raises ContractError: ``RESOURCE_UNKNOWN``, or what ``change``, the runtime or the store has against it;
             then all is as it was.
         """
-        async with self._lock(name):
-            former = self._known(name)
-            prepared = await self._runtime.prepare(change(former), code)
-            await self._replace(former, prepared)
+
+        async def prepare(former: Function) -> Function:
+            return await self._runtime.prepare(change(former), code)
+
+        await self._change(name, prepare)
 
     async def set_enabled(self, name: str, *, enabled: bool, now_ms: int) -> None:
         """The function is enabled or not; also where its code is lost, and could not be prepared.
 
         :raises ContractError: ``RESOURCE_UNKNOWN``, or what the store has against it.
         """
-        async with self._lock(name):
-            former = self._known(name)
-            await self._replace(former, replace(former, enabled=enabled, update_ms=now_ms))
+
+        async def prepare(former: Function) -> Function:
+            return replace(former, enabled=enabled, update_ms=now_ms)
+
+        await self._change(name, prepare)
 
     async def remove(self, name: str) -> None:
         """The function is neither known nor run any longer.
@@ -83,21 +95,33 @@ class Deployments:
             raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function {name}.")
         return function
 
-    async def _switch_to(self, function: Function) -> None:
-        await self._store.put_function(function)
-        await self._runtime.deploy(function)
+    async def _change(self, name: str, prepare: Callable[[Function], Awaitable[Function]]) -> None:
+        async with self._lock(name):
+            for attempt in range(1, _ATTEMPTS + 1):
+                former = self._known(name)
+                try:
+                    await self._replace(former, await prepare(former))
+                except FunctionChangedError:
+                    if attempt == _ATTEMPTS:
+                        raise
+                else:
+                    return
 
     async def _replace(self, former: Function, function: Function) -> None:
         try:
-            await self._switch_to(function)
+            await self._store.put_function(function, expected=former)
         except Exception:
-            await self._restore(former, function)
+            await self._discard(function, former)
+            raise
+        try:
+            await self._runtime.deploy(function)
+        except Exception:
+            await self._store.put_function(former, expected=function)
+            await self._runtime.deploy(former)
+            await self._discard(function, former)
             raise
 
-    async def _restore(self, former: Function, failed: Function) -> None:
-        if self._store.function(former.name) != former:
-            await self._store.put_function(former)
-        await self._runtime.deploy(former)
+    async def _discard(self, failed: Function, former: Function) -> None:
         if failed.code_version != former.code_version:
             await self._runtime.discard(failed)
 
@@ -106,3 +130,7 @@ class Deployments:
         await self._runtime.discard(failed)
         if self._store.function(failed.name) is not None:
             await self._store.remove_function(failed.name)
+
+
+def _exists(name: str) -> ContractError:
+    return ContractError(errors.ALREADY_EXISTS, f"There already is a function {name}.")

@@ -6,15 +6,20 @@ tried again, whatever the function's retry policy says: it is told to the client
 
 from msgspec import Struct
 
-from taskd.execution.attendant import Attendant
-from taskd.execution.attending import failure_of, final, require_callable
 from taskd.execution.outcome import Ended, answer_within_s, outcome_of
-from taskd.execution.synchronous import Slots
+from taskd.execution.settings import DispatchSettings
+from taskd.execution.synchronous import Slots, SynchronousCalls, failure_of, final, require_callable
 from taskd.model import errors
+from taskd.model.clock import Clock
 from taskd.model.function import Function
+from taskd.model.retry import unknown_outcome
 from taskd.model.task import Task, TaskDraft
 from taskd.model.wire import encode_task
-from taskd.runtime.base import FunctionError, Invocation, Success
+from taskd.runtime.base import Invocation, Runtime, Success
+from taskd.store.base import TaskStore
+from taskd.telemetry.metrics import Telemetry
+
+_LOST = "The task was taken from this node while it ran, so its outcome is not known."
 
 
 class Executed(Struct, frozen=True):
@@ -24,11 +29,25 @@ class Executed(Struct, frozen=True):
     result: bytes
 
 
-class DirectExecutions(Attendant):
-    """Executes functions."""
+class DirectExecutions:
+    """Executes functions of one store on one runtime."""
 
-    def _set_up(self) -> None:
-        self._slots = Slots(self._settings.max_direct, errors.CONCURRENT_EXECUTIONS, "dispatch.max_direct")
+    def __init__(
+        self,
+        store: TaskStore,
+        runtime: Runtime,
+        settings: DispatchSettings,
+        calls: SynchronousCalls,
+        *,
+        clock: Clock | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        self._store = store
+        self._runtime = runtime
+        self._calls = calls
+        self._slots = Slots(settings.max_direct, errors.CONCURRENT_EXECUTIONS, "dispatch.max_direct")
+        self._clock = clock or store.now_ms
+        self._telemetry = telemetry or Telemetry()
 
     async def execute(self, function: Function, draft: TaskDraft) -> Executed:
         """Runs a task of ``function`` made from ``draft`` (a direct one) to its end, also if nobody waits any more.
@@ -37,23 +56,20 @@ class DirectExecutions(Attendant):
             ``UNAVAILABLE`` before there is a task; ``NOT_INVOKED`` or ``FUNCTION_FAILED``, with its ``taskId``.
         """
         require_callable(function, errors.EXECUTION_TIME_LIMIT)
-        task, result = await self._attended.attend(self._run(function, draft))
+        task, result = await self._calls.run(self._run(function, draft))
+        if task is None:
+            raise failure_of(unknown_outcome(_LOST))
         if isinstance(result, Success):
             return Executed(task, result.payload)
         assert task.error is not None, "what did not succeed has failed"
         raise failure_of(task.error, taskId=task.id)
 
-    async def _run(self, function: Function, draft: TaskDraft) -> tuple[Task, Ended]:
+    async def _run(self, function: Function, draft: TaskDraft) -> tuple[Task | None, Ended]:
         with self._slots.slot():
             task = await self._store.add_started(draft)
             self._telemetry.started([task], self._clock())
             call = Invocation(task.id, function.name, encode_task(task), answer_within_s(function))
             result = final(await self._runtime.invoke(call))
-            return await self._settle(task, function, result), result
-
-    async def _settle(self, task: Task, function: Function, result: Ended) -> Task:
-        if isinstance(result, Success | FunctionError) and result.logs:
-            await self._store.append_logs([(task.id, result.logs)])
-        [ended] = await self._store.settle([outcome_of(task, function, result, self._clock())])
-        self._telemetry.settled([ended])
-        return ended
+            [ended] = await self._store.settle([outcome_of(task, function, result, self._clock())])
+            self._telemetry.settled([ended])
+            return ended, result

@@ -2,7 +2,8 @@
 
 from taskd.model import limits
 from taskd.model.function import Function
-from taskd.model.task import ZOMBIE_ERROR_NAME, ErrorType, Task, TaskDraft, TaskError
+from taskd.model.retry import successor_of, unknown_outcome
+from taskd.model.task import ErrorType, Task, TaskError
 from taskd.runtime.base import FunctionError, InvocationError, OutcomeUnknown, Success
 from taskd.store.base import Completed, Failed, Outcome, Retried
 
@@ -11,19 +12,13 @@ Ended = Success | FunctionError | InvocationError | OutcomeUnknown
 
 
 def outcome_of(task: Task, function: Function | None, result: Ended, now_ms: int) -> Outcome:
-    """What becomes of ``task``, given its function as it is known now (``None`` if it is not).
-
-    The failure of a direct execution is its caller's to answer: the retry policy leaves it alone.
-    """
+    """What becomes of ``task``, given its function as it is known now (``None`` if it is not)."""
     if isinstance(result, Success):
-        return Completed(task.id)
+        return Completed(task.id, result.logs)
     error = error_of(result)
-    retry_number = len(task.retry_for_task_ids)
-    if task.direct or function is None or not function.retry_policy.covers(error.name):
-        return Failed(task.id, error)
-    if retry_number >= len(limits.RETRY_DELAYS_MS):
-        return Failed(task.id, error)
-    return Retried(task.id, error, _successor(task, now_ms + limits.RETRY_DELAYS_MS[retry_number]))
+    logs = result.logs if isinstance(result, FunctionError) else ()
+    successor = successor_of(task, function, error, now_ms)
+    return Failed(task.id, error, logs) if successor is None else Retried(task.id, error, successor, logs)
 
 
 def answer_within_s(function: Function | None) -> float:
@@ -35,23 +30,9 @@ def answer_within_s(function: Function | None) -> float:
 def error_of(result: FunctionError | InvocationError | OutcomeUnknown) -> TaskError:
     """The error that a task carries for this result."""
     if isinstance(result, OutcomeUnknown):
-        return TaskError(ErrorType.INVOCATION, ZOMBIE_ERROR_NAME, result.reason)
+        return unknown_outcome(result.reason)
     kind = ErrorType.RUNTIME if isinstance(result, FunctionError) else ErrorType.INVOCATION
     return TaskError(kind, _cut(result.name), _cut(result.message))
-
-
-def _successor(task: Task, start_ms: int) -> TaskDraft:
-    return TaskDraft(
-        function_name=task.function_name,
-        data=task.data,
-        start_ms=start_ms,
-        priority=task.priority,
-        tags=task.tags,
-        created_by_user_id=task.created_by_user_id,
-        created_by_application_id=task.created_by_application_id,
-        retry_for_task_ids=(*task.retry_for_task_ids, task.id),
-        schedule_id=task.schedule_id,
-    )
 
 
 def _cut(text: str) -> str:

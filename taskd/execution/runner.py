@@ -8,14 +8,14 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from taskd.execution.backoff import EVERY_FUNCTION, FunctionPauses, InFlightLimit
 from taskd.execution.outcome import Ended, answer_within_s, outcome_of
 from taskd.execution.settings import DispatchSettings
 from taskd.model import limits
-from taskd.model.clock import Clock, system_clock_ms
+from taskd.model.clock import Clock
 from taskd.model.task import FUNCTION_DISABLED_ERROR_NAME, Task
 from taskd.model.wire import encode_task
 from taskd.runtime.base import (
@@ -23,12 +23,11 @@ from taskd.runtime.base import (
     Invocation,
     InvocationError,
     InvocationResult,
-    OutcomeUnknown,
     Runtime,
     Success,
     Throttled,
 )
-from taskd.store.base import Outcome, Requeued, StoreUnavailableError, TaskStore
+from taskd.store.base import Change, Outcome, Requeued, StoreUnavailableError, TaskStore
 from taskd.system.background import LOOK_AGAIN_S, WakeUp, watch
 from taskd.telemetry.metrics import Telemetry
 
@@ -37,10 +36,9 @@ log = logging.getLogger(__name__)
 _RAN = (Success, FunctionError)
 _CLAIMED_AT_ONCE = 256
 """Beginning a task takes some 25 µs; between batches the event loop gets to everything else."""
-_ORPHANS_PER_STEP = 1_000
 
 
-class Dispatcher:
+class Runner:
     """Runs the tasks of one store on one runtime. :meth:`start` and :meth:`drain` bracket its life."""
 
     def __init__(
@@ -49,20 +47,20 @@ class Dispatcher:
         runtime: Runtime,
         settings: DispatchSettings,
         *,
-        clock: Clock = system_clock_ms,
+        clock: Clock | None = None,
         on_fatal: Callable[[BaseException], None] | None = None,
         telemetry: Telemetry | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        """``on_fatal`` hears of a fault that dispatching cannot go on after; the daemon is to end then."""
+        """``on_fatal`` is told of a fault that running tasks cannot go on after; the daemon is to end then."""
         self._store = store
         self._runtime = runtime
-        self._clock = clock
+        self._clock = clock or store.now_ms
         self._on_fatal = on_fatal
         self._telemetry = telemetry or Telemetry()
         self._limit = InFlightLimit(settings.max_in_flight)
         self._pauses = FunctionPauses(rng or random.Random())  # noqa: S311 - jitter, not secrets
-        self._wake = WakeUp(clock)
+        self._wake = WakeUp(self._clock)
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
@@ -82,10 +80,9 @@ class Dispatcher:
         return self._limit.allowed
 
     async def start(self) -> None:
-        """Settles what an earlier process left running, then begins to dispatch."""
-        await self._settle_orphans()
-        self._store.on_due_change(self._wake.set)
-        self._claiming = asyncio.create_task(self._claim_forever(), name="dispatcher")
+        """Begins to claim."""
+        self._store.on_change(Change.DUE, self._wake.set)
+        self._claiming = asyncio.create_task(self._claim_forever(), name="runner")
         self._claiming.add_done_callback(self._watch)
 
     async def drain(self, grace_s: float) -> int:
@@ -103,37 +100,35 @@ class Dispatcher:
         """Waits until all that was claimed is settled. The runtime has stopped, so every call has its answer."""
         await self._idle.wait()
 
-    async def _settle_orphans(self) -> None:
-        orphans = self._store.running()
-        if not orphans:
-            return
-        log.warning("%d tasks were running when the daemon died; their outcome cannot be known.", len(orphans))
-        unknown = OutcomeUnknown("The daemon stopped while the task was running, so its outcome is not known.")
-        for begin in range(0, len(orphans), _ORPHANS_PER_STEP):
-            chunk = orphans[begin : begin + _ORPHANS_PER_STEP]
-            await self._settle([(task, unknown) for task in chunk])
-
     async def _claim_forever(self) -> None:
         while not self._stopping:
             self._wake.clear()
             free = self._limit.allowed - self._in_flight
-            pause_ms = self._pauses.wait_ms(EVERY_FUNCTION, _steady_ms())
+            steady_ms = _steady_ms()
+            pause_ms = self._pauses.wait_ms(EVERY_FUNCTION, steady_ms)
             if free <= 0:
                 await self._wake.sleep(None)
             elif pause_ms is not None:
                 await self._wake.sleep(self._clock() + pause_ms)
-            elif tasks := await self._claim(min(free, _CLAIMED_AT_ONCE)):
+            elif tasks := await self._claim(min(free, _CLAIMED_AT_ONCE), self._pauses.paused(steady_ms)):
                 self._begin_all(tasks)
             else:
-                await self._wake.sleep(self._store.next_due_ms())
+                await self._wake.sleep(self._next_claim_ms())
 
-    async def _claim(self, free: int) -> list[Task]:
+    async def _claim(self, free: int, held: Collection[str]) -> list[Task]:
         try:
-            return await self._store.claim(free)
+            return await self._store.claim(free, held)
         except StoreUnavailableError as error:
             log.warning("Nothing is claimed for now: %s", error)
             await asyncio.sleep(LOOK_AGAIN_S)
             return []
+
+    def _next_claim_ms(self) -> int | None:
+        """When a task is due, or a pause ends that may have held one back."""
+        due_ms, pause_ms = self._store.next_due_ms(), self._pauses.first_end_in_ms(_steady_ms())
+        if pause_ms is None:
+            return due_ms
+        return self._clock() + pause_ms if due_ms is None else min(due_ms, self._clock() + pause_ms)
 
     def _begin_all(self, tasks: Sequence[Task]) -> None:
         now_ms, steady_ms = self._clock(), _steady_ms()
@@ -176,8 +171,6 @@ class Dispatcher:
             self._idle.set()
 
     async def _settle(self, batch: Sequence[tuple[Task, InvocationResult | Requeued]]) -> None:
-        logs = [(task.id, result.logs) for task, result in batch if isinstance(result, _RAN)]
-        await self._store.append_logs([entry for entry in logs if entry[1]])
         outcomes = [self._outcome(task, result) for task, result in batch]
         self._telemetry.settled(await self._store.settle(outcomes))
 
@@ -201,7 +194,7 @@ class Dispatcher:
                 return self._end(task, InvocationError(refusal.reason, "The function did not become ready in time."))
         if refusal.everything and refusal.overload:
             self._limit.refused(steady_ms)
-        elif refusal.everything:  # to try the other tasks, too, would only write them to the journal again and again
+        elif refusal.everything:  # to try the other tasks, too, would only claim and requeue them again and again
             self._pauses.refused(EVERY_FUNCTION, steady_ms, refusal.retry_after_s)
         wait_ms = self._pauses.refused(task.function_name, steady_ms, refusal.retry_after_s)
         return Requeued(task.id, self._clock() + wait_ms)
@@ -210,7 +203,7 @@ class Dispatcher:
         return outcome_of(task, self._store.function(task.function_name), result, self._clock())
 
     def _watch(self, background: "asyncio.Task[None]") -> None:
-        watch(background, "Dispatching", self._on_fatal)
+        watch(background, "Running tasks", self._on_fatal)
 
 
 def _steady_ms() -> int:

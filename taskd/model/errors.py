@@ -77,7 +77,7 @@ NO_API_REQUEST_LOGS = ErrorKind(
 )
 BODY_TOO_LARGE = ErrorKind(1414, 413, "BODY_TOO_LARGE_EXCEPTION", "The body is over the limit.")
 TOO_MANY_REQUESTS = ErrorKind(1429, 429, "TOO_MANY_REQUESTS_EXCEPTION", "The admission limit is reached.")
-UNAVAILABLE = ErrorKind(1503, 503, "UNAVAILABLE_EXCEPTION", "Shutting down, or the journal cannot be written.")
+UNAVAILABLE = ErrorKind(1503, 503, "UNAVAILABLE_EXCEPTION", "Shutting down, or nothing can be stored now.")
 
 CATALOGUE: dict[int, ErrorKind] = {kind.code: kind for kind in list(globals().values()) if isinstance(kind, ErrorKind)}
 """Every kind by its code."""

@@ -70,7 +70,7 @@ class RetryPolicy(Struct, frozen=True, gc=False, array_like=True):
 
 
 class Function(Struct, frozen=True, array_like=True):
-    """A deployed function. Written to the journal in this order: add new fields at the end, with a default."""
+    """A deployed function. Persisted as an array in this order: add new fields at the end, with a default."""
 
     name: str
     entry_point: str

@@ -11,7 +11,7 @@ TASK_ENVELOPE_BYTES = 192 * 1024
 """
 TASK_DATA_MAX_BYTES = LAMBDA_PAYLOAD_MAX_BYTES - TASK_ENVELOPE_BYTES
 TASK_DATA_MAX_DEPTH = 500
-"""Nesting of arrays and objects in ``data``; SQLite's JSON functions refuse more than 1,000."""
+"""Nesting of arrays and objects in ``data``: whatever reads it on its way, stores included, must take as much."""
 TASK_TAGS_MAX = 100
 TASK_TAG_MAX_CHARS = 256
 FUNCTION_REFERENCE_MAX_CHARS = 170
@@ -39,21 +39,19 @@ CODE_UPLOAD_MAX_BYTES = 50 * MIB
 FUNCTION_NAME_MAX_CHARS = 64
 
 SCHEDULES_MAX = 10_000
-"""Every schedule is kept in memory, and looked at whenever one is due."""
+"""Every node keeps all schedules in view."""
 SCHEDULE_DATA_MAX_BYTES = 64 * 1024
 SCHEDULE_INTERVAL_MIN_S = 0.1
 SCHEDULE_INTERVAL_MAX_S = 10 * 366 * 86_400
 """Ten years."""
 
 LIVE_TASKS_MAX = 10_000_000
-"""Tasks that wait or run; each takes half a KiB of memory and its data."""
-JOURNAL_QUEUE_MAX_BYTES = 64 * MIB
-"""Of what waits to be written to the journal: what a slow disk may hold up in memory."""
+"""Tasks that wait or run."""
 BULK_TASKS_MAX = 10_000
 IDEMPOTENCY_KEY_MAX_CHARS = 255
 IDEMPOTENCY_KEY_TTL_MS = 86_400_000
 IDEMPOTENCY_KEYS_MAX = 1_000_000
-"""Keys that are remembered at a time: with 300 to 400 bytes each, what a day of them may take of the memory."""
+"""Keys that are remembered at a time."""
 
 BODY_MAX_BYTES = 6 * MIB
 BULK_BODY_MAX_BYTES = 32 * MIB

@@ -19,7 +19,7 @@ class ScheduleDraft(Struct, frozen=True, gc=False):
 
 
 class Schedule(Struct, frozen=True, gc=False, array_like=True):
-    """A recurring task. Written to the journal in this order: add new fields at the end, with a default."""
+    """A recurring task. Persisted as an array in this order: add new fields at the end, with a default."""
 
     id: str
     interval_ms: int

@@ -48,13 +48,14 @@ class TaskDraft(Struct, frozen=True, gc=False):
 class Task(Struct, frozen=True, gc=False, array_like=True):
     """A task at one moment. Immutable: a transition gives a new one.
 
-    Fields are written to the journal in this order: add new ones at the end, with a default.
+    Every field is persisted, as an array in this order: add new ones at the end, with a default. What a store keeps of
+    a task in memory beside these (its place in a queue, that a decision about it is on its way) is the store's own.
     ``gc=False`` keeps a million of them out of the cyclic collector's sight; nothing here can form a cycle.
     """
 
     id: str
     seq: int
-    """Creation order within the store, ascending with ``id``; breaks ties in the order of work."""
+    """A number of the store's own that ascends as tasks are created; breaks ties in the order of work."""
     function_name: str
     data: bytes
     """The JSON text of an object, as it came in."""

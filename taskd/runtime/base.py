@@ -98,6 +98,9 @@ class Runtime(Protocol):
     async def deploy(self, function: Function) -> None:
         """From now on calls of ``function.name`` run this version; running calls finish on theirs."""
 
+    def learn(self, functions: list[Function]) -> None:
+        """These are all functions there are, by whichever node they were deployed: new calls run them. Deploys none."""
+
     async def discard(self, function: Function) -> None:
         """Gives up what ``prepare`` readied, whether it was deployed or not; what runs or is deployed stays."""
 

@@ -1,15 +1,19 @@
-"""The seam: the one protocol through which the dispatcher, the scheduler and the API touch tasks.
+"""The seam: the one protocol through which everything above touches tasks, whichever store keeps them.
 
-Every verb is durable when it returns, and all-or-nothing. Nothing above the seam knows of files, heaps or SQL.
+Every verb is durable when it returns, and all-or-nothing. Nothing above the seam knows of files, heaps, SQL, or of how
+many processes there are. A *node* is one process with an open store; any number of nodes may share what a store keeps,
+as far as the store says so. What a node claims is its own until it settles it, or until it is dead; who is dead is
+for the store to say.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
 from taskd.model.api_request import ApiRequest
-from taskd.model.errors import UNAVAILABLE, ContractError
+from taskd.model.errors import ILLEGAL_STATE, UNAVAILABLE, ContractError
 from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
@@ -19,11 +23,14 @@ from taskd.rql.query import Query
 
 T = TypeVar("T")
 
+NO_FUNCTIONS: frozenset[str] = frozenset()
+
 
 class Completed(Struct, frozen=True, gc=False):
-    """The function returned."""
+    """The function returned, and printed ``logs``."""
 
     task_id: str
+    logs: tuple[LogLine, ...] = ()
 
 
 class Failed(Struct, frozen=True, gc=False):
@@ -31,6 +38,7 @@ class Failed(Struct, frozen=True, gc=False):
 
     task_id: str
     error: TaskError
+    logs: tuple[LogLine, ...] = ()
 
 
 class Retried(Struct, frozen=True, gc=False):
@@ -39,6 +47,7 @@ class Retried(Struct, frozen=True, gc=False):
     task_id: str
     error: TaskError
     successor: TaskDraft
+    logs: tuple[LogLine, ...] = ()
 
 
 class Requeued(Struct, frozen=True, gc=False):
@@ -65,6 +74,40 @@ class Page(Struct, Generic[T], frozen=True):
     total: int | None
 
 
+class Node(Struct, frozen=True):
+    """A process that takes part. ``id`` is of this incarnation: a process that starts anew is another node."""
+
+    id: str
+    host: str
+    started_ms: int
+    beat_ms: int
+    """When the node last showed that it lives."""
+
+
+class StoreStatus(Struct, frozen=True):
+    """How the store is, as this node sees it."""
+
+    due: int
+    """Tasks that are due and wait; those of functions that are held back count, too."""
+    trouble: str | None
+    """What is wrong now, for people; ``None`` when all is well."""
+    lost_history: str | None
+    """Which part of the history of ended tasks was found lost, for people."""
+    nodes: tuple[Node, ...]
+    """All that live, this one first."""
+
+
+class Change(Enum):
+    """What a node can ask to be told of."""
+
+    DUE = "due"
+    """Work may be due earlier than the last claim that came back empty could tell."""
+    SCHEDULES = "schedules"
+    """A schedule may be due earlier than ``next_fire_ms`` said."""
+    FUNCTIONS = "functions"
+    """Another node has changed what ``functions`` gives. A node's own changes are known to whoever made them."""
+
+
 class StoreUnavailableError(ContractError):
     """The store cannot make anything durable now; nothing was changed."""
 
@@ -72,14 +115,41 @@ class StoreUnavailableError(ContractError):
         super().__init__(UNAVAILABLE, message)
 
 
-class TaskStore(Protocol):
-    """Keeps tasks, functions and log lines. Unknown ids raise ``ContractError(RESOURCE_UNKNOWN)``."""
+class FunctionChangedError(ContractError):
+    """The function is not, or no longer, what the caller took it for; nothing was changed. Read it anew."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(ILLEGAL_STATE, f"The function {name} was changed by somebody else just now; try again.")
+
+
+class Lifecycle(Protocol):
+    """A node takes part from :meth:`start` to :meth:`stop`."""
 
     async def start(self) -> None:
-        """Opens the store and recovers what an earlier process left."""
+        """Opens the store, and recovers what needs it."""
 
     async def stop(self) -> None:
         """Makes everything durable and closes the store. Idempotent."""
+
+    def now_ms(self) -> int:
+        """The clock that decides what is due: every node's, whatever its own says."""
+
+    async def status(self) -> StoreStatus:
+        """What is due, what is wrong, which nodes there are."""
+
+    def on_change(self, change: Change, callback: Callable[[], None]) -> None:
+        """``callback`` is called, on the event loop, after such a change; changes close together may be one call.
+
+        A hint that may be late, or lost with the connection it came by: whoever acts on it looks now and then anyway.
+        """
+
+
+class TaskQueue(Protocol):
+    """What becomes of tasks. Unknown ids raise ``ContractError(RESOURCE_UNKNOWN)``.
+
+    Ids ascend in the order in which one node creates. Among equally urgent tasks the one that was created first goes
+    first; between nodes that create at the same time the store decides, once and for all.
+    """
 
     async def add(self, drafts: Sequence[TaskDraft], key: IdempotencyKey | None = None) -> list[Task]:
         """The tasks exist, in this order, and will be offered when due.
@@ -90,55 +160,79 @@ class TaskStore(Protocol):
         """
 
     async def add_started(self, draft: TaskDraft) -> Task:
-        """The task exists and is durably in progress on return: no ``claim`` ever offers it.
+        """The task exists and is durably in progress by this node on return: no ``claim`` ever offers it.
 
         Not to be cancelled: the task would be in progress with nobody to run it.
         """
 
-    async def claim(self, limit: int) -> list[Task]:
-        """Up to ``limit`` due tasks, best first; they are durably in progress on return."""
+    async def claim(self, limit: int, held: Collection[str] = NO_FUNCTIONS) -> list[Task]:
+        """Up to ``limit`` due tasks, best first, but none of the functions ``held``.
 
-    async def settle(self, outcomes: Sequence[Outcome]) -> list[Task]:
-        """Applies the outcomes of tasks in progress; gives the tasks as they are now, in the same order.
+        They are durably in progress by this node on return. What is held back stands in nobody's way.
+        Not to be cancelled: the tasks would be in progress with nobody to run them.
+        """
 
-        Raises ``IllegalTransitionError``, and applies nothing, if one of them is not in progress.
+    async def settle(self, outcomes: Sequence[Outcome]) -> list[Task | None]:
+        """Applies each outcome whose task is in progress by this node, log lines along with it.
+
+        Gives for each, in the same order, the task as it is now; or ``None`` where the task was not, or no longer, this
+        node's to settle, which changes nothing and concerns no other outcome. Never raises ``StoreUnavailableError``:
+        an outcome is not given up, so this waits as long as it takes.
+        """
+
+    async def reap(self, limit: int) -> list[Task]:
+        """Settles up to ``limit`` tasks that dead nodes had claimed: nobody can know whether they ran to their end.
+
+        Each fails as ``zombieTaskCleaned``, or is retried where its function's policy covers that. Gives them as they
+        are now; none when no dead node has left anything. As :meth:`settle`, never unavailable.
         """
 
     async def cancel(self, task_id: str) -> Task:
         """``new`` becomes ``canceled``; ``ContractError(ILLEGAL_STATE)`` from any other status."""
 
+    def next_due_ms(self) -> int | None:
+        """When a claim will next have something, as far as this node knows; ``None`` if no task waits."""
+
+
+class TaskRecords(Protocol):
+    """What tasks are and were."""
+
     async def get(self, task_id: str) -> Task:
         """The task as it is now."""
 
     async def find(self, query: Query) -> Page[Task]:
-        """A page of tasks, including everything added or settled before the call.
+        """A page of tasks, including everything added or settled by this node before the call.
 
         Raises ``ContractError``: ``INVALID_RQL`` for a value a field cannot have, ``LONG_QUERY`` past the time limit.
         """
 
-    def running(self) -> list[Task]:
-        """The tasks in progress; right after ``start`` these are the orphans of an earlier process."""
 
-    def due_count(self) -> int:
-        """How many tasks could be claimed now."""
+class FunctionRegistry(Protocol):
+    """What can be run. A node has a view of all functions in memory, since it is asked for with every task.
 
-    def next_due_ms(self) -> int | None:
-        """When ``claim`` will next have something; ``None`` if no task waits."""
+    The view is as new as the node's own last change and the last ``Change.FUNCTIONS``; what it may miss for that long
+    is decided anew by :meth:`put_function`, which compares with what is kept, not with the view.
+    """
 
-    def on_due_change(self, callback: Callable[[], None]) -> None:
-        """``callback`` is called whenever ``next_due_ms`` may have become earlier."""
+    def function(self, name: str) -> Function | None:
+        """The function of this name in this node's view, if it is known."""
 
-    async def put_function(self, function: Function) -> None:
-        """The function is known under its name from now on, in place of an earlier one."""
+    def functions(self) -> list[Function]:
+        """All functions in this node's view, by name."""
+
+    async def put_function(self, function: Function, expected: Function | None) -> None:
+        """The function is known under its name from now on, in the place of ``expected``.
+
+        ``None`` expects that there is none of this name. Raises :class:`FunctionChangedError` if it is otherwise; this
+        node's view then is as new as what was found.
+        """
 
     async def remove_function(self, name: str) -> None:
         """The function is no longer known; its tasks and logs stay."""
 
-    def function(self, name: str) -> Function | None:
-        """The function of this name, if it is known."""
 
-    def functions(self) -> list[Function]:
-        """All functions, by name."""
+class ScheduleRegistry(Protocol):
+    """What makes tasks again and again."""
 
     async def add_schedule(self, draft: ScheduleDraft) -> Schedule:
         """The schedule exists, and will be fired; ``ContractError(ILLEGAL_STATE)`` if there are too many."""
@@ -147,25 +241,38 @@ class TaskStore(Protocol):
         """The schedule makes no more tasks; those it made stay."""
 
     async def find_schedules(self, query: Query) -> Page[Schedule]:
-        """A page of schedules; raises what :meth:`find` raises."""
+        """A page of schedules; raises what ``find`` raises."""
 
     async def fire(self, limit: int) -> list[Occurrence]:
-        """Up to ``limit`` due schedules have made one task each and moved on to their next time, in one step."""
+        """Up to ``limit`` due schedules have made one task each and moved on to their next time, in one step.
+
+        Of any number of nodes that call this at once, one makes a given occurrence.
+        """
 
     def next_fire_ms(self) -> int | None:
-        """When ``fire`` will next have something; ``None`` if there is no schedule."""
+        """When ``fire`` will next have something, as far as this node knows; ``None`` if there is no schedule."""
 
-    def on_schedule_added(self, callback: Callable[[], None]) -> None:
-        """``callback`` is called whenever ``next_fire_ms`` may have become earlier."""
 
-    async def append_logs(self, logs: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
-        """Keeps log lines, by task id. Seen by the next ``find_logs``; not promised to survive a power cut."""
+class LogRecords(Protocol):
+    """What functions printed. Log lines are seen by the next reader; they are not promised to survive a power cut."""
 
     async def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
-        """Keeps these log lines in place of those that were kept for this id, as :meth:`append_logs` does."""
+        """Keeps these lines in place of those that were kept for this id: the whole log, where it comes late."""
 
     async def find_logs(self, task_id: str, since_ms: int, offset: int, limit: int) -> list[LogLine]:
         """Log lines of a task or an API request from ``since_ms`` on, in the order they were printed."""
+
+    async def find_function_logs(
+        self, function_name: str, since_ms: int, until_ms: int, offset: int, limit: int
+    ) -> list[LogLine]:
+        """Log lines of all tasks of a function from ``since_ms`` to ``until_ms``, both included, oldest first.
+
+        Raises ``ContractError``: ``LONG_QUERY`` past the time limit.
+        """
+
+
+class ApiRequestRecords(Protocol):
+    """What calls of API functions left behind; the newest of them are kept."""
 
     async def begin_api_request(self) -> str:
         """The id for an API request that comes in now; raises ``StoreUnavailableError`` if it could not be kept."""
@@ -179,10 +286,8 @@ class TaskStore(Protocol):
     async def find_api_requests(self, query: Query) -> Page[ApiRequest]:
         """A page of API requests, including every one that ended before the call. Raises as ``find`` does."""
 
-    async def find_function_logs(
-        self, function_name: str, since_ms: int, until_ms: int, offset: int, limit: int
-    ) -> list[LogLine]:
-        """Log lines of all tasks of a function from ``since_ms`` to ``until_ms``, both included, oldest first.
 
-        Raises ``ContractError``: ``LONG_QUERY`` past the time limit.
-        """
+class TaskStore(
+    Lifecycle, TaskQueue, TaskRecords, FunctionRegistry, ScheduleRegistry, LogRecords, ApiRequestRecords, Protocol
+):
+    """All of it behind one: what a node opens."""

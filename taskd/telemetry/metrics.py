@@ -23,6 +23,7 @@ class Telemetry:
         self._ended = {status: ended.labels(status.value) for status in FINAL}
         self._started = Counter("taskd_tasks_started", "Invocations begun.", registry=registry)
         self._throttled = Counter("taskd_tasks_throttled", "Invocations refused for now.", registry=registry)
+        self._lost = Counter("taskd_tasks_lost", "Ends of tasks that were not this node's any more.", registry=registry)
         self._fired = Counter("taskd_schedules_fired", "Tasks made by schedules.", registry=registry)
         self._skipped = Counter(
             "taskd_schedule_occurrences_skipped",
@@ -53,12 +54,17 @@ class Telemetry:
         """A call of an API function was answered, with an error of this kind or with what the function returned."""
         self._api_calls[error].inc()
 
-    def settled(self, tasks: Sequence[Task]) -> None:
-        """Tasks were settled; publishes ``task_failed`` for those that failed."""
-        for status, count in Counts(task.status for task in tasks).items():
+    def settled(self, tasks: Sequence[Task | None]) -> None:
+        """Tasks were settled; publishes ``task_failed`` for those that failed.
+
+        ``None`` stands for one that was not this node's any more: some other node tells of its end.
+        """
+        settled = [task for task in tasks if task is not None]
+        self._lost.inc(len(tasks) - len(settled))
+        for status, count in Counts(task.status for task in settled).items():
             if status in self._ended:
                 self._ended[status].inc(count)
-        for task in tasks:
+        for task in settled:
             if task.status is Status.FAILED and task.error is not None:
                 _publish_failure(task, task.error)
 

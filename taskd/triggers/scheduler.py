@@ -8,8 +8,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from taskd.model.clock import Clock, system_clock_ms
-from taskd.store.base import Occurrence, StoreUnavailableError, TaskStore
+from taskd.model.clock import Clock
+from taskd.store.base import Change, Occurrence, StoreUnavailableError, TaskStore
 from taskd.system.background import LOOK_AGAIN_S, WakeUp, watch
 from taskd.telemetry.metrics import Telemetry
 
@@ -25,7 +25,7 @@ class Scheduler:
         self,
         store: TaskStore,
         *,
-        clock: Clock = system_clock_ms,
+        clock: Clock | None = None,
         on_fatal: Callable[[BaseException], None] | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
@@ -33,13 +33,13 @@ class Scheduler:
         self._store = store
         self._on_fatal = on_fatal
         self._telemetry = telemetry or Telemetry()
-        self._wake = WakeUp(clock)
+        self._wake = WakeUp(clock or store.now_ms)
         self._stopping = False
         self._firing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begins to fire; what was missed while nobody did collapses into one task a schedule."""
-        self._store.on_schedule_added(self._wake.set)
+        self._store.on_change(Change.SCHEDULES, self._wake.set)
         self._firing = asyncio.create_task(self._fire_forever(), name="scheduler")
         self._firing.add_done_callback(self._watch)
 

@@ -80,7 +80,8 @@ class Driver:
 
     async def settle(self, choices: list[int]) -> None:
         outcomes: list[Outcome] = []
-        for task, choice in zip(self.store.running(), choices, strict=False):
+        running = [task for task in self.state.tasks.values() if task.status is Status.IN_PROGRESS]
+        for task, choice in zip(running, choices, strict=False):
             successor = TaskDraft("f", task.data, self.clock() + 5, retry_for_task_ids=(task.id,))
             possible: list[Outcome] = [
                 Completed(task.id),
@@ -89,7 +90,7 @@ class Driver:
                 Requeued(task.id, self.clock() + 3),
             ]
             outcomes.append(possible[choice])
-        self.remember(await self.store.settle(outcomes))
+        self.remember([task for task in await self.store.settle(outcomes) if task is not None])
 
     async def cancel(self, index: int) -> None:
         waiting = [task for task in self.state.tasks.values() if task.status is Status.NEW]
@@ -97,7 +98,8 @@ class Driver:
             self.remember([await self.store.cancel(waiting[index % len(waiting)].id)])
 
     async def put(self, name: str) -> None:
-        await self.store.put_function(Function(name, "index.handler", "python3.11", self.clock(), "v"))
+        function = Function(name, "index.handler", "python3.11", self.clock(), "v")
+        await self.store.put_function(function, self.store.function(name))
 
     async def remove(self, name: str) -> None:
         if self.store.function(name):

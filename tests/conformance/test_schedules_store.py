@@ -12,7 +12,7 @@ from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.status import Status
 from taskd.rql.errors import RqlError
 from taskd.rql.parser import parse
-from taskd.store.base import TaskStore
+from taskd.store.base import Change, TaskStore
 
 OpenStore = Callable[[], Awaitable[TaskStore]]
 
@@ -160,10 +160,10 @@ async def test_there_may_be_only_so_many(store: TaskStore, clock: FakeClock, mon
 
 async def test_somebody_who_waits_is_told_of_a_new_schedule(store: TaskStore, clock: FakeClock) -> None:
     told = asyncio.Event()
-    store.on_schedule_added(told.set)
+    store.on_change(Change.SCHEDULES, told.set)
     assert store.next_fire_ms() is None
     await store.add_schedule(draft(clock))
-    assert told.is_set()
+    await asyncio.wait_for(told.wait(), 10)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class Samples:
 
     async def _sample(self) -> None:
         while True:
-            self.in_flight.append(self.engine.dispatcher.in_flight)
+            self.in_flight.append(self.engine.runner.in_flight)
             self.asyncio_tasks.append(len(asyncio.all_tasks()))
             self.unwritten_bytes.append(self.engine.store._commits._unwritten_bytes)
             self.resident_bytes.append(resident_bytes())
@@ -71,7 +71,7 @@ class Samples:
 async def drained(engine: Engine) -> Samples:
     """Runs all tasks of an engine that has not begun."""
     samples = Samples(engine)
-    await engine.dispatcher.start()
+    await engine.runner.start()
     async with asyncio.timeout(WAIT_S):
         await engine.ends.reached
     samples.stop()

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 from support.daemon.process import api_of, running_daemon
+from support.store.views import lost_history
 
 from taskd.model.status import Status
 from taskd.model.task import ZOMBIE_ERROR_NAME, Task, TaskDraft
@@ -84,7 +85,9 @@ async def test_tasks_that_ended_unheard_of_are_shown_as_ended_in_an_unknown_way(
         pending = {task.id for task in found.values() if task.status is Status.NEW}
         assert pending == set(store._commits.state.tasks), "what is listed as waiting is what waits"
         assert (
-            ("catalogue is older than the journal" in caplog.text) is (store.lost_history is not None) is (start == 0)
+            ("catalogue is older than the journal" in caplog.text)
+            is (await lost_history(store) is not None)
+            is (start == 0)
         )
         caplog.clear()
         await store.stop()
@@ -111,7 +114,7 @@ async def test_a_catalogue_that_lags_behind_frames_that_are_all_there_loses_noth
     restore_catalogue(data, tmp_path / "copy")
     store = await a_store(data)
     assert (await store.get(task.id)).status is Status.COMPLETE
-    assert store.lost_history is None
+    assert await lost_history(store) is None
     await store.stop()
 
 

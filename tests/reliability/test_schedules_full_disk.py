@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.clocks import FakeClock
+from support.store.views import trouble
 
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.schedule import ScheduleDraft
@@ -52,7 +53,7 @@ def full(disk: Path) -> Iterator[None]:
 async def healed(store: EmbeddedStore) -> None:
     """Returns when the store has noticed that there is room again."""
     async with asyncio.timeout(10):
-        while store.trouble() is not None:
+        while await trouble(store) is not None:
             await asyncio.sleep(0.05)
 
 

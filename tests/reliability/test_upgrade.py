@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from support.clocks import FakeClock
 from support.store.releases import open_store, seen
+from support.store.views import in_progress
 
+from taskd.model.task import ZOMBIE_ERROR_NAME
 from taskd.rql.parser import parse
 from taskd.store.base import Completed
 
@@ -38,7 +40,8 @@ async def test_work_goes_on_where_a_release_left_it(left: Path) -> None:
     clock = FakeClock()
     clock.advance(3_600_000)
     store = await open_store(left, clock)
-    await store.settle([Completed(task.id) for task in store.running()])
+    assert {task.error.name for task in await store.reap(100) if task.error} == {ZOMBIE_ERROR_NAME}
+    assert not await in_progress(store)
     while running := await store.claim(10):
         await store.settle([Completed(task.id) for task in running])
     assert not (await store.find(parse("in(status,new,inProgress)"))).rows

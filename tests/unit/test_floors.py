@@ -21,6 +21,7 @@ FLOORS = {
     "taskd.auth": 1,
     "taskd.execution": 2,
     "taskd.triggers": 2,
+    "taskd.maintenance": 2,
     "taskd.api": 3,
     "taskd.config": 4,
     "taskd.daemon": 5,
@@ -34,7 +35,7 @@ GROUND = {
 }
 """Rooms of one floor where one stands on the other; never both ways."""
 SHOWN = {
-    "taskd.store": {"taskd.store.base"},
+    "taskd.store": {"taskd.store.base", "taskd.store.factory"},
     "taskd.runtime": {"taskd.runtime.base"},
 }
 """All that the floors above may see of these rooms."""

@@ -15,7 +15,7 @@ from support.aws.moto import REGION, Moto, running_moto
 from support.clocks import FakeClock
 
 from taskd.api.http.server import serve
-from taskd.execution.runner import Dispatcher
+from taskd.execution.runner import Runner
 from taskd.execution.settings import DispatchSettings
 from taskd.model import limits
 from taskd.model.clock import system_clock_ms
@@ -271,7 +271,7 @@ async def test_a_task_shows_the_end_of_its_log_at_once_and_all_of_it_later(
     runtime = AwsRuntime(settings, clock, keep_log=keep, pace=PATIENT)
     await store.start()
     await runtime.start([])
-    dispatcher = Dispatcher(store, runtime, DispatchSettings(), clock=clock)
+    dispatcher = Runner(store, runtime, DispatchSettings(), clock=clock)
     await dispatcher.start()
     (task,) = await store.add([TaskDraft("raw", b"{}", clock())])
     await server.wait_for_requests(1)

@@ -129,7 +129,11 @@ async def test_a_running_execution_is_never_offered_to_the_queue(service: Servic
     await deploy_gate(service, tmp_path)
     running = asyncio.create_task(execute(service, name="gate"))
     await appears(tmp_path / "started")
-    assert (service.store.due_count(), service.store.next_due_ms(), await service.store.claim(10)) == (0, None, [])
+    assert ((await service.store.status()).due, service.store.next_due_ms(), await service.store.claim(10)) == (
+        0,
+        None,
+        [],
+    )
     assert (await the_only_task(service))["status"] == "inProgress"
     (tmp_path / "gate").touch()
     assert (await running).status == 200

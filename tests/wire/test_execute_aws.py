@@ -13,7 +13,7 @@ from taskd.execution.api_functions.call import ApiFunctions
 from taskd.execution.api_functions.event import ApiCall
 from taskd.execution.direct import DirectExecutions
 from taskd.execution.settings import DispatchSettings
-from taskd.execution.synchronous import AttendedCalls
+from taskd.execution.synchronous import SynchronousCalls
 from taskd.model.errors import NOT_INVOKED, ContractError
 from taskd.model.function import Function
 from taskd.model.status import Status
@@ -58,7 +58,7 @@ def named(name: str) -> Function:
 async def test_a_direct_execution_gets_its_result_from_lambda(
     store: EmbeddedStore, runtime: AwsRuntime, server: LambdaServer
 ) -> None:
-    executions = DirectExecutions(store, runtime, DispatchSettings(), AttendedCalls())
+    executions = DirectExecutions(store, runtime, DispatchSettings(), SynchronousCalls())
     executed = await executions.execute(FUNCTION, TaskDraft("echo", b'{"n": 1}', start_ms=0, direct=True))
     assert executed.task.status is Status.COMPLETE
     event = json.loads(executed.result)
@@ -67,7 +67,7 @@ async def test_a_direct_execution_gets_its_result_from_lambda(
 
 
 async def test_a_throttled_execution_is_told_so_and_not_queued(store: EmbeddedStore, runtime: AwsRuntime) -> None:
-    executions = DirectExecutions(store, runtime, DispatchSettings(), AttendedCalls())
+    executions = DirectExecutions(store, runtime, DispatchSettings(), SynchronousCalls())
     with pytest.raises(ContractError, match="ConcurrentInvocationLimitExceeded") as raised:
         await executions.execute(
             named("account-concurrency"), TaskDraft("account-concurrency", b"{}", start_ms=0, direct=True)
@@ -81,7 +81,7 @@ async def test_an_api_function_answers_from_lambda(
 ) -> None:
     server.raw_answer = answer(200, b'{"statusCode": 201, "headers": {"X-A": "b"}, "body": "made"}')
     registry = CollectorRegistry()
-    functions = ApiFunctions(store, runtime, DispatchSettings(), AttendedCalls(), telemetry=Telemetry(registry))
+    functions = ApiFunctions(store, runtime, DispatchSettings(), SynchronousCalls(), telemetry=Telemetry(registry))
     call = ApiCall(method="POST", path="/a", query="b=1", headers=[("X-C", "d")], body=b"text")
     answered = await functions.call(named("raw"), call)
     assert (answered.status, answered.headers["x-a"], answered.body) == (201, "b", b"made")

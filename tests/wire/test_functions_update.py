@@ -232,7 +232,7 @@ async def test_a_crash_before_the_store_knows_leaves_the_former_code(service: Se
 async def test_a_crash_before_the_runtime_switches_ends_with_the_new_code(service: Service, tmp_path: Path) -> None:
     [former] = service.store.functions()
     prepared = await service.runtime.prepare(former, base64.b64decode(says("second")))
-    await service.store.put_function(prepared)
+    await service.store.put_function(prepared, former)
     async with restarted(service, tmp_path) as runtime:
         assert await called(runtime) == "second"
         assert versions(tmp_path) == [prepared.code_version]

@@ -61,7 +61,7 @@ CALLS: list[Call] = [
 ]
 
 
-def broken_health() -> dict[str, Any]:
+async def broken_health() -> dict[str, Any]:
     raise OSError("the disk is on fire")
 
 

@@ -12,6 +12,7 @@ from support.clocks import FakeClock
 from taskd.model.schedule import ScheduleDraft
 from taskd.model.task import Task
 from taskd.rql.parser import parse
+from taskd.store.base import Change
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.store import EmbeddedStore
 from taskd.telemetry.metrics import Telemetry
@@ -51,7 +52,7 @@ class Bench:
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     bench = Bench(tmp_path / "data")
     await bench.store.start()
-    bench.store.on_due_change(bench.made.set)
+    bench.store.on_change(Change.DUE, bench.made.set)
     yield bench
     await bench.scheduler.stop()
     await bench.store.stop()

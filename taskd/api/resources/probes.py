@@ -1,6 +1,6 @@
 """What answers whoever asks, for probes that have no credentials: how the daemon is, and what it counts."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -22,7 +22,7 @@ def metrics_handler(registry: CollectorRegistry) -> Handler:
     return handler
 
 
-Health = Callable[[], dict[str, Any]]
+Health = Callable[[], Awaitable[dict[str, Any]]]
 """Tells how the daemon is: ``status`` is ``ok``, or else says why not; more fields as it likes."""
 
 
@@ -37,7 +37,7 @@ def probe_routes(health: Health, registry: CollectorRegistry | None) -> list[Rou
 def _health_handler(health: Health) -> Callable[[web.Request], Any]:
     async def handler(request: web.Request) -> web.StreamResponse:
         """How the daemon is; 503 when it is not well."""
-        report = health()
+        report = await health()
         return json_response(report, status=200 if report["status"] == "ok" else 503)
 
     return handler

@@ -1,19 +1,25 @@
 """API functions: an HTTP request in, the function's own answer out, and a record of it left behind. No task is made."""
 
+import logging
+
 from msgspec import Struct
 
 from taskd.execution.api_functions.event import ApiCall, encode_event
 from taskd.execution.api_functions.result import ApiAnswer, answer_of
-from taskd.execution.attendant import Attendant
-from taskd.execution.attending import failure_of, final, require_callable
 from taskd.execution.outcome import answer_within_s, error_of
-from taskd.execution.synchronous import Slots
+from taskd.execution.settings import DispatchSettings
+from taskd.execution.synchronous import Slots, SynchronousCalls, failure_of, final, require_callable
 from taskd.model import errors
 from taskd.model.api_request import ApiErrorType, ApiRequest, ApiRequestError
+from taskd.model.clock import Clock
 from taskd.model.errors import ContractError
 from taskd.model.function import Function
 from taskd.model.logline import LogLine
-from taskd.runtime.base import FunctionError, Invocation, Success
+from taskd.runtime.base import FunctionError, Invocation, Runtime, Success
+from taskd.store.base import StoreUnavailableError, TaskStore
+from taskd.telemetry.metrics import Telemetry
+
+log = logging.getLogger(__name__)
 
 
 class _Trace(Struct):
@@ -25,19 +31,34 @@ class _Trace(Struct):
     error: ApiRequestError | None = None
 
 
-class ApiFunctions(Attendant):
-    """Calls API functions."""
+class ApiFunctions:
+    """Calls API functions of one store on one runtime."""
 
-    def _set_up(self) -> None:
-        self._slots = Slots(self._settings.max_api_calls, errors.CONCURRENT_API_CALLS, "dispatch.max_api_calls")
+    def __init__(
+        self,
+        store: TaskStore,
+        runtime: Runtime,
+        settings: DispatchSettings,
+        calls: SynchronousCalls,
+        *,
+        clock: Clock | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        self._store = store
+        self._runtime = runtime
+        self._calls = calls
+        self._query_mark = settings.api_query_mark
+        self._slots = Slots(settings.max_api_calls, errors.CONCURRENT_API_CALLS, "dispatch.max_api_calls")
+        self._clock = clock or store.now_ms
+        self._telemetry = telemetry or Telemetry()
 
     async def call(self, function: Function, call: ApiCall) -> ApiAnswer:
-        """The function's answer. The call is recorded however it ends, also if nobody waits any more.
+        """The function's answer, before the call is recorded; that is done however it ends, also if nobody waits.
 
         :raises ContractError: ``UNAVAILABLE``, which leaves no record; ``FUNCTION_DISABLED``, ``API_TIME_LIMIT``,
             ``CONCURRENT_API_CALLS``, ``BODY_TOO_LARGE``, ``NOT_INVOKED``, ``FUNCTION_FAILED``, ``INVALID_API_RESULT``.
         """
-        return await self._attended.attend(self._recorded(function, call))
+        return await self._calls.run(self._recorded(function, call))
 
     async def _recorded(self, function: Function, call: ApiCall) -> ApiAnswer:
         trace = _Trace(await self._store.begin_api_request(), self._clock())
@@ -46,14 +67,14 @@ class ApiFunctions(Attendant):
         except ContractError as failure:
             if trace.error is None:
                 trace.error = _as_told(ApiErrorType.INVOCATION, failure)
-            await self._record(function, call, trace, failure.kind.http_status)
+            self._record(function, call, trace, failure.kind.http_status)
             raise
-        await self._record(function, call, trace, answer.status)
+        self._record(function, call, trace, answer.status)
         return answer
 
     async def _answer(self, function: Function, call: ApiCall, trace: _Trace) -> ApiAnswer:
         require_callable(function, errors.API_TIME_LIMIT)
-        event = encode_event(call, trace.id, trace.began_ms, query_mark=self._settings.api_query_mark)
+        event = encode_event(call, trace.id, trace.began_ms, query_mark=self._query_mark)
         with self._slots.slot():
             result = await self._runtime.invoke(
                 Invocation(trace.id, function.name, event, answer_within_s(function)),
@@ -74,7 +95,7 @@ class ApiFunctions(Attendant):
             trace.error = _as_told(ApiErrorType.RESPONSE, failure)
             raise
 
-    async def _record(self, function: Function, call: ApiCall, trace: _Trace, status_code: int) -> None:
+    def _record(self, function: Function, call: ApiCall, trace: _Trace, status_code: int) -> None:
         request = ApiRequest(
             id=trace.id,
             function_name=function.name,
@@ -87,8 +108,14 @@ class ApiFunctions(Attendant):
             application_id=call.application_id,
             error=trace.error,
         )
-        await self._store.end_api_request(request, trace.logs)
         self._telemetry.called(None if trace.error is None else trace.error.type)
+        self._calls.follow_up(self._keep(request, trace.logs))
+
+    async def _keep(self, request: ApiRequest, logs: tuple[LogLine, ...]) -> None:
+        try:
+            await self._store.end_api_request(request, logs)
+        except StoreUnavailableError as error:
+            log.warning("The API request %s (%s) is not kept: %s", request.id, request.function_name, error)
 
 
 def _as_told(kind: ApiErrorType, failure: ContractError) -> ApiRequestError:

@@ -22,6 +22,10 @@ class RemoteNames:
         """These functions were deployed through this service."""
         self._known.update(names)
 
+    def know_only(self, names: Iterable[str]) -> None:
+        """These functions, and no others, were deployed through this service."""
+        self._known = set(names)
+
     def forget(self, name: str) -> None:
         """The function is no longer one of this service."""
         self._known.discard(name)

@@ -131,6 +131,11 @@ class AwsRuntime:
         await self._control.deploy(function)
         self._names.know([function.name])
 
+    def learn(self, functions: list[Function]) -> None:
+        """Calls them by the names that they have at AWS; those no longer there are called as they are named."""
+        self._names.know_only(function.name for function in functions)
+        self._control.deployed_earlier(functions)
+
     async def discard(self, function: Function) -> None:
         """Forgets the code that was prepared; nothing changes at AWS."""
         self._control.discard(function)

@@ -108,6 +108,14 @@ class LocalRuntime:
         self._library.release(function.name, function.code_version)
         self._collect(before)
 
+    def learn(self, functions: list[Function]) -> None:
+        """Switches new calls over to those whose code is here; a call of one whose code is not says so."""
+        known = {function.name for function in functions}
+        for name in [name for name in self._pool.names() if name not in known]:
+            self._pool.remove(name)
+        for function in functions:
+            self._pool.deploy(self._deployment(function))
+
     async def discard(self, function: Function) -> None:
         """The version that was prepared goes, unless it is deployed or a call still runs it."""
         self._library.release(function.name, function.code_version)

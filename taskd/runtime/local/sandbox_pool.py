@@ -53,6 +53,10 @@ class Pool:
         """What calls of the function run now."""
         return self._deployments.get(name)
 
+    def names(self) -> list[str]:
+        """The functions that can be called."""
+        return list(self._deployments)
+
     def uses(self, deployment: Deployment) -> bool:
         """Whether its code is run, or would be by the next call."""
         current = self._deployments.get(deployment.function.name)

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from taskd.model.errors import BODY_TOO_LARGE, TOO_MANY_REQUESTS, ContractError
-from taskd.model.limits import JOURNAL_QUEUE_MAX_BYTES
 from taskd.model.task import Task
 from taskd.store.base import StoreUnavailableError
 from taskd.store.embedded.catalogue.catalogue import Catalogue
@@ -18,6 +17,8 @@ from taskd.store.embedded.journal.format import MAX_PAYLOAD_BYTES
 from taskd.store.embedded.journal.writer import Entry, JournalWriter
 from taskd.store.embedded.state import LiveState, apply_frame
 
+JOURNAL_QUEUE_MAX_BYTES = 64 * 2**20
+"""Of what waits to be written to the journal: what a slow disk may hold up in memory."""
 Applied = Callable[[list[Task]], None]
 """Hears of frames that were applied: the tasks they added or changed, as they are now."""
 Undo = Callable[[], None]
@@ -164,5 +165,5 @@ def unavailable(error: OSError) -> StoreUnavailableError:
     """What callers hear when the journal takes nothing."""
     reason = error.strerror or str(error)
     return StoreUnavailableError(
-        f"Nothing can be written to the journal now ({reason}). What was accepted earlier is safe; try again later."
+        f"Nothing can be stored now ({reason}). What was accepted earlier is safe; try again later."
     )

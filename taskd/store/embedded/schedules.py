@@ -1,10 +1,8 @@
 """The verbs of schedules: added, removed, found, and fired when they are due."""
 
-import asyncio
 import functools
 import heapq
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
 
 from taskd.model import limits
 from taskd.model import schedule as rules
@@ -18,8 +16,7 @@ from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.catalogue.schedule_listing import schedules as listing
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.creation import Creation
-
-T = TypeVar("T")
+from taskd.store.embedded.serial import SerialChanges
 
 
 class Schedules:
@@ -42,35 +39,27 @@ class Schedules:
         self._new_id = new_id
         self._creation = creation
         self._room = room
-        self._changing = asyncio.Lock()
+        self._changes = SerialChanges("schedules")
 
     async def add(self, draft: ScheduleDraft) -> Schedule:
-        """See ``TaskStore.add_schedule``."""
-        return await self._alone(functools.partial(self._add, draft))
+        """See ``ScheduleRegistry.add_schedule``."""
+        return await self._changes.run(functools.partial(self._add, draft))
 
     async def remove(self, schedule_id: str) -> None:
-        """See ``TaskStore.remove_schedule``."""
-        await self._alone(functools.partial(self._remove, schedule_id))
+        """See ``ScheduleRegistry.remove_schedule``."""
+        await self._changes.run(functools.partial(self._remove, schedule_id))
 
     async def fire(self, limit: int) -> list[Occurrence]:
         """See ``TaskStore``."""
-        return await self._alone(functools.partial(self._fire, limit))
+        return await self._changes.run(functools.partial(self._fire, limit))
 
     async def find(self, query: Query) -> Page[Schedule]:
-        """See ``TaskStore.find_schedules``."""
+        """See ``ScheduleRegistry.find_schedules``."""
         return await self._catalogue.read(listing(query, list(self._commits.state.schedules.values())))
 
     def next_fire_ms(self) -> int | None:
         """See ``TaskStore``."""
         return min((schedule.next_ms for schedule in self._commits.state.schedules.values()), default=None)
-
-    async def _alone(self, change: Callable[[], Awaitable[T]]) -> T:
-        """Makes one change to its end, also when the caller is cancelled: its frame is on its way then."""
-        return await asyncio.shield(asyncio.create_task(self._in_turn(change), name="schedules"))
-
-    async def _in_turn(self, change: Callable[[], Awaitable[T]]) -> T:
-        async with self._changing:
-            return await change()
 
     async def _add(self, draft: ScheduleDraft) -> Schedule:
         if len(self._commits.state.schedules) >= limits.SCHEDULES_MAX:

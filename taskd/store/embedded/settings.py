@@ -15,6 +15,6 @@ class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
     listing_time_limit_s: float = 10.0
     """A listing that runs longer is interrupted."""
     live_tasks_max: int = limits.LIVE_TASKS_MAX
-    """Tasks that may wait or run at once; a creation past that is answered with 1429."""
+    """Tasks that may wait or run at once, half a KiB of memory each beside its data; past that, creation is a 1429."""
     api_requests_kept: int = limits.API_REQUESTS_KEPT
     """How many calls of API functions are remembered, with their log lines; the oldest give way."""

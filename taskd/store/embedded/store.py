@@ -4,9 +4,10 @@ import asyncio
 import functools
 import logging
 import os
+import socket
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from taskd.model.api_request import ApiRequest
@@ -18,10 +19,9 @@ from taskd.model.logline import LogLine
 from taskd.model.objectid import ObjectIdFactory
 from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.status import Status
-from taskd.model.task import IllegalTransitionError, Task, TaskDraft
+from taskd.model.task import Task, TaskDraft
 from taskd.rql.query import Query
-from taskd.store import base
-from taskd.store.base import Occurrence, Outcome, Page, StoreUnavailableError
+from taskd.store.base import NO_FUNCTIONS, Change, Node, Occurrence, Outcome, Page, StoreStatus
 from taskd.store.embedded import events
 from taskd.store.embedded.catalogue import api_requests, queries
 from taskd.store.embedded.catalogue.catalogue import Catalogue
@@ -31,7 +31,7 @@ from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.compactor import Compactor
 from taskd.store.embedded.creation import Creation
 from taskd.store.embedded.errors import StoreError
-from taskd.store.embedded.events import Event
+from taskd.store.embedded.functions import Functions
 from taskd.store.embedded.idempotency import KeyedCreation
 from taskd.store.embedded.journal.directory import DirectoryLock
 from taskd.store.embedded.journal.reserve import release_reserve
@@ -40,6 +40,7 @@ from taskd.store.embedded.queue.work_queue import WorkQueue
 from taskd.store.embedded.recovery.recover import Recovered, recover
 from taskd.store.embedded.schedules import Schedules
 from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.settlement import Settlement
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +63,11 @@ class EmbeddedStore:
         self._clock = clock
         self._on_fatal = on_fatal or _end_process
         self._queue = WorkQueue(self._is_waiting)
-        self._told_due_ms: int | None = None
-        """What ``next_due_ms`` last said: whoever waits is told only of what is due before that."""
-        self._due_callbacks: list[Callable[[], None]] = []
-        self._schedule_callbacks: list[Callable[[], None]] = []
+        self._awaited_due_ms: int | None = None
+        """When the next task was due, last time nothing could be claimed: only what is due before that is news."""
+        self._callbacks: dict[Change, list[Callable[[], None]]] = {change: [] for change in Change}
         self._lock: DirectoryLock | None = None
-        self.lost_history: str | None = None
-        """For people: which part of the history of tasks that have ended was found lost at the start."""
+        self._lost_history: str | None = None
 
     async def start(self) -> None:
         """Opens the directory and recovers what an earlier process left.
@@ -99,6 +98,20 @@ class EmbeddedStore:
         await self._catalogue.close()
         lock.release()
 
+    def now_ms(self) -> int:
+        """See ``TaskStore``. This machine's clock: there is no other node."""
+        return self._clock()
+
+    async def status(self) -> StoreStatus:
+        """See ``TaskStore``."""
+        now_ms = self._clock()
+        node = Node(self._node_id, socket.gethostname(), self._started_ms, now_ms)
+        return StoreStatus(self._queue.due_count(now_ms), self._trouble(), self._lost_history, (node,))
+
+    def on_change(self, change: Change, callback: Callable[[], None]) -> None:
+        """See ``TaskStore``. Nothing is changed by other nodes here."""
+        self._callbacks[change].append(callback)
+
     async def add(self, drafts: Sequence[TaskDraft], key: IdempotencyKey | None = None) -> list[Task]:
         """See ``TaskStore``."""
         self._commits.require_room(self._settings.live_tasks_max)
@@ -117,29 +130,25 @@ class EmbeddedStore:
         [task] = added.tasks
         return (await self._commits.submit([added, events.Started((task.id,), task.creation_ms)]))[-1]
 
-    async def claim(self, limit: int) -> list[Task]:
-        """See ``TaskStore``. Not to be cancelled: the tasks would be in progress with nobody to run them."""
+    async def claim(self, limit: int, held: Collection[str] = NO_FUNCTIONS) -> list[Task]:
+        """See ``TaskStore``."""
         await self._catalogue.room()
         now_ms = self._clock()
-        tasks = self._queue.pop_due(now_ms, limit)
+        tasks = self._queue.pop_due(now_ms, limit, held)
         if not tasks:
+            self._awaited_due_ms = self._queue.next_due_ms()
             return []
         ids = tuple(task.id for task in tasks)
         undo = functools.partial(self._push, tasks)
         return await self._commits.submit([events.Started(ids, now_ms)], ids, undo=undo)
 
-    async def settle(self, outcomes: Sequence[Outcome]) -> list[Task]:
-        """See ``TaskStore``. Waits as long as it takes for the disk: an outcome is never given up."""
-        ids = tuple(outcome.task_id for outcome in outcomes)
-        self._require_running(outcomes)
-        while True:
-            try:
-                changed = await self._commits.submit(self._settlement(outcomes), ids, essential=True)
-            except StoreUnavailableError:
-                await asyncio.sleep(_SETTLE_RETRY_S)
-            else:
-                by_id = {task.id: task for task in changed}
-                return [by_id[task_id] for task_id in ids]
+    async def settle(self, outcomes: Sequence[Outcome]) -> list[Task | None]:
+        """See ``TaskStore``."""
+        return await self._settlement.settle(outcomes)
+
+    async def reap(self, limit: int) -> list[Task]:
+        """See ``TaskStore``."""
+        return await self._settlement.reap(limit)
 
     async def cancel(self, task_id: str) -> Task:
         """See ``TaskStore``."""
@@ -163,49 +172,30 @@ class EmbeddedStore:
         """See ``TaskStore``."""
         return await self._catalogue.read(queries.tasks(query), scans=scans(query, TASKS))
 
-    def running(self) -> list[Task]:
-        """See ``TaskStore``."""
-        return [task for task in self._commits.state.tasks.values() if task.status is Status.IN_PROGRESS]
-
-    def due_count(self) -> int:
-        """See ``TaskStore``."""
-        return self._queue.due_count(self._clock())
-
     def next_due_ms(self) -> int | None:
         """See ``TaskStore``."""
-        self._told_due_ms = self._queue.next_due_ms()
-        return self._told_due_ms
+        return self._queue.next_due_ms()
 
-    def on_due_change(self, callback: Callable[[], None]) -> None:
+    async def put_function(self, function: Function, expected: Function | None) -> None:
         """See ``TaskStore``."""
-        self._due_callbacks.append(callback)
-
-    async def put_function(self, function: Function) -> None:
-        """See ``TaskStore``."""
-        await self._room()
-        await self._commits.submit([events.FunctionPut(function)])
+        await self._functions.put(function, expected)
 
     async def remove_function(self, name: str) -> None:
         """See ``TaskStore``."""
-        reservation = f"function {name}"
-        if name not in self._commits.state.functions or not self._commits.is_free(reservation):
-            raise ContractError(RESOURCE_UNKNOWN, f"There is no function named {name!r}.")
-        self._commits.require_writable()
-        await self._commits.submit([events.FunctionRemoved(name)], (reservation,))
+        await self._functions.remove(name)
 
     def function(self, name: str) -> Function | None:
         """See ``TaskStore``."""
-        return self._commits.state.functions.get(name)
+        return self._functions.get(name)
 
     def functions(self) -> list[Function]:
         """See ``TaskStore``."""
-        return sorted(self._commits.state.functions.values(), key=lambda function: function.name)
+        return self._functions.by_name()
 
     async def add_schedule(self, draft: ScheduleDraft) -> Schedule:
         """See ``TaskStore``."""
         schedule = await self._schedules.add(draft)
-        for callback in self._schedule_callbacks:
-            callback()
+        self._tell(Change.SCHEDULES)
         return schedule
 
     async def remove_schedule(self, schedule_id: str) -> None:
@@ -223,14 +213,6 @@ class EmbeddedStore:
     def next_fire_ms(self) -> int | None:
         """See ``TaskStore``."""
         return self._schedules.next_fire_ms()
-
-    def on_schedule_added(self, callback: Callable[[], None]) -> None:
-        """See ``TaskStore``."""
-        self._schedule_callbacks.append(callback)
-
-    async def append_logs(self, logs: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
-        """See ``TaskStore``."""
-        self._catalogue.put_logs(logs)
 
     async def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
         """See ``TaskStore``."""
@@ -269,14 +251,6 @@ class EmbeddedStore:
         """See ``TaskStore``."""
         return await self._catalogue.read(api_requests.page(query), scans=scans(query, API_REQUESTS))
 
-    def trouble(self) -> str | None:
-        """What is wrong with the store now, for people; ``None`` when all is well."""
-        if self._journal.full is not None:
-            return f"the journal cannot be written: {self._journal.full.strerror}"
-        if self._catalogue.failing is not None:
-            return f"the catalogue cannot be written: {self._catalogue.failing}"
-        return None
-
     async def compact(self) -> None:
         """Shortens the journal now, as far as it is sealed."""
         await self._compactor.compact()
@@ -303,7 +277,7 @@ class EmbeddedStore:
 
     def _take_over(self, recovered: Recovered) -> None:
         state = recovered.state
-        self.lost_history = recovered.lost_history
+        self._lost_history = recovered.lost_history
         self._commits = CommitLog(state, self._catalogue, self._on_applied, self._on_fatal)
         segment_bytes = self._settings.segment_mib << 20
         self._journal = JournalWriter(recovered.position, self._commits, segment_bytes=segment_bytes, clock=self._clock)
@@ -319,41 +293,29 @@ class EmbeddedStore:
             creation=self._creation,
             room=self._room,
         )
+        self._node_id, self._started_ms = self._new_id(), self._clock()
+        self._functions = Functions(self._commits, self._room)
+        abandoned = (task.id for task in state.tasks.values() if task.status is Status.IN_PROGRESS)
+        self._settlement = Settlement(self._commits, self._catalogue, self._creation, self._clock, abandoned)
         self._keyed = KeyedCreation(self._commits, self._catalogue, self._clock, self._creation)
         waiting = (task for task in state.tasks.values() if task.status is Status.NEW)
         self._queue.load(waiting, self._clock())
 
-    def _settlement(self, outcomes: Sequence[Outcome]) -> list[Event]:
-        now_ms = self._clock()
-        completed = tuple(outcome.task_id for outcome in outcomes if isinstance(outcome, base.Completed))
-        batch: list[Event] = [events.Completed(completed, now_ms)] if completed else []
-        for outcome in outcomes:
-            if not isinstance(outcome, base.Completed):
-                batch += self._bad_end(outcome, now_ms)
-        return batch
+    def _tell(self, change: Change) -> None:
+        for callback in self._callbacks[change]:
+            callback()
 
-    def _bad_end(self, outcome: base.Failed | base.Retried | base.Requeued, now_ms: int) -> list[Event]:
-        if isinstance(outcome, base.Failed):
-            return [events.Failed(outcome.task_id, now_ms, outcome.error)]
-        if isinstance(outcome, base.Requeued):
-            return [events.Requeued(outcome.task_id, now_ms, outcome.not_before_ms)]
-        added = self._creation([outcome.successor])
-        return [events.Retried(outcome.task_id, now_ms, outcome.error, added.tasks[0].id), added]
+    def _trouble(self) -> str | None:
+        if self._journal.full is not None:
+            return f"nothing can be written: {self._journal.full.strerror}"
+        if self._catalogue.failing is not None:
+            return f"history cannot be written: {self._catalogue.failing}"
+        return None
 
     async def _room(self) -> None:
         """Returns when more may be accepted: history must not fall behind what happens without bound."""
         self._commits.require_writable()
         await self._catalogue.room()
-
-    def _require_running(self, outcomes: Sequence[Outcome]) -> None:
-        seen: set[str] = set()
-        for outcome in outcomes:
-            task = self._commits.state.tasks.get(outcome.task_id)
-            if task is None:
-                raise ContractError(RESOURCE_UNKNOWN, f"There is no task {outcome.task_id} in progress.")
-            if task.status is not Status.IN_PROGRESS or task.id in seen or not self._commits.is_free(task.id):
-                raise IllegalTransitionError(task, _TARGET[type(outcome)])
-            seen.add(task.id)
 
     async def _why_not_cancel(self, task_id: str) -> ContractError:
         status = (await self.get(task_id)).status
@@ -378,22 +340,13 @@ class EmbeddedStore:
         now_ms = self._clock()
         for task in tasks:
             self._queue.push(task, now_ms)
-        if self._told_due_ms is None or min(task.due_ms for task in tasks) < self._told_due_ms:
-            for callback in self._due_callbacks:
-                callback()
+        if self._awaited_due_ms is None or min(task.due_ms for task in tasks) < self._awaited_due_ms:
+            self._tell(Change.DUE)
 
     def _requeue_entry(self, task: Task) -> None:
         """Puts back a task whose cancelling failed; its old entry may be gone or not, so that is made sure first."""
         self._queue.sweep()
         self._push([task])
-
-
-_TARGET: dict[type, Status] = {
-    base.Completed: Status.COMPLETE,
-    base.Failed: Status.FAILED,
-    base.Retried: Status.RETRIED,
-    base.Requeued: Status.NEW,
-}
 
 
 def _end_process(error: BaseException) -> None:

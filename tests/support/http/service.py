@@ -3,7 +3,7 @@
 import base64
 import io
 import zipfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from taskd.api.app import build_app
 from taskd.api.http.authentication import Authentication
 from taskd.api.http.authorization import Authenticate, trust_everybody
 from taskd.api.http.server import serve
+from taskd.api.resources.probes import Health
 from taskd.api.settings import ServerSettings
 from taskd.auth.service import AuthService
 from taskd.execution.api_functions.call import ApiFunctions
 from taskd.execution.direct import DirectExecutions
 from taskd.execution.settings import DispatchSettings
-from taskd.execution.synchronous import AttendedCalls
+from taskd.execution.synchronous import SynchronousCalls
 from taskd.model.clock import system_clock_ms
 from taskd.model.logline import LogLine
 from taskd.runtime.local.runtime import LocalRuntime
@@ -60,8 +61,12 @@ class Service(Struct):
 
     async def finish(self, task_id: str, *lines: LogLine) -> None:
         """Completes a task in progress that printed ``lines``."""
-        await self.store.append_logs([(task_id, lines)])
-        await self.store.settle([Completed(task_id)])
+        await self.store.settle([Completed(task_id, lines)])
+
+
+async def is_well() -> dict[str, Any]:
+    """How a daemon is that has no trouble."""
+    return {"status": "ok"}
 
 
 @asynccontextmanager
@@ -69,7 +74,7 @@ async def http_service(
     directory: Path,
     server: ServerSettings | None = None,
     store_settings: StoreSettings | None = None,
-    health: Callable[[], dict[str, Any]] = lambda: {"status": "ok"},
+    health: Health | None = None,
     dispatch: DispatchSettings | None = None,
     authenticate: Authenticate = trust_everybody,
     auth: AuthService | None = None,
@@ -77,15 +82,15 @@ async def http_service(
     """A face on a free port, over a fresh store and runtime in ``directory``; ``auth`` asks callers who they are."""
     store = EmbeddedStore(store_settings or StoreSettings(data=str(directory / "data")))
     runtime = LocalRuntime(directory / "functions", LocalSettings())
-    attended = AttendedCalls()
+    calls = SynchronousCalls()
     app = build_app(
         store,
         runtime,
         server or ServerSettings(),
         system_clock_ms,
-        health,
-        executions=DirectExecutions(store, runtime, dispatch or DispatchSettings(), attended),
-        api_functions=ApiFunctions(store, runtime, dispatch or DispatchSettings(), attended),
+        health or is_well,
+        executions=DirectExecutions(store, runtime, dispatch or DispatchSettings(), calls),
+        api_functions=ApiFunctions(store, runtime, dispatch or DispatchSettings(), calls),
         authenticate=authenticate if auth is None else Authentication(auth),
         auth=auth,
     )
@@ -93,7 +98,7 @@ async def http_service(
         await store.start()
         stack.push_async_callback(store.stop)
         await runtime.start(store.functions())
-        stack.push_async_callback(attended.join)
+        stack.push_async_callback(calls.join)
         stack.push_async_callback(runtime.stop)
         runner, url = await serve(app, "127.0.0.1", 0)
         stack.push_async_callback(runner.cleanup)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 from support.power_cut.acknowledged import Known
+from support.store.views import lost_history
 
 from taskd.auth.account_file import FILE_NAME, read_accounts
 from taskd.model.status import FINAL, Status
@@ -52,7 +53,7 @@ async def _tasks_of(store: EmbeddedStore) -> dict[str, Task]:
         found |= {task.id: task for task in rows}
     listed = {task.id: task.status for task in found.values() if task.status not in FINAL}
     assert listed == {task.id: task.status for task in store._commits.state.tasks.values()}
-    assert store.lost_history is None
+    assert await lost_history(store) is None
     return found
 
 

@@ -8,7 +8,10 @@ from typing import Any
 from taskd.model.timestamps import parse_timestamp
 from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Node, Pattern, Query, Value
 
-TIMES = {"statusChangedTimestamp", "startTimestamp", "creationTimestamp", "updateTimestamp"}
+TIMES = {
+    *("statusChangedTimestamp", "startTimestamp", "creationTimestamp", "updateTimestamp"),
+    *("timestamp", "nextTimestamp"),
+}
 TEXTS = {
     *("id", "status", "functionName", "createdByApplicationId", "createdByUserId", "retriedByTaskId", "scheduleId"),
     *("tags", "retryForTaskIds", "error"),

@@ -37,6 +37,15 @@ class Ready:
         """Takes the tasks of a run."""
         heapq.heappush(self._runs, (*run.bound, run))
 
+    def take_over(self, other: "Ready") -> None:
+        """Takes all the tasks of ``other``."""
+        for bound in other._runs:  # noqa: SLF001 - one of its own kind
+            heapq.heappush(self._runs, bound)
+        for single in other._singles:  # noqa: SLF001
+            heapq.heappush(self._singles, single)
+        if len(self._singles) > self._run_max:
+            self._gather()
+
     def pop(self) -> Task | None:
         """Takes out the best task, if there is any."""
         if not self._runs or not self._is_run_next():

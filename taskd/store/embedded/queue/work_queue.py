@@ -5,10 +5,14 @@ tasks go to *ready* as they are; when its time has only come, they go to *soon*,
 to ready one by one. In ready, heaps by (-priority, start, seq) say which task is best. So a task of the future never
 stands before a due one, and opening the buckets of an hour that was slept through takes no longer than their number.
 Removal is lazy: the owner's ``is_waiting`` says which tasks still count, and when most do not, they are swept out.
+
+Due tasks of functions that are held back leave ready, once, when they are come across, and return when their function
+is no longer held: however many they are, and whatever their priority, no claim passes them by a second time.
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import chain
 
 from taskd.model.task import Task
 from taskd.store.embedded.queue.buckets import Buckets
@@ -35,6 +39,8 @@ class WorkQueue:
         self._buckets = Buckets(self._run_max)
         self._soon: list[_Soon] = []
         self._ready = Ready(self._run_max)
+        self._held: dict[str, Ready] = {}
+        """Due tasks that were found to be held back, by function."""
         self._unswept: list[Run] = []
         """What a sweep that has begun has not come to yet."""
         self._entries = 0
@@ -69,23 +75,29 @@ class WorkQueue:
         else:
             self._buckets.put(task, due_ms)
 
-    def pop_due(self, now_ms: int, limit: int) -> list[Task]:
-        """Takes out the best due tasks, at least one if there is one, and up to ``limit``.
+    def pop_due(self, now_ms: int, limit: int, held: Collection[str] = ()) -> list[Task]:
+        """Takes out the best due tasks that are of none of the functions ``held``, up to ``limit``.
 
-        Gives fewer where telling which are the next best would take long.
+        Gives fewer where telling which are the next best would take long. Gives none although there are some only
+        where very many that are held back stand before them; ``next_due_ms`` then says that there is more.
         """
         self._promote(now_ms)
+        if self._held:
+            self._release_all_but(held)
         ready = self._ready
         taken: list[Task] = []
-        dead = 0
+        dead = held_back = 0
         enough = ready.ordered + _ORDERED_AT_ONCE
-        while len(taken) < limit and (task := ready.pop()) is not None:
-            if self._is_waiting(task):
+        while len(taken) < limit and held_back < _ORDERED_AT_ONCE and (task := ready.pop()) is not None:
+            if not self._is_waiting(task):
+                dead += 1
+            elif held and task.function_name in held:
+                self._hold_back(task)
+                held_back += 1
+            else:
                 taken.append(task)
                 if ready.ordered >= enough:
                     break
-            else:
-                dead += 1
         self._entries -= len(taken)
         self._dropped(dead)
         return taken
@@ -93,7 +105,7 @@ class WorkQueue:
     def next_due_ms(self) -> int | None:
         """When the next waiting task is due, in the past if one is already; ``None`` if none waits.
 
-        May be early when tasks were called off.
+        May be early when tasks were cancelled. Leaves out those that were found to be held back.
         """
         while (task := self._ready.best()) is not None:
             if self._is_waiting(task):
@@ -106,9 +118,9 @@ class WorkQueue:
         return self._soon[0][0] if self._soon else self._earliest_in_buckets()
 
     def due_count(self, now_ms: int) -> int:
-        """How many waiting tasks are due; an upper bound while called-off ones have not been swept yet."""
+        """How many waiting tasks are due, held back or not; an upper bound while cancelled ones are not swept yet."""
         self._promote(now_ms)
-        return len(self._ready)
+        return len(self._ready) + sum(map(len, self._held.values()))
 
     def forget(self, count: int = 1) -> None:
         """Says that ``count`` tasks no longer wait; sweeps a little for each while they are most of what is there."""
@@ -120,7 +132,8 @@ class WorkQueue:
 
     def sweep(self) -> None:
         """Throws out every entry that no longer counts."""
-        tasks = [*self._buckets, *self._ready, *(entry[2] for entry in self._soon)]
+        tasks = [*self._buckets, *self._ready, *chain.from_iterable(self._held.values())]
+        tasks += [entry[2] for entry in self._soon]
         self._clear()
         # what is due goes to ready with the next promotion
         self.load((task for task in tasks if self._is_waiting(task)), now_ms=0)
@@ -128,8 +141,10 @@ class WorkQueue:
     def _sweep_some(self) -> None:
         """Throws such entries out of one run, and at the beginning out of all that is in none."""
         if not self._unswept:
-            self._unswept = [*self._buckets.runs(), *self._ready.runs()]
-            self._dropped(self._ready.drop_dead_singles(self._is_waiting) + self._drop_dead_soon())
+            due = [self._ready, *self._held.values()]
+            self._unswept = [*self._buckets.runs(), *chain.from_iterable(ready.runs() for ready in due)]
+            dropped = sum(ready.drop_dead_singles(self._is_waiting) for ready in due)
+            self._dropped(dropped + self._drop_dead_soon())
         else:
             self._dropped(self._unswept.pop().drop_dead(self._is_waiting))
 
@@ -138,6 +153,17 @@ class WorkQueue:
         self._soon = [entry for entry in self._soon if self._is_waiting(entry[2])]
         heapq.heapify(self._soon)
         return before - len(self._soon)
+
+    def _hold_back(self, task: Task) -> None:
+        name = task.function_name
+        if name not in self._held:
+            self._held[name] = Ready(self._run_max)
+        self._held[name].push(task)
+
+    def _release_all_but(self, held: Collection[str]) -> None:
+        """Lets the tasks of functions that are held no longer return to ready, in little more than no time."""
+        for name in [name for name in self._held if name not in held]:
+            self._ready.take_over(self._held.pop(name))
 
     def _promote(self, now_ms: int) -> None:
         """Moves what is due to ready."""

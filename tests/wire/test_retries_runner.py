@@ -8,7 +8,7 @@ import pytest
 from support.clocks import FakeClock
 from support.functions.local_runtime import LocalBench, local_bench
 
-from taskd.execution.runner import Dispatcher
+from taskd.execution.runner import Runner
 from taskd.execution.settings import DispatchSettings
 from taskd.model.function import RetryPolicy
 from taskd.model.limits import RETRY_DELAYS_MS
@@ -31,7 +31,7 @@ ONCE = b'{"failures": 1, "error": "WardClosed"}'
 
 
 class Bench:
-    """A store, a runtime and a dispatcher on one clock, and the function ``flaky``."""
+    """A store, a runtime and a runner on one clock, and the function ``flaky``."""
 
     def __init__(self, directory: Path, local: LocalBench) -> None:
         self.clock = FakeClock()
@@ -39,13 +39,14 @@ class Bench:
         self.fatal: list[BaseException] = []
         self.store = EmbeddedStore(StoreSettings(data=str(directory)), self.clock, self.fatal.append)
         self.local = local
-        self.dispatcher = Dispatcher(
+        self.runner = Runner(
             self.store, local.runtime, DispatchSettings(), clock=self.clock, on_fatal=self.fatal.append
         )
 
     async def deploy(self, policy: RetryPolicy, *, enabled: bool = True) -> None:
         fields = {"runtime": "python3.11", "retry_policy": policy, "enabled": enabled}
-        await self.store.put_function(await self.local.deploy_python(FLAKY, name="flaky", **fields))
+        function = await self.local.deploy_python(FLAKY, name="flaky", **fields)
+        await self.store.put_function(function, self.store.function("flaky"))
 
     async def run(self, data: bytes) -> Task:
         """A task of the function as it is when it has ended."""
@@ -63,7 +64,7 @@ class Bench:
         return task
 
     async def pass_time(self, ms: int) -> None:
-        """Moves the clock; a task that is due before all others makes the dispatcher look at it."""
+        """Moves the clock; a task that is due before all others makes the runner look at it."""
         self.clock.advance(ms)
         await self.store.add([TaskDraft("absent", b"{}", 0)])
 
@@ -76,9 +77,9 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with local_bench(tmp_path / "functions") as local:
         bench = Bench(tmp_path / "data", local)
         await bench.store.start()
-        await bench.dispatcher.start()
+        await bench.runner.start()
         yield bench
-        await bench.dispatcher.drain(10)
+        await bench.runner.drain(10)
         await bench.store.stop()
         assert not bench.fatal
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from support.aws.lambda_server import BEHAVIOURS, Behaviour, LambdaServer, Request, answer, error, running_lambda
 from support.daemon.shifted_clock import ShiftedClock
+from support.store.views import in_progress
 
 from taskd.execution.backoff import FunctionPauses, InFlightLimit
-from taskd.execution.runner import Dispatcher
+from taskd.execution.runner import Runner
 from taskd.execution.settings import DispatchSettings
+from taskd.maintenance.reaper import Reaper
 from taskd.model.function import Function, RetryPolicy
 from taskd.model.status import FINAL, Status
 from taskd.model.task import Task, TaskDraft
@@ -28,14 +30,15 @@ HOUR_MS = 3_600_000
 
 
 class Bench:
-    """A store, a runtime and a dispatcher, put together as the daemon does it."""
+    """A store, a runtime and a runner, put together as the daemon does it."""
 
     def __init__(self, data: Path, url: str, max_in_flight: int = 16) -> None:
         self.fatal: list[BaseException] = []
         self.clock = ShiftedClock(data / "clock")
         self.store = EmbeddedStore(StoreSettings(data=str(data)), self.clock, self.fatal.append)
         self.runtime = AwsRuntime(AwsSettings(region="eu-west-1", endpoint_url=url))
-        self.dispatcher = Dispatcher(
+        self.reaper = Reaper(self.store, on_fatal=self.fatal.append)
+        self.runner = Runner(
             self.store,
             self.runtime,
             DispatchSettings(max_in_flight=max_in_flight),
@@ -46,12 +49,14 @@ class Bench:
     async def start(self) -> None:
         await self.store.start()
         await self.runtime.start([])
-        await self.dispatcher.start()
+        await self.reaper.start()
+        await self.runner.start()
 
     async def stop(self) -> None:
-        await self.dispatcher.drain(0)
+        await self.reaper.stop()
+        await self.runner.drain(0)
         await self.runtime.stop()
-        await self.dispatcher.join()
+        await self.runner.join()
         await self.store.stop()
         self.clock.close()
         assert not self.fatal
@@ -141,7 +146,7 @@ async def test_a_throttled_task_is_run_when_the_throttling_ends(
     async with benched(tmp_path, server) as bench:
         [task] = await bench.add("later")
         done = await bench.settled(task)
-        assert bench.dispatcher.allowed == 16, "one function's limit leaves the others' room alone"
+        assert bench.runner.allowed == 16, "one function's limit leaves the others' room alone"
     assert done.status is Status.COMPLETE
     assert len(server.requests) == refusals + 1
 
@@ -190,9 +195,9 @@ async def test_throttling_of_the_account_shrinks_the_limit(server: LambdaServer,
         [task] = await bench.add("account-concurrency")
         await server.wait_for_requests(1)
         async with asyncio.timeout(10):
-            while bench.dispatcher.allowed == 16:
+            while bench.runner.allowed == 16:
                 await asyncio.sleep(0.005)
-        assert bench.dispatcher.allowed == 8
+        assert bench.runner.allowed == 8
         assert (await bench.store.get(task.id)).status in (Status.NEW, Status.IN_PROGRESS)
 
 
@@ -207,8 +212,8 @@ async def test_no_more_calls_are_in_flight_than_allowed(server: LambdaServer, tm
     async with benched(tmp_path, server, max_in_flight=5) as bench:
         tasks = await bench.add("held", count=12)
         await server.wait_for_requests(5)
-        assert bench.dispatcher.in_flight == 5
-        assert len(bench.store.running()) == 5
+        assert bench.runner.in_flight == 5
+        assert len(await in_progress(bench.store)) == 5
         server.release.set()
         assert {(await bench.settled(task)).status for task in tasks} == {Status.COMPLETE}
     assert max(server.runs.values()) == 1
@@ -218,7 +223,7 @@ async def test_draining_claims_nothing_more_and_waits_for_what_runs(server: Lamb
     async with benched(tmp_path, server, max_in_flight=1) as bench:
         first, second = await bench.add("held", count=2)
         await server.wait_for_requests(1)
-        draining = asyncio.create_task(bench.dispatcher.drain(30))
+        draining = asyncio.create_task(bench.runner.drain(30))
         await asyncio.sleep(0)
         server.release.set()
         assert await draining == 0
@@ -231,7 +236,8 @@ async def test_orphans_of_an_earlier_process_are_zombies_and_not_run(server: Lam
     store = EmbeddedStore(StoreSettings(data=str(tmp_path)))
     await store.start()
     orphans = await store.add([TaskDraft("echo", b"{}", 0)] * 3)
-    await store.put_function(Function("retrying", "h", "python3.11", 0, "v", retry_policy=RetryPolicy(enabled=True)))
+    policy = RetryPolicy(enabled=True)
+    await store.put_function(Function("retrying", "h", "python3.11", 0, "v", retry_policy=policy), None)
     [retrying] = await store.add([TaskDraft("retrying", b"{}", 0)])
     assert len(await store.claim(10)) == 4
     await store.stop()
@@ -322,7 +328,7 @@ async def test_a_function_that_does_not_become_ready_fails_its_tasks_in_the_end(
 ) -> None:
     async with benched(tmp_path, server) as bench:
         steady_ms = int(asyncio.get_running_loop().time() * 1000)
-        bench.dispatcher._pauses.not_ready_for_ms("pending", steady_ms - 700_000)
+        bench.runner._pauses.not_ready_for_ms("pending", steady_ms - 700_000)
         [task] = await bench.add("pending")
         failed = await bench.settled(task)
     assert failed.error is not None

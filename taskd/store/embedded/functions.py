@@ -1,0 +1,49 @@
+"""The verbs of functions: put, compared with what is there, and removed."""
+
+import functools
+from collections.abc import Awaitable, Callable
+
+from taskd.model.errors import RESOURCE_UNKNOWN, ContractError
+from taskd.model.function import Function
+from taskd.store.base import FunctionChangedError
+from taskd.store.embedded import events
+from taskd.store.embedded.commit import CommitLog
+from taskd.store.embedded.serial import SerialChanges
+
+
+class Functions:
+    """The functions of one store. They change one after the other: an event always fits what came before it."""
+
+    def __init__(self, commits: CommitLog, room: Callable[[], Awaitable[None]]) -> None:
+        """``room`` waits until more may be created, or raises ``StoreUnavailableError``."""
+        self._commits = commits
+        self._room = room
+        self._changes = SerialChanges("functions")
+
+    def get(self, name: str) -> Function | None:
+        """See ``FunctionRegistry.function``."""
+        return self._commits.state.functions.get(name)
+
+    def by_name(self) -> list[Function]:
+        """See ``FunctionRegistry.functions``."""
+        return sorted(self._commits.state.functions.values(), key=lambda function: function.name)
+
+    async def put(self, function: Function, expected: Function | None) -> None:
+        """See ``FunctionRegistry.put_function``."""
+        await self._changes.run(functools.partial(self._put, function, expected))
+
+    async def remove(self, name: str) -> None:
+        """See ``FunctionRegistry.remove_function``."""
+        await self._changes.run(functools.partial(self._remove, name))
+
+    async def _put(self, function: Function, expected: Function | None) -> None:
+        await self._room()
+        if self.get(function.name) != expected:
+            raise FunctionChangedError(function.name)
+        await self._commits.submit([events.FunctionPut(function)])
+
+    async def _remove(self, name: str) -> None:
+        if self.get(name) is None:
+            raise ContractError(RESOURCE_UNKNOWN, f"There is no function named {name!r}.")
+        self._commits.require_writable()
+        await self._commits.submit([events.FunctionRemoved(name)])

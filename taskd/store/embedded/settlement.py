@@ -1,0 +1,103 @@
+"""The ends of tasks: outcomes become events, as far as their tasks are still this process's to settle."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from taskd.model.clock import Clock
+from taskd.model.retry import successor_of, unknown_outcome
+from taskd.model.status import Status
+from taskd.model.task import Task
+from taskd.store import base
+from taskd.store.base import Outcome, Requeued, StoreUnavailableError
+from taskd.store.embedded import events
+from taskd.store.embedded.catalogue.catalogue import Catalogue
+from taskd.store.embedded.commit import CommitLog
+from taskd.store.embedded.creation import Creation
+from taskd.store.embedded.events import Event
+
+_TRY_AGAIN_S = 1.0
+_DIED = "The daemon stopped while the task was running, so its outcome is not known."
+
+
+class Settlement:
+    """Settles tasks of the live state; ``abandoned`` are those that an earlier process had in progress."""
+
+    def __init__(
+        self, commits: CommitLog, catalogue: Catalogue, creation: Creation, clock: Clock, abandoned: Iterable[str]
+    ) -> None:
+        self._commits = commits
+        self._catalogue = catalogue
+        self._creation = creation
+        self._clock = clock
+        self._abandoned = dict.fromkeys(abandoned)
+
+    async def settle(self, outcomes: Sequence[Outcome]) -> list[Task | None]:
+        """See ``TaskQueue.settle``."""
+        ours = self._ours(outcomes)
+        if not ours:
+            return [None] * len(outcomes)
+        settled = await self._commit(list(ours.values()))
+        return [settled[outcome.task_id] if ours.get(outcome.task_id) is outcome else None for outcome in outcomes]
+
+    async def reap(self, limit: int) -> list[Task]:
+        """See ``TaskQueue.reap``. The directory's lock says who is dead: every process but this one."""
+        ids = list(islice(self._abandoned, limit))
+        if not ids:
+            return []
+        settled = await self._commit([self._zombie(self._commits.state.tasks[task_id]) for task_id in ids])
+        for task_id in ids:
+            del self._abandoned[task_id]
+        return [settled[task_id] for task_id in ids]
+
+    def _ours(self, outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
+        """The outcomes that can be applied, by task; the first one where there are two for a task."""
+        ours: dict[str, Outcome] = {}
+        for outcome in outcomes:
+            task = self._commits.state.tasks.get(outcome.task_id)
+            if task is None or task.status is not Status.IN_PROGRESS or not self._commits.is_free(task.id):
+                continue
+            if task.id not in self._abandoned:
+                ours.setdefault(task.id, outcome)
+        return ours
+
+    async def _commit(self, outcomes: Sequence[Outcome]) -> dict[str, Task]:
+        """Puts the outcomes down, however long the disk takes: an outcome is never given up."""
+        ids = tuple(outcome.task_id for outcome in outcomes)
+        logs = [
+            (outcome.task_id, outcome.logs)
+            for outcome in outcomes
+            if not isinstance(outcome, Requeued) and outcome.logs
+        ]
+        if logs:
+            self._catalogue.put_logs(logs)  # before the frame: whoever sees the end sees the lines
+        while True:
+            try:
+                changed = await self._commits.submit(self._events(outcomes), ids, essential=True)
+            except StoreUnavailableError:
+                await asyncio.sleep(_TRY_AGAIN_S)
+            else:
+                return {task.id: task for task in changed}
+
+    def _events(self, outcomes: Sequence[Outcome]) -> list[Event]:
+        now_ms = self._clock()
+        completed = tuple(outcome.task_id for outcome in outcomes if isinstance(outcome, base.Completed))
+        batch: list[Event] = [events.Completed(completed, now_ms)] if completed else []
+        for outcome in outcomes:
+            if not isinstance(outcome, base.Completed):
+                batch += self._other_end(outcome, now_ms)
+        return batch
+
+    def _other_end(self, outcome: base.Failed | base.Retried | Requeued, now_ms: int) -> list[Event]:
+        if isinstance(outcome, base.Failed):
+            return [events.Failed(outcome.task_id, now_ms, outcome.error)]
+        if isinstance(outcome, Requeued):
+            return [events.Requeued(outcome.task_id, now_ms, outcome.not_before_ms)]
+        added = self._creation([outcome.successor])
+        return [events.Retried(outcome.task_id, now_ms, outcome.error, added.tasks[0].id), added]
+
+    def _zombie(self, task: Task) -> base.Failed | base.Retried:
+        error = unknown_outcome(_DIED)
+        function = self._commits.state.functions.get(task.function_name)
+        successor = successor_of(task, function, error, self._clock())
+        return base.Failed(task.id, error) if successor is None else base.Retried(task.id, error, successor)

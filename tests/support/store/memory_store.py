@@ -1,0 +1,385 @@
+"""A store in memory that any number of nodes share: deliberately unlike the embedded one, to hold the seam to its word.
+
+Nodes have clocks of their own and a view of the functions that lags; what is due, and who is dead, goes by the shared
+clock. A node that has called no verb for as long as a lease lasts may be taken for dead by any other.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+import msgspec
+from msgspec import Struct
+from support.store.naive_filter import TIMES, naive_matches, sort_value
+
+from taskd.model import errors, limits
+from taskd.model import schedule as schedules
+from taskd.model import task as transitions
+from taskd.model.api_request import ApiRequest
+from taskd.model.clock import Clock
+from taskd.model.errors import ContractError
+from taskd.model.function import Function
+from taskd.model.idempotency import IdempotencyKey
+from taskd.model.logline import LogLine
+from taskd.model.objectid import ObjectIdFactory
+from taskd.model.retry import successor_of, unknown_outcome
+from taskd.model.schedule import Schedule, ScheduleDraft
+from taskd.model.status import FINAL, Status
+from taskd.model.task import Task, TaskDraft
+from taskd.model.wire import api_request_view, schedule_view, task_view
+from taskd.rql.coerce import epoch_ms
+from taskd.rql.query import Compare, Group, Member, Query
+from taskd.rql.query import Node as RqlNode
+from taskd.store.base import (
+    NO_FUNCTIONS,
+    Change,
+    Completed,
+    Failed,
+    FunctionChangedError,
+    Node,
+    Occurrence,
+    Outcome,
+    Page,
+    Requeued,
+    Retried,
+    StoreStatus,
+)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LEASE_MS = 6_000
+
+
+def _whole(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Has the verb go on to its end when its caller is cancelled."""
+
+    @functools.wraps(verb)
+    async def shielded(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.shield(asyncio.create_task(verb(*args, **kwargs)))
+
+    return shielded
+
+
+class UsedKey(Struct, frozen=True):
+    """Tasks were created under a key."""
+
+    fingerprint: bytes
+    at_ms: int
+    task_ids: tuple[str, ...]
+
+
+class SharedRecords:
+    """What the nodes share."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.tasks: dict[str, Task] = {}
+        self.owners: dict[str, str] = {}
+        """The node that has a task in progress, by the task's id."""
+        self.functions: dict[str, Function] = {}
+        self.schedules: dict[str, Schedule] = {}
+        self.keys: dict[bytes, UsedKey] = {}
+        self.logs: dict[str, list[LogLine]] = {}
+        self.api_requests: dict[str, ApiRequest] = {}
+        self.nodes: dict[str, MemoryStore] = {}
+        self._seq = 0
+
+    def next_seq(self) -> int:
+        """A number greater than every one before."""
+        self._seq += 1
+        return self._seq
+
+    def tell(self, change: Change, nodes: Iterable["MemoryStore"]) -> None:
+        """Has the nodes hear of the change, a little later."""
+        for node in list(nodes):
+            asyncio.get_running_loop().call_soon(node.told, change)
+
+
+class MemoryStore:
+    """A node's door to the shared records; implements ``TaskStore``."""
+
+    def __init__(self, shared: SharedRecords, host: str = "a") -> None:
+        self._shared = shared
+        self._new_id = ObjectIdFactory(shared.clock, max([*shared.tasks, *shared.schedules], default=None))
+        self._node = Node(self._new_id(), host, shared.clock(), shared.clock())
+        self._view: dict[str, Function] = {}
+        self._callbacks: dict[Change, list[Callable[[], None]]] = {change: [] for change in Change}
+
+    async def start(self) -> None:
+        self._shared.nodes[self._node.id] = self
+        self._view = dict(self._shared.functions)
+
+    async def stop(self) -> None:
+        self._shared.nodes.pop(self._node.id, None)
+
+    def now_ms(self) -> int:
+        return self._shared.clock()
+
+    async def status(self) -> StoreStatus:
+        await self._turn()
+        others = (store._node for store in self._shared.nodes.values() if store is not self)
+        return StoreStatus(len(self._due()), None, None, (self._node, *others))
+
+    def on_change(self, change: Change, callback: Callable[[], None]) -> None:
+        self._callbacks[change].append(callback)
+
+    def told(self, change: Change) -> None:
+        """Hears of a change: only now does this node's view of the functions catch up."""
+        if change is Change.FUNCTIONS:
+            self._view = dict(self._shared.functions)
+        for callback in self._callbacks[change]:
+            callback()
+
+    async def add(self, drafts: Sequence[TaskDraft], key: IdempotencyKey | None = None) -> list[Task]:
+        await self._turn()
+        if key is not None and (used := self._used(key)) is not None:
+            return [self._task(task_id) for task_id in used.task_ids]
+        tasks = self._create(drafts)
+        if key is not None:
+            ids = tuple(task.id for task in tasks)
+            self._shared.keys[key.digest] = UsedKey(key.fingerprint, self.now_ms(), ids)
+        return tasks
+
+    async def add_started(self, draft: TaskDraft) -> Task:
+        await self._turn()
+        return self._begin(self._put(self._new(draft)))
+
+    async def claim(self, limit: int, held: Collection[str] = NO_FUNCTIONS) -> list[Task]:
+        await self._turn()
+        best = sorted(self._due(held), key=lambda task: (-task.priority, task.start_ms, task.seq))
+        return [self._begin(task) for task in best[:limit]]
+
+    async def settle(self, outcomes: Sequence[Outcome]) -> list[Task | None]:
+        await self._turn()
+        return [self._settle(outcome) for outcome in outcomes]
+
+    async def reap(self, limit: int) -> list[Task]:
+        await self._turn()
+        dead = [task_id for task_id, owner in self._shared.owners.items() if not self._lives(owner)]
+        return [self._end_zombie(self._task(task_id)) for task_id in dead[:limit]]
+
+    async def cancel(self, task_id: str) -> Task:
+        await self._turn()
+        task = self._task(task_id)
+        if task.status is not Status.NEW:
+            message = f"Task {task_id} is {task.status}; only a new task can be canceled."
+            raise ContractError(errors.ILLEGAL_STATE, message)
+        return self._put(transitions.cancel(task, self.now_ms()))
+
+    def next_due_ms(self) -> int | None:
+        waiting = (task.due_ms for task in self._shared.tasks.values() if task.status is Status.NEW)
+        return min(waiting, default=None)
+
+    async def get(self, task_id: str) -> Task:
+        await self._turn()
+        return self._task(task_id)
+
+    async def find(self, query: Query) -> Page[Task]:
+        await self._turn()
+        return _page(list(self._shared.tasks.values()), task_view, query)
+
+    def function(self, name: str) -> Function | None:
+        return self._view.get(name)
+
+    def functions(self) -> list[Function]:
+        return sorted(self._view.values(), key=lambda function: function.name)
+
+    async def put_function(self, function: Function, expected: Function | None) -> None:
+        await self._turn()
+        kept = self._shared.functions.get(function.name)
+        self._view = dict(self._shared.functions)
+        if kept != expected:
+            raise FunctionChangedError(function.name)
+        self._shared.functions[function.name] = function
+        self._functions_changed()
+
+    async def remove_function(self, name: str) -> None:
+        await self._turn()
+        if self._shared.functions.pop(name, None) is None:
+            raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function named {name!r}.")
+        self._functions_changed()
+
+    @_whole
+    async def add_schedule(self, draft: ScheduleDraft) -> Schedule:
+        await self._turn()
+        if len(self._shared.schedules) >= limits.SCHEDULES_MAX:
+            raise ContractError(errors.ILLEGAL_STATE, f"There are {limits.SCHEDULES_MAX} schedules already.")
+        schedule = schedules.create(draft, self._new_id(), self.now_ms())
+        self._shared.schedules[schedule.id] = schedule
+        self._shared.tell(Change.SCHEDULES, self._shared.nodes.values())
+        return schedule
+
+    @_whole
+    async def remove_schedule(self, schedule_id: str) -> None:
+        await self._turn()
+        if self._shared.schedules.pop(schedule_id, None) is None:
+            raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no schedule with the id {schedule_id}.")
+
+    async def find_schedules(self, query: Query) -> Page[Schedule]:
+        await self._turn()
+        return _page(list(self._shared.schedules.values()), schedule_view, query)
+
+    async def fire(self, limit: int) -> list[Occurrence]:
+        await self._turn()
+        now_ms = self.now_ms()
+        due = (schedule for schedule in self._shared.schedules.values() if schedule.next_ms <= now_ms)
+        firing = sorted(due, key=lambda schedule: schedule.next_ms)[:limit]
+        return [self._fire(schedule, now_ms) for schedule in firing]
+
+    def next_fire_ms(self) -> int | None:
+        return min((schedule.next_ms for schedule in self._shared.schedules.values()), default=None)
+
+    async def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
+        await self._turn()
+        self._shared.logs[task_id] = list(lines)
+
+    async def find_logs(self, task_id: str, since_ms: int, offset: int, limit: int) -> list[LogLine]:
+        await self._turn()
+        lines = [line for line in self._shared.logs.get(task_id, []) if line.timestamp_ms >= since_ms]
+        return lines[offset : offset + limit]
+
+    async def find_function_logs(
+        self, function_name: str, since_ms: int, until_ms: int, offset: int, limit: int
+    ) -> list[LogLine]:
+        await self._turn()
+        ids = [task.id for task in self._shared.tasks.values() if task.function_name == function_name]
+        lines = [line for task_id in ids for line in self._shared.logs.get(task_id, [])]
+        within = [line for line in lines if since_ms <= line.timestamp_ms <= until_ms]
+        return sorted(within, key=lambda line: line.timestamp_ms)[offset : offset + limit]
+
+    async def begin_api_request(self) -> str:
+        await self._turn()
+        return self._new_id()
+
+    async def end_api_request(self, request: ApiRequest, lines: Sequence[LogLine]) -> None:
+        await self._turn()
+        self._shared.api_requests[request.id] = request
+        self._shared.logs[request.id] = list(lines)
+
+    async def api_request(self, request_id: str) -> ApiRequest:
+        await self._turn()
+        found = self._shared.api_requests.get(request_id)
+        if found is None:
+            raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no API request with the id {request_id}.")
+        return found
+
+    async def find_api_requests(self, query: Query) -> Page[ApiRequest]:
+        await self._turn()
+        in_order = [self._shared.api_requests[key] for key in sorted(self._shared.api_requests)]
+        return _page(in_order, api_request_view, query)
+
+    async def _turn(self) -> None:
+        """Lets other nodes go first, as a round trip would; and shows that this one lives."""
+        await asyncio.sleep(0)
+        self._node = msgspec.structs.replace(self._node, beat_ms=self.now_ms())
+
+    def _lives(self, node_id: str) -> bool:
+        node = self._shared.nodes.get(node_id)
+        return node is not None and self.now_ms() - node._node.beat_ms < LEASE_MS
+
+    def _used(self, key: IdempotencyKey) -> UsedKey | None:
+        kept_from_ms = self.now_ms() - limits.IDEMPOTENCY_KEY_TTL_MS
+        kept = {digest: used for digest, used in self._shared.keys.items() if used.at_ms >= kept_from_ms}
+        self._shared.keys = kept
+        used = kept.get(key.digest)
+        if used is None and len(kept) >= limits.IDEMPOTENCY_KEYS_MAX:
+            raise ContractError(errors.TOO_MANY_REQUESTS, f"{len(kept)} keys were used already.")
+        if used is not None and used.fingerprint != key.fingerprint:
+            raise ContractError(
+                errors.ILLEGAL_ARGUMENT, "The Idempotency-Key was used for another request before; use a new key."
+            )
+        return used
+
+    def _task(self, task_id: str) -> Task:
+        task = self._shared.tasks.get(task_id)
+        if task is None:
+            raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no task with the id {task_id}.")
+        return task
+
+    def _due(self, held: Collection[str] = NO_FUNCTIONS) -> list[Task]:
+        now_ms = self.now_ms()
+        waiting = (task for task in self._shared.tasks.values() if task.status is Status.NEW)
+        return [task for task in waiting if task.due_ms <= now_ms and task.function_name not in held]
+
+    def _create(self, drafts: Sequence[TaskDraft]) -> list[Task]:
+        tasks = [self._put(self._new(draft)) for draft in drafts]
+        self._shared.tell(Change.DUE, self._shared.nodes.values())
+        return tasks
+
+    def _new(self, draft: TaskDraft) -> Task:
+        return transitions.create(draft, self._new_id(), self._shared.next_seq(), self.now_ms())
+
+    def _begin(self, task: Task) -> Task:
+        self._shared.owners[task.id] = self._node.id
+        return self._put(transitions.start(task, self.now_ms()))
+
+    def _put(self, task: Task) -> Task:
+        self._shared.tasks[task.id] = task
+        if task.status in FINAL or task.status is Status.NEW:
+            self._shared.owners.pop(task.id, None)
+        return task
+
+    def _settle(self, outcome: Outcome) -> Task | None:
+        if self._shared.owners.get(outcome.task_id) != self._node.id:
+            return None
+        return self._end(self._task(outcome.task_id), outcome)
+
+    def _end(self, task: Task, outcome: Outcome) -> Task:
+        now_ms = self.now_ms()
+        if not isinstance(outcome, Requeued):
+            self._shared.logs.setdefault(task.id, []).extend(outcome.logs)
+        match outcome:
+            case Completed():
+                return self._put(transitions.complete(task, now_ms))
+            case Failed():
+                return self._put(transitions.fail(task, now_ms, outcome.error))
+            case Retried():
+                [successor] = self._create([outcome.successor])
+                return self._put(transitions.retry(task, now_ms, outcome.error, successor.id))
+            case Requeued():
+                self._shared.tell(Change.DUE, self._shared.nodes.values())
+                return self._put(transitions.requeue(task, now_ms, outcome.not_before_ms))
+
+    def _end_zombie(self, task: Task) -> Task:
+        error = unknown_outcome("The node that ran the task died, so its outcome is not known.")
+        successor = successor_of(task, self._shared.functions.get(task.function_name), error, self.now_ms())
+        outcome = Failed(task.id, error) if successor is None else Retried(task.id, error, successor)
+        return self._end(task, outcome)
+
+    def _fire(self, schedule: Schedule, now_ms: int) -> Occurrence:
+        next_ms, skipped = schedules.next_occurrence(schedule, now_ms)
+        self._shared.schedules[schedule.id] = schedules.advance(schedule, next_ms, now_ms)
+        [task] = self._create([schedules.occurrence(schedule)])
+        return Occurrence(task, skipped)
+
+    def _functions_changed(self) -> None:
+        self._view = dict(self._shared.functions)
+        others = [node for node in self._shared.nodes.values() if node is not self]
+        self._shared.tell(Change.FUNCTIONS, others)
+
+
+def _page(records: Iterable[T], view: Callable[[T], Struct], query: Query) -> Page[T]:
+    for node in _comparisons(query.where):
+        if node.path[0] in TIMES:
+            for value in node.values if isinstance(node, Member) else (node.value,):
+                epoch_ms(value, node.position)
+    shown = [(record, msgspec.json.decode(msgspec.json.encode(view(record)))) for record in records]
+    found = [(record, row) for record, row in shown if query.where is None or naive_matches(row, query.where)]
+    for key in reversed(query.sort):
+        found.sort(key=functools.partial(_sort_value, key.path), reverse=key.descending)
+    rows = [record for record, _ in found[query.offset : query.offset + query.limit]]
+    return Page(rows, None if query.skip_count else len(found))
+
+
+def _sort_value(path: tuple[str, ...], pair: tuple[Any, dict[str, Any]]) -> tuple[int, Any]:
+    return sort_value(pair[1], path)
+
+
+def _comparisons(node: RqlNode | None) -> Iterator[Compare | Member]:
+    if isinstance(node, Group):
+        for condition in node.conditions:
+            yield from _comparisons(condition)
+    elif isinstance(node, Compare | Member):
+        yield node
