@@ -44,6 +44,7 @@ from taskd.store.base import (
     Requeued,
     Retried,
     StoreStatus,
+    StoreUnavailableError,
 )
 
 P = ParamSpec("P")
@@ -105,6 +106,7 @@ class MemoryStore:
         self._new_id = ObjectIdFactory(shared.clock, max([*shared.tasks, *shared.schedules], default=None))
         self._node = Node(self._new_id(), host, shared.clock(), shared.clock())
         self._view: dict[str, Function] = {}
+        self._is_dead = False
         self._callbacks: dict[Change, list[Callable[[], None]]] = {change: [] for change in Change}
 
     async def start(self) -> None:
@@ -113,6 +115,11 @@ class MemoryStore:
 
     async def stop(self) -> None:
         self._shared.nodes.pop(self._node.id, None)
+
+    def die(self) -> None:
+        """Is cut off from the others, in the middle of whatever it does: no verb of it has an effect any more."""
+        self._shared.nodes.pop(self._node.id, None)
+        self._is_dead = True
 
     def now_ms(self) -> int:
         return self._shared.clock()
@@ -152,10 +159,14 @@ class MemoryStore:
         return [self._begin(task) for task in best[:limit]]
 
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Task | None]:
+        if self._is_dead:
+            return [None] * len(outcomes)
         await self._turn()
         return [self._settle(outcome) for outcome in outcomes]
 
     async def reap(self, limit: int) -> list[Task]:
+        if self._is_dead:
+            return []
         await self._turn()
         dead = [task_id for task_id, owner in self._shared.owners.items() if not self._lives(owner)]
         return [self._end_zombie(self._task(task_id)) for task_id in dead[:limit]]
@@ -273,6 +284,8 @@ class MemoryStore:
     async def _turn(self) -> None:
         """Lets other nodes go first, as a round trip would; and shows that this one lives."""
         await asyncio.sleep(0)
+        if self._is_dead:
+            raise StoreUnavailableError("This node is cut off.")
         self._node = msgspec.structs.replace(self._node, beat_ms=self.now_ms())
 
     def _lives(self, node_id: str) -> bool:
