@@ -12,6 +12,7 @@ from typing import Any
 
 import uvloop
 from aiohttp import web
+from msgspec import UNSET
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -19,6 +20,7 @@ from taskd.api.app import build_app
 from taskd.api.http.authentication import Authentication
 from taskd.api.http.authorization import trust_everybody
 from taskd.api.http.server import serve
+from taskd.api.resources.probes import Health
 from taskd.auth.service import AuthService
 from taskd.config import Config
 from taskd.execution.api_functions.call import ApiFunctions
@@ -240,18 +242,17 @@ class Daemon:
         counts = f"{self._running} in flight, {store.due} due"
         return f"{doing}: {counts}" + (f"; {store.trouble}" if store.trouble else "")
 
-    async def _health(self) -> dict[str, Any]:
+    async def _health(self) -> Health:
         store = await self._store.status()
-        lost = {"lostHistory": store.lost_history} if store.lost_history else {}
-        return {
-            "status": store.trouble or ("stopping" if self._stopping else "ok"),
-            "runtime": self._config.runtime,
-            "inFlight": self._runner.in_flight,
-            "attended": self._calls.in_flight,
-            "inFlightLimit": self._runner.allowed,
-            "due": store.due,
-            **lost,
-        }
+        return Health(
+            status=store.trouble or ("stopping" if self._stopping else "ok"),
+            runtime=self._config.runtime,
+            in_flight=self._runner.in_flight,
+            synchronous_calls=self._calls.in_flight,
+            in_flight_limit=self._runner.allowed,
+            due=store.due,
+            lost_history=store.lost_history or UNSET,
+        )
 
 
 def _count_asyncio_tasks(registry: CollectorRegistry) -> None:

@@ -17,11 +17,11 @@ from taskd.api.resources.bulk import BulkHandlers
 from taskd.api.resources.execute import ExecuteHandlers
 from taskd.api.resources.function_logs import FunctionLogHandlers
 from taskd.api.resources.functions import FunctionHandlers
-from taskd.api.resources.oauth1_tokens import OAuth1Handlers
-from taskd.api.resources.oauth2_tokens import OAuth2Handlers
-from taskd.api.resources.probes import Health, probe_routes
+from taskd.api.resources.oauth1_tokens import OAuth1TokenHandlers
+from taskd.api.resources.oauth2_tokens import OAuth2TokenHandlers
+from taskd.api.resources.probes import HealthCheck, ProbeHandlers
 from taskd.api.resources.schedules import ScheduleHandlers
-from taskd.api.resources.task_logs import LogHandlers
+from taskd.api.resources.task_logs import TaskLogHandlers
 from taskd.api.resources.tasks import TaskHandlers
 from taskd.api.resources.users import UserHandlers
 from taskd.api.settings import ServerSettings
@@ -41,7 +41,7 @@ def build_app(
     runtime: Runtime,
     settings: ServerSettings,
     clock: Clock,
-    health: Health,
+    health: HealthCheck,
     *,
     executions: DirectExecutions,
     api_functions: ApiFunctions,
@@ -49,27 +49,27 @@ def build_app(
     auth: AuthService | None = None,
     registry: CollectorRegistry | None = None,
 ) -> web.Application:
-    """The HTTP face of ``store`` and ``runtime``; both must be started before it is served.
+    """The HTTP API of ``store`` and ``runtime``; both must be started before it is served.
 
     ``auth`` lets callers log in and ask who they are; ``registry`` holds the metrics to serve.
     """
-    tasks = TaskHandlers(store, clock, settings.body_max_bytes)
-    logs = LogHandlers(store)
-    functions = FunctionHandlers(store, Deployments(store, runtime), clock, settings.code_body_max_bytes)
-    function_logs = FunctionLogHandlers(store, clock)
-    schedules = ScheduleHandlers(store, clock, settings.body_max_bytes)
-    bulk = BulkHandlers(store, clock, settings.bulk_body_max_bytes)
-    execute = ExecuteHandlers(store, executions, clock, settings.body_max_bytes)
-    api = ApiFunctionHandlers(store, api_functions, settings.body_max_bytes)
-    routes = [*functions.routes(), *function_logs.routes(), *tasks.routes(), *logs.routes()]
-    routes += [*execute.routes(), *api.routes(), *ApiRequestHandlers(store).routes()]
-    routes += [*schedules.routes(), *bulk.routes()]
-    mounts = [Mount(BASE_PATH, routes, authenticate), Mount("", probe_routes(health, registry), trust_everybody)]
+    handlers = (
+        TaskHandlers(store, clock, settings.body_max_bytes),
+        BulkHandlers(store, clock, settings.bulk_body_max_bytes),
+        TaskLogHandlers(store),
+        ScheduleHandlers(store, clock, settings.body_max_bytes),
+        FunctionHandlers(store, Deployments(store, runtime), clock, settings.code_body_max_bytes),
+        ExecuteHandlers(store, executions, clock, settings.body_max_bytes),
+        FunctionLogHandlers(store, clock),
+        ApiFunctionHandlers(store, api_functions, settings.body_max_bytes),
+        ApiRequestHandlers(store),
+    )
+    mounts = [Mount(BASE_PATH, [route for each in handlers for route in each.routes()], authenticate)]
     if auth is not None:
         mounts += _account_mounts(auth)
-    docs = DocHandlers(mounts)
-    mounts.append(Mount(BASE_PATH, list(docs.routes()), trust_everybody))
-    return _assembled([route for mount in mounts for route in mounted(*mount)], Admission(settings))
+    mounts.append(Mount("", list(ProbeHandlers(health, registry).routes()), None))
+    mounts.append(Mount(BASE_PATH, list(DocHandlers(mounts).routes()), None))
+    return _assembled([route for mount in mounts for route in mounted(mount)], Admission(settings))
 
 
 def _assembled(routes: list[web.RouteDef], admission: Admission) -> web.Application:
@@ -82,5 +82,5 @@ def _assembled(routes: list[web.RouteDef], admission: Admission) -> web.Applicat
 
 def _account_mounts(auth: AuthService) -> Iterator[Mount]:
     """Logging in, where credentials are the handlers' own business; and who one is, which is always asked for real."""
-    yield Mount("/auth/v2", [*OAuth1Handlers(auth).routes(), *OAuth2Handlers(auth).routes()], trust_everybody)
+    yield Mount("/auth/v2", [*OAuth1TokenHandlers(auth).routes(), *OAuth2TokenHandlers(auth).routes()], None)
     yield Mount("/users/v1", list(UserHandlers(auth).routes()), Authentication(auth))

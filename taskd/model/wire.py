@@ -2,6 +2,7 @@
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.structs import asdict
 
 from taskd.model.api_request import ApiRequest, ApiRequestError
 from taskd.model.function import Function, PermissionMode
@@ -114,6 +115,21 @@ def encode_task(task: Task) -> bytes:
     return _encoder.encode(task_view(task))
 
 
+class ExecutedTaskView(TaskView, kw_only=True, rename="camel", gc=False):
+    """A task that was executed directly, and what its function returned."""
+
+    result: Raw
+
+
+def executed_task_view(task: Task, result: bytes) -> ExecutedTaskView:
+    """``task`` with the ``result`` of its function; one that is not JSON becomes a string."""
+    try:
+        msgspec.json.decode(result, type=Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        result = _encoder.encode(result.decode(errors="replace"))
+    return ExecutedTaskView(**asdict(task_view(task)), result=Raw(result))
+
+
 class ScheduleView(Struct, rename="camel", gc=False):
     """A schedule as clients see it."""
 
@@ -155,15 +171,6 @@ class FunctionRow(Struct, rename="camel"):
     name: str
     description: str
     update_timestamp: str
-
-
-def encode_executed(task: Task, result: bytes) -> bytes:
-    """The JSON text of ``task`` with the ``result`` of its function; one that is not JSON becomes a string."""
-    try:
-        msgspec.json.decode(result, type=Raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        result = _encoder.encode(result.decode(errors="replace"))
-    return encode_task(task)[:-1] + b',"result":' + result + b"}"
 
 
 def function_row(function: Function) -> FunctionRow:
@@ -209,7 +216,7 @@ class FunctionView(Struct, rename="camel"):
     update_timestamp: str
 
 
-def function_details(function: Function) -> FunctionView:
+def function_view(function: Function) -> FunctionView:
     """``function`` in the contract's shape."""
     return FunctionView(
         name=function.name,
@@ -233,7 +240,7 @@ class FunctionLogLineView(Struct, rename="camel"):
     event_timestamp: str
 
 
-def function_log_line(line: LogLine) -> FunctionLogLineView:
+def function_log_line_view(line: LogLine) -> FunctionLogLineView:
     """``line`` in the log of its function."""
     return FunctionLogLineView(line.message, format_ms(line.timestamp_ms))
 
@@ -245,6 +252,6 @@ class LogLineView(Struct):
     timestamp: str
 
 
-def log_line(line: LogLine) -> LogLineView:
+def log_line_view(line: LogLine) -> LogLineView:
     """``line`` in the log of what printed it."""
     return LogLineView(line.message, format_ms(line.timestamp_ms))

@@ -18,6 +18,7 @@ from support.http.error_shape import assert_error
 from support.http.service import BASE, Service, function_body, http_service, zipped
 from support.http.synchronous_calls import deploy_gate
 
+from taskd.api.resources.probes import Health
 from taskd.execution.settings import DispatchSettings
 from taskd.model import errors, limits
 from taskd.model.errors import CATALOGUE
@@ -61,7 +62,7 @@ CALLS: list[Call] = [
 ]
 
 
-async def broken_health() -> dict[str, Any]:
+async def broken_health() -> Health:
     raise OSError("the disk is on fire")
 
 

@@ -10,6 +10,10 @@ from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import ClientSession, web
+from msgspec import Struct
+from oauthlib.oauth1 import Client
+from support.auth.accounts import ADA, CLIENT, CONSUMER, PASSWORD, SECRET
+from support.auth.service import Guarded, guarded_service
 from support.daemon.process import DaemonProcess, api_of, running_daemon
 from support.http.error_shape import assert_error
 from support.http.service import BASE, function_body, http_service
@@ -17,7 +21,6 @@ from support.http.service import BASE, function_body, http_service
 from taskd.api.http.authorization import trust_everybody
 from taskd.api.http.routing import Mount, Route
 from taskd.api.openapi.document import openapi_document
-from taskd.api.openapi.operations import OPERATIONS
 from taskd.model import errors
 from taskd.model.caller import Caller
 from taskd.model.errors import CATALOGUE, ContractError
@@ -25,6 +28,8 @@ from taskd.model.permissions import Permission
 
 FUZZ_TIMEOUT_S = 120
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
+OAUTH1 = "/auth/v2/oauth1/tokens"
+OAUTH2 = "/auth/v2/oauth2/tokens"
 Json = dict[str, Any]
 
 
@@ -32,6 +37,7 @@ class Description(NamedTuple):
     """What a daemon says of itself."""
 
     document: Json
+    health: Json
     page: str
     page_policy: str
 
@@ -39,9 +45,10 @@ class Description(NamedTuple):
 async def described_by_a_daemon(directory: Path) -> Description:
     async with running_daemon(directory) as daemon, ClientSession(daemon.url, raise_for_status=True) as session:
         document = await (await session.get(f"{BASE}/openapi.json")).json()
+        health = await (await session.get("/health")).json()
         page = await session.get(f"{BASE}/docs")
         assert page.content_type == "text/html"
-        return Description(document, await page.text(), page.headers["Content-Security-Policy"])
+        return Description(document, health, await page.text(), page.headers["Content-Security-Policy"])
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +77,38 @@ def references(value: Any) -> Iterator[str]:
             yield from references(each)
 
 
-def test_every_route_is_described_and_nothing_else(document: Json) -> None:
-    described = {(method, path) for method, path, _ in operations(document)}
-    paths = {path for _, path in described}
-    assert all(key in described or (key[0] == "*" and key[1] in paths) for key in OPERATIONS)
+def schema_of(document: Json, method: str, path: str, status: int = 200) -> Json:
+    response = document["paths"][path][method.lower()]["responses"][str(status)]
+    return dict(response["content"]["application/json"]["schema"])
+
+
+def misdescribed(document: Json, schema: Json, value: Any) -> Iterator[str]:
+    """The fields of ``value`` that ``schema`` does not know, and those it requires that ``value`` lacks."""
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if isinstance(value, list):
+        for each in value:
+            yield from misdescribed(document, schema["items"], each)
+    elif isinstance(value, dict):
+        yield from value.keys() - schema["properties"].keys()
+        yield from set(schema.get("required", [])) - value.keys()
+        for name in value.keys() & schema["properties"].keys():
+            yield from misdescribed(document, schema["properties"][name], value[name])
+
+
+def _path_of(route: web.AbstractRoute) -> str:
+    assert route.resource is not None
+    return route.resource.canonical
+
+
+async def test_every_route_is_described_and_nothing_else(tmp_path: Path) -> None:
+    async with guarded_service(tmp_path) as guarded:
+        document = await guarded.service.get("/openapi.json")
+        routes = {(route.method, _path_of(route).rstrip("/")) for route in guarded.service.app.router.routes()}
+    assert {key for key in routes if key[0] != "HEAD"} == {(method, path) for method, path, _ in operations(document)}
+
+
+def test_every_description_is_in_words_and_has_an_id_of_its_own(document: Json) -> None:
     ids = [operation["operationId"] for *_, operation in operations(document)]
     assert len(set(ids)) == len(ids)
     for *call, operation in operations(document):
@@ -108,13 +143,80 @@ def test_bodies_say_what_they_need(document: Json) -> None:
     assert task["properties"]["priority"]["anyOf"] == [{"type": "number"}, {"type": "null"}]
 
 
-def test_a_route_without_a_description_is_noticed() -> None:
+def test_a_description_follows_from_the_route() -> None:
+    class Pump(Struct):
+        """A pump."""
+
+        name: str
+
     async def handler(request: web.Request) -> web.Response:
-        """Answers nothing."""
+        """Starts a pump."""
         raise NotImplementedError
 
-    with pytest.raises(KeyError, match="undescribed"):
-        openapi_document([Mount(BASE, [Route("GET", "/undescribed", handler, None)], trust_everybody)])
+    route = Route(
+        *("POST", "/pumps/{id}/{part:.+}", handler, Permission.VIEW_TASKS),
+        tag="Pumps",
+        summary="Start a pump",
+        body=Pump,
+        response=list[Pump],
+        errors=(errors.ILLEGAL_STATE,),
+    )
+    document = openapi_document([Mount("/base", [route], trust_everybody)])
+    operation = document["paths"]["/base/pumps/{id}/{part}"]["post"]
+    assert document["tags"] == [{"name": "Pumps"}]
+    assert document["components"]["schemas"]["Pump"]["required"] == ["name"]
+    assert (operation["summary"], operation["description"]) == ("Start a pump", "Starts a pump.")
+    assert (operation["x-permission"], bool(operation["security"])) == ("VIEW_TASKS", True)
+    assert [parameter["name"] for parameter in operation["parameters"]] == ["id", "part"]
+    assert {"200", "400", "401", "404", "413", "429", "500", "503"} == operation["responses"].keys()
+    assert "27 ILLEGAL_STATE_EXCEPTION" in operation["responses"]["400"]["description"]
+    assert schema_of(document, "POST", "/base/pumps/{id}/{part}")["items"] == {"$ref": "#/components/schemas/Pump"}
+
+
+def test_a_route_that_asks_nobody_says_so(document: Json) -> None:
+    open_to_all = {path for _, path, operation in operations(document) if not operation["security"]}
+    of_the_service = {"/health", "/metrics", f"{BASE}/openapi.json", f"{BASE}/docs"}
+    assert open_to_all == {OAUTH1, OAUTH2, *of_the_service}
+
+
+def test_health_is_what_is_described(description: Description) -> None:
+    document = description.document
+    schema = schema_of(document, "GET", "/health")
+    assert list(misdescribed(document, schema, description.health)) == []
+    assert schema_of(document, "GET", "/health", status=503) == schema
+
+
+async def test_logins_and_users_are_what_is_described(tmp_path: Path) -> None:
+    async with guarded_service(tmp_path) as guarded:
+        document = await guarded.service.get("/openapi.json")
+        for method, path, body, headers in await account_calls(guarded):
+            response = await guarded.service.client.request(method, path, json=body, headers=headers)
+            schema = schema_of(document, method, path, response.status)
+            assert list(misdescribed(document, schema, await response.json())) == [], (path, body)
+
+
+async def account_calls(guarded: Guarded) -> list[tuple[str, str, Json, dict[str, str]]]:
+    """Logins of either kind, good and bad, and a user who asks who they are."""
+    client = {"client_id": CLIENT.key, "client_secret": SECRET}
+    login = {"grant_type": "password", "username": ADA.email, "password": PASSWORD, **client}
+    password = {"email": ADA.email, "password": PASSWORD}
+    async with guarded.service.client.post(OAUTH2, json=login) as response:
+        token = (await response.json())["access_token"]
+    return [
+        ("POST", OAUTH2, login, {}),
+        ("POST", OAUTH2, {"grant_type": "client_credentials", **client}, {}),
+        ("POST", OAUTH2, {"grant_type": "unknown", **client}, {}),
+        ("POST", OAUTH2, {**login, "password": "wrong"}, {}),
+        ("POST", OAUTH2, {**login, "client_id": "unknown"}, {}),
+        ("POST", OAUTH1, password, signed(guarded)),
+        ("POST", OAUTH1, {**password, "password": "wrong"}, signed(guarded)),
+        ("GET", "/users/v1/me", {}, {"Authorization": f"Bearer {token}"}),
+    ]
+
+
+def signed(guarded: Guarded) -> dict[str, str]:
+    client = Client(CONSUMER.key, CONSUMER.secret, timestamp=str(guarded.clock() // 1000))
+    return dict(client.sign(guarded.service.url + OAUTH1, "POST")[1])
 
 
 def test_the_page_shows_everything_and_fetches_nothing(description: Description) -> None:

@@ -17,7 +17,7 @@ from support.aws.lambda_server import LambdaServer, running_lambda
 from support.functions.local_runtime import eventually, local_bench
 from support.functions.zips import python_zip
 from support.http.error_shape import assert_error
-from support.http.service import BASE, is_well
+from support.http.service import BASE, all_is_well
 from support.store.memory_store import MemoryStore, SharedRecords
 
 from taskd.api.app import build_app
@@ -57,7 +57,7 @@ class NodeDaemon:
         self.reaper = Reaper(self.store, on_fatal=self.fatal.append)
         execution = (self.store, self.runtime, settings, self.calls)
         self.app = build_app(
-            *(self.store, self.runtime, ServerSettings(), self.store.now_ms, is_well),
+            *(self.store, self.runtime, ServerSettings(), self.store.now_ms, all_is_well),
             executions=DirectExecutions(*execution),
             api_functions=ApiFunctions(*execution),
         )

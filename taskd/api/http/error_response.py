@@ -1,13 +1,15 @@
-"""Errors on their way out: whatever a handler raises becomes one answer in the contract's shape.
+"""Errors on their way out: whatever a handler raises becomes one response in the contract's shape.
 
 This is the only place that knows how an error looks over HTTP; handlers just raise.
 """
 
 import logging
 import secrets
+from typing import Annotated
 
-import orjson
+import msgspec
 from aiohttp import web
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from taskd.model import errors
 from taskd.model.errors import ContractError
@@ -20,16 +22,38 @@ RETRY_AFTER_S = 5
 _QUOTED_PATH_MAX_CHARS = 200
 _TRY_AGAIN = frozenset({errors.UNAVAILABLE, errors.TOO_MANY_REQUESTS})
 
+_encoder = msgspec.json.Encoder()
+
+
+class RaisedError(Struct):
+    """What a function raised."""
+
+    name: str
+    message: str
+
+
+class ErrorResponse(Struct, rename="camel", forbid_unknown_fields=True):
+    """Every error: its entry in the catalogue, what it is about, and more fields where its kind has them."""
+
+    code: int
+    name: str
+    message: str
+    index: Annotated[int, Meta(description="Which task of many is wrong.")] | UnsetType = UNSET
+    request_id: Annotated[str, Meta(description="Leads to the entry in the service's log.")] | UnsetType = UNSET
+    retry_after: Annotated[int, Meta(description="Seconds to wait.")] | UnsetType = UNSET
+    runtime_error: RaisedError | UnsetType = UNSET
+    task_id: Annotated[str, Meta(description="The task that a direct execution made.")] | UnsetType = UNSET
+
 
 def error_response(error: ContractError) -> web.Response:
-    """The answer for ``error``: its status, and ``{code, name, message, ...}``."""
+    """The response for ``error``: its status, and the fields it carries as an :class:`ErrorResponse`."""
     wait_s = error.extra.get("retryAfter", RETRY_AFTER_S)
     headers = {"Retry-After": str(wait_s)} if error.kind in _TRY_AGAIN else None
-    body = error.body()
+    body = msgspec.convert(error.body(), ErrorResponse)
     # a path may hold bytes that are no UTF-8, and the message quote it
-    body["message"] = error.message.encode("utf-8", "backslashreplace").decode()
+    body.message = error.message.encode("utf-8", "backslashreplace").decode()
     return web.Response(
-        body=orjson.dumps(body),
+        body=_encoder.encode(body),
         status=error.kind.http_status,
         headers=headers,
         content_type="application/json",
@@ -37,7 +61,7 @@ def error_response(error: ContractError) -> web.Response:
 
 
 def response_for(request: web.Request, error: Exception) -> web.Response:
-    """The answer to ``request``, whose handler raised ``error``."""
+    """The response to ``request``, whose handler raised ``error``."""
     if isinstance(error, ContractError):
         return error_response(error)
     if isinstance(error, web.HTTPException):

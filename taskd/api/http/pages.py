@@ -13,7 +13,7 @@ from taskd.api.http.request_parts import object_id, query_of
 from taskd.model.errors import ContractError, ErrorKind
 from taskd.model.logline import LogLine
 from taskd.model.timestamps import MIN_MS
-from taskd.model.wire import log_line
+from taskd.model.wire import log_line_view
 from taskd.rql.mongo_filter import filter_json
 from taskd.rql.query import Path, Query
 from taskd.rql.select import project
@@ -82,7 +82,7 @@ async def log_page_response(
     if not lines:
         await _require_any(store, record_id, no_lines)
     page = PageInfo(offset=query.offset, limit=query.limit)
-    return json_response(LogPage(page=page, data=[log_line(line) for line in lines]))
+    return json_response(LogPage(page=page, data=[log_line_view(line) for line in lines]))
 
 
 async def _require_any(store: TaskStore, record_id: str, no_lines: ErrorKind) -> None:

@@ -1,59 +1,88 @@
-"""Routes: every path answers with and without a trailing slash, to those who may call it."""
+"""Endpoints: what answers where, who may call it, and what the API's description says of it.
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+Every path answers with and without a trailing slash.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from taskd.api.http.authorization import CALLER, Authenticate, require
+from taskd.api.http.authorization import CALLER, Authenticate, require, trust_everybody
 from taskd.model import errors
 from taskd.model.caller import ANONYMOUS
-from taskd.model.errors import ContractError
+from taskd.model.errors import ContractError, ErrorKind
 from taskd.model.permissions import Permission
 
 
 class Route(NamedTuple):
-    """What answers ``method`` on ``path``; a path is relative to the base path and has no trailing slash.
+    """One endpoint: what answers ``method`` on ``path``, which is relative to its mount, without a trailing slash.
 
-    ``permission`` is checked before the handler runs, so before it can tell whether anything exists. ``None`` is
-    for handlers that decide by themselves (a function's permission mode, say).
+    The API's description is made from it. Path parameters, and the errors that follow from credentials, a body, a
+    query or an id, need no mention; the longer description is the handler's docstring.
     """
 
     method: str
     path: str
     handler: Handler
     permission: Permission | None
-    anonymous: bool = False
-    """Whether a request without any credentials reaches the handler, as ``ANONYMOUS``; wrong ones never do."""
+    """Checked before the handler runs, so before it can tell whether anything exists; ``None`` asks for none."""
+    tag: str
+    """The chapter of the description that it stands in."""
+    summary: str
+    """What a caller wants of it, in a few words."""
+    response: Any = None
+    """The type that a successful response is encoded from; ``None`` if that is not JSON of ours."""
+    body: Any = None
+    """The type that the body is decoded to; ``None`` if there is none."""
+    is_body_optional: bool = False
+    takes_query: bool = False
+    """Whether the query string is RQL."""
+    is_idempotent: bool = False
+    """Whether it looks at the header ``Idempotency-Key``."""
+    obeys_permission_mode: bool = False
+    """Whether the permission mode of the function in the path may ask for less than ``permission``.
+
+    Then the handler checks, with :func:`taskd.api.http.authorization.called_function`. A request without any
+    credentials reaches it as ``ANONYMOUS``; wrong ones never do.
+    """
+    errors: tuple[ErrorKind, ...] = ()
+    """Errors of its own."""
+    error_responses: Mapping[int, Any] = MappingProxyType({})
+    """The types of error responses that have a shape of their own, by status."""
 
 
 class Mount(NamedTuple):
-    """Routes below a path, and who says who calls them."""
+    """Routes below a path, and who says who calls them; ``None`` if nobody is asked for credentials, ever."""
 
     base: str
     routes: Sequence[Route]
-    authenticate: Authenticate
+    authenticate: Authenticate | None
 
 
-def mounted(base: str, routes: Sequence[Route], authenticate: Authenticate) -> Iterator[web.RouteDef]:
-    """``routes`` below ``base``, each with both endings. Methods of one path stay together: they are found faster."""
+def mounted(mount: Mount) -> Iterator[web.RouteDef]:
+    """The routes of ``mount``, each with both endings. Methods of one path stay together: they are found faster."""
+    authenticate = mount.authenticate or trust_everybody
     for ending in ("", "/"):
-        for route in routes:
-            yield web.route(route.method, base + route.path + ending, _guarded(route, authenticate))
+        for route in mount.routes:
+            yield web.route(route.method, mount.base + route.path + ending, _guarded(route, authenticate))
 
 
 def _guarded(route: Route, authenticate: Authenticate) -> Handler:
+    required = None if route.obeys_permission_mode else route.permission
+
     async def handler(request: web.Request) -> web.StreamResponse:
         try:
             caller = await authenticate(request)
         except ContractError as error:
-            if not route.anonymous or error.kind is not errors.NOT_AUTHENTICATED:
+            if not route.obeys_permission_mode or error.kind is not errors.NOT_AUTHENTICATED:
                 raise
             caller = ANONYMOUS
         request[CALLER] = caller
-        if route.permission is not None:
-            require(caller, route.permission)
+        if required is not None:
+            require(caller, required)
         return await route.handler(request)
 
     return handler

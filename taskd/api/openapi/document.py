@@ -1,5 +1,5 @@
-"""The OpenAPI 3.1 document, made from what is in force: the routes, the structs that bodies are decoded with and
-answers encoded from, the permissions, and the catalogue of errors.
+"""The OpenAPI 3.1 document, made from what is in force: the routes, the structs that bodies are decoded to and
+responses encoded from, the permissions, and the catalogue of errors.
 """
 
 import re
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from taskd import __version__
+from taskd.api.http.error_response import ErrorResponse
 from taskd.api.http.request_parts import IDEMPOTENCY_HEADER
 from taskd.api.http.routing import Mount, Route
-from taskd.api.openapi.operations import OPERATIONS, Operation
 from taskd.model import errors, limits
 from taskd.model.errors import CATALOGUE, ErrorKind
 from taskd.model.function import NAME_PATTERN
@@ -30,6 +30,7 @@ A page has {limits.PAGE_LIMIT_DEFAULT} records unless `limit` says otherwise, an
 Every path answers with and without a trailing slash.
 """
 
+_NOT_SHOWN = (("default", None), ("additionalProperties", False))
 _CREDENTIALS: Json = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API token, an access token or an OIDC token."},
     "oauth1": {
@@ -66,70 +67,67 @@ _PARAMETERS: dict[str, Json] = {
     },
     "rest": {"schema": {"type": "string"}, "description": "Any path; it goes to the function, with the query."},
 }
+_ANY_PARAMETER: Json = {"schema": {"type": "string"}, "description": "A string."}
 
 
-class _Mounted(NamedTuple):
-    """A route and the path that it is under."""
+class _Operation(NamedTuple):
+    """A route, and where it is mounted."""
 
-    base: str
     route: Route
+    mount: Mount
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it answers whoever asks."""
+        return self.mount.authenticate is None
 
     @property
     def path(self) -> str:
         """The whole path, its parameters without the patterns they must match."""
-        return re.sub(r"\{(\w+):.*\}", r"{\1}", self.base + self.route.path)
+        return re.sub(r"\{(\w+):.*\}", r"{\1}", self.mount.base + self.route.path)
 
-    @property
-    def key(self) -> tuple[str, str]:
-        """Where ``OPERATIONS`` has the route."""
-        own = (self.route.method, self.path)
-        return own if own in OPERATIONS else ("*", self.path)
-
-    @property
-    def operation(self) -> Operation:
-        """What the route does."""
-        return OPERATIONS[self.key]
+    def error_response(self, status: int) -> Any:
+        """The type of error responses with this status."""
+        return self.route.error_responses.get(status, ErrorResponse)
 
 
 def openapi_document(mounts: Iterable[Mount]) -> Json:
-    """The document for all routes of ``mounts``, in the order of ``OPERATIONS``.
-
-    :raises KeyError: one of them has no entry in ``OPERATIONS``.
-    """
-    mounted = [_Mounted(mount.base, route) for mount in mounts for route in mount.routes]
-    positions = {key: position for position, key in enumerate(OPERATIONS)}
-    mounted.sort(key=lambda each: positions[each.key])
-    refs, components = _schemas([each.operation for each in mounted])
+    """The document for all routes of ``mounts``, in their order."""
+    operations = [_Operation(route, mount) for mount in mounts for route in mount.routes]
+    refs, components = _schemas(each.route for each in operations)
     paths: dict[str, Json] = {}
-    for each in mounted:
-        paths.setdefault(each.path, {})[each.route.method.lower()] = _operation(each, refs)
+    for each in operations:
+        paths.setdefault(each.path, {})[each.route.method.lower()] = _described(each, refs)
     return {
         "openapi": "3.1.0",
         "info": {"title": "taskd", "version": __version__, "description": cleandoc(_DESCRIPTION)},
-        "tags": [{"name": tag} for tag in dict.fromkeys(each.operation.tag for each in mounted)],
+        "tags": [{"name": tag} for tag in dict.fromkeys(each.route.tag for each in operations)],
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": _CREDENTIALS},
         "x-errors": [_error_entry(kind) for kind in CATALOGUE.values()],
     }
 
 
-def _schemas(operations: list[Operation]) -> tuple[dict[Any, Json], dict[str, Json]]:
-    """The schema of every type that ``operations`` speak of, and the components that these refer to."""
-    types = [shape for each in operations for shape in (each.request, each.answer, each.error_answer)]
-    known = [shape for shape in dict.fromkeys(types) if shape is not None]
+def _schemas(routes: Iterable[Route]) -> tuple[dict[Any, Json], dict[str, Json]]:
+    """The schema of every type that ``routes`` speak of, and the components that these refer to."""
+    types = [shape for each in routes for shape in (each.body, each.response, *each.error_responses.values())]
+    known = [shape for shape in dict.fromkeys([*types, ErrorResponse]) if shape is not None]
     schemas, components = msgspec.json.schema_components(known, ref_template="#/components/schemas/{name}")
     return dict(zip(known, schemas, strict=True)), {name: _tidied(each) for name, each in components.items()}
 
 
 def _tidied(schema: Any) -> Any:
-    """``schema`` without what only Python knows: literals in docstrings, both kinds of numbers, ``None`` for absent."""
+    """``schema`` without what only Python knows: literals in docstrings, both kinds of numbers, ``None`` for absent.
+
+    Nor does it say that there are no more fields than these: later versions may have some.
+    """
     if isinstance(schema, list):
         return [_tidied(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    tidy = {name: _tidied(value) for name, value in schema.items() if (name, value) != ("default", None)}
+    tidy = {name: _tidied(value) for name, value in schema.items() if (name, value) not in _NOT_SHOWN}
     if isinstance(tidy.get("description"), str):
-        tidy["description"] = tidy["description"].replace("``", "`")
+        tidy["description"] = cleandoc(tidy["description"]).replace("``", "`")
     if "anyOf" in tidy and {"type": "number"} in tidy["anyOf"]:
         tidy["anyOf"] = [each for each in tidy["anyOf"] if each != {"type": "integer"}]
     properties = tidy.get("properties", {})
@@ -138,41 +136,40 @@ def _tidied(schema: Any) -> Any:
     return tidy
 
 
-def _operation(mounted: _Mounted, refs: dict[Any, Json]) -> Json:
-    route, operation = mounted.route, mounted.operation
+def _described(operation: _Operation, refs: dict[Any, Json]) -> Json:
+    route = operation.route
     described: Json = {
-        "tags": [operation.tag],
-        "summary": operation.summary,
+        "tags": [route.tag],
+        "summary": route.summary,
         "description": cleandoc(route.handler.__doc__ or ""),
-        "operationId": _operation_id(mounted),
-        "parameters": list(_parameters(mounted)),
-        "responses": _responses(mounted, refs),
+        "operationId": "_".join([route.method.lower(), *re.findall(r"\w+", operation.path)]),
+        "parameters": list(_parameters(operation)),
+        "responses": _responses(operation, refs),
         "security": [] if operation.is_open else [{name: []} for name in _CREDENTIALS],
+        **_permission(route),
     }
-    if route.permission is not None:
-        described["x-permission"] = route.permission.value
-    if operation.calls_with is not None:
-        described["x-permission"] = f"{operation.calls_with}, or {operation.calls_with}:{{functionName}}"
-        described["x-permission-modes"] = "allUsers asks for credentials only, public for nothing"
-    if operation.takes_query:
+    if route.takes_query:
         described["x-query"] = "RQL"
-    if operation.request is not None:
-        described["requestBody"] = {
-            "required": not operation.is_request_optional,
-            "content": _json(refs[operation.request]),
-        }
+    if route.body is not None:
+        described["requestBody"] = {"required": not route.is_body_optional, "content": _json(refs[route.body])}
     return described
 
 
-def _operation_id(mounted: _Mounted) -> str:
-    words = re.findall(r"\w+", mounted.path)
-    return "_".join([mounted.route.method.lower(), *words])
+def _permission(route: Route) -> Json:
+    if route.permission is None:
+        return {}
+    if not route.obeys_permission_mode:
+        return {"x-permission": route.permission.value}
+    return {
+        "x-permission": f"{route.permission}, or {route.permission}:{{functionName}}",
+        "x-permission-modes": "allUsers asks for credentials only, public for nothing",
+    }
 
 
-def _parameters(mounted: _Mounted) -> Iterator[Json]:
-    for name in re.findall(r"\{(\w+)\}", mounted.path):
-        yield {"name": name, "in": "path", "required": True, **_PARAMETERS[name]}
-    if mounted.operation.is_idempotent:
+def _parameters(operation: _Operation) -> Iterator[Json]:
+    for name in re.findall(r"\{(\w+)\}", operation.path):
+        yield {"name": name, "in": "path", "required": True, **_PARAMETERS.get(name, _ANY_PARAMETER)}
+    if operation.route.is_idempotent:
         yield {
             "name": IDEMPOTENCY_HEADER,
             "in": "header",
@@ -182,39 +179,39 @@ def _parameters(mounted: _Mounted) -> Iterator[Json]:
         }
 
 
-def _responses(mounted: _Mounted, refs: dict[Any, Json]) -> Json:
-    operation = mounted.operation
+def _responses(operation: _Operation, refs: dict[Any, Json]) -> Json:
     responses: Json = {}
-    for status, kinds in _errors_by_status(mounted).items():
+    for status, kinds in _errors_by_status(operation).items():
         responses[str(status)] = {
             "description": "; ".join(f"{kind.code} {kind.name}" for kind in kinds),
-            "content": _json(refs[operation.error_answer]),
+            "content": _json(refs[operation.error_response(status)]),
         }
-    if operation.answer is not None:
-        success = {"description": HTTPStatus.OK.phrase, "content": _json(refs[operation.answer])}
-        return {"200": success, **responses}
-    return {"default": {"description": "An answer of its own, not JSON of ours.", "content": {"*/*": {}}}, **responses}
+    if operation.route.response is None:
+        success = {"description": "A response of its own, not JSON of ours.", "content": {"*/*": {}}}
+        return {"default": success, **responses}
+    success = {"description": HTTPStatus.OK.phrase, "content": _json(refs[operation.route.response])}
+    return {"200": success, **responses}
 
 
-def _errors_by_status(mounted: _Mounted) -> dict[int, list[ErrorKind]]:
-    kinds = sorted(set(_error_kinds(mounted)))
+def _errors_by_status(operation: _Operation) -> dict[int, list[ErrorKind]]:
+    kinds = sorted(set(_error_kinds(operation)))
     statuses = sorted({kind.http_status for kind in kinds})
     return {status: [kind for kind in kinds if kind.http_status == status] for status in statuses}
 
 
-def _error_kinds(mounted: _Mounted) -> Iterator[ErrorKind]:
-    route, operation = mounted.route, mounted.operation
-    yield from operation.errors
+def _error_kinds(operation: _Operation) -> Iterator[ErrorKind]:
+    route = operation.route
+    yield from route.errors
     yield errors.SERVER
     yield errors.UNAVAILABLE
     if not operation.is_open:
         yield from _AUTHENTICATION_ERRORS
         yield errors.NO_PERMISSION
-    if operation.request is not None:
+    if route.body is not None:
         yield from _BODY_ERRORS
-        if not operation.is_request_optional:
+        if not route.is_body_optional:
             yield errors.EMPTY_BODY
-    if operation.takes_query:
+    if route.takes_query:
         yield from _QUERY_ERRORS
     if "{id}" in route.path:
         yield from _ID_ERRORS

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -23,8 +24,13 @@ class DocHandlers:
 
     def routes(self) -> Iterator[Route]:
         """The routes under the base path."""
-        yield Route("GET", "/openapi.json", self.document, None)
-        yield Route("GET", "/docs", self.page, None)
+        yield Route(
+            *("GET", "/openapi.json", self.document, None),
+            tag="Service",
+            summary="Read this document",
+            response=dict[str, Any],
+        )
+        yield Route(*("GET", "/docs", self.page, None), tag="Service", summary="Read this document as a page")
 
     async def document(self, request: web.Request) -> web.StreamResponse:
         """An OpenAPI 3.1 document, made from the code that answers."""

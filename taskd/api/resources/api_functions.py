@@ -11,11 +11,22 @@ from taskd.api.http.routing import Route
 from taskd.execution.api_functions.call import ApiFunctions
 from taskd.execution.api_functions.event import ApiCall
 from taskd.execution.api_functions.result import ApiAnswer
+from taskd.model import errors
 from taskd.model.permissions import Permission
 from taskd.store.base import TaskStore
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 """What is routed to functions, together with HEAD: the server has every route for GET answer that as well."""
+
+_ERRORS = (
+    errors.API_TIME_LIMIT,
+    errors.CONCURRENT_API_CALLS,
+    errors.FUNCTION_DISABLED,
+    errors.FUNCTION_FAILED,
+    errors.INVALID_API_RESULT,
+    errors.NOT_INVOKED,
+    errors.RESOURCE_UNKNOWN,
+)
 
 
 class ApiFunctionHandlers:
@@ -30,7 +41,13 @@ class ApiFunctionHandlers:
         """The routes under the base path."""
         for path in ("/api/{name}", "/api/{name}/{rest:(?s:.*)}"):
             for method in METHODS:
-                yield Route(method, path, self.call, None, anonymous=True)
+                yield Route(
+                    *(method, path, self.call, Permission.EXECUTE_API_FUNCTION),
+                    tag="API functions",
+                    summary="Call an API function",
+                    obeys_permission_mode=True,
+                    errors=_ERRORS,
+                )
 
     async def call(self, request: web.Request) -> web.Response:
         """What the function answers."""

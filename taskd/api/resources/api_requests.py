@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.http.pages import log_page_response, page_response
+from taskd.api.http.pages import LogPage, RecordPage, log_page_response, page_response
 from taskd.api.http.request_parts import query_of
 from taskd.api.http.routing import Route
 from taskd.model import errors
 from taskd.model.permissions import Permission
-from taskd.model.wire import api_request_view
+from taskd.model.wire import ApiRequestView, LogLineView, api_request_view
 from taskd.store.base import TaskStore
 
 
@@ -21,8 +21,21 @@ class ApiRequestHandlers:
 
     def routes(self) -> Iterator[Route]:
         """The routes under the base path."""
-        yield Route("GET", "/apiRequests", self.listing, Permission.VIEW_API_FUNCTION_REQUESTS)
-        yield Route("GET", "/apiRequests/{id}/logs", self.logs, Permission.VIEW_API_FUNCTION_REQUEST_LOGS)
+        yield Route(
+            *("GET", "/apiRequests", self.listing, Permission.VIEW_API_FUNCTION_REQUESTS),
+            tag="API functions",
+            summary="List API requests",
+            response=RecordPage[ApiRequestView],
+            takes_query=True,
+        )
+        yield Route(
+            *("GET", "/apiRequests/{id}/logs", self.logs, Permission.VIEW_API_FUNCTION_REQUEST_LOGS),
+            tag="API functions",
+            summary="Read an API request's log",
+            response=LogPage[LogLineView],
+            takes_query=True,
+            errors=(errors.NO_API_REQUEST_LOGS,),
+        )
 
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the API requests that a query finds."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import msgspec
 from aiohttp import web
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from taskd.api.http.authorization import caller_of
 from taskd.api.http.json_response import json_response
@@ -29,6 +29,12 @@ _line = msgspec.json.Decoder(TaskBody)
 _raw_array = msgspec.json.Decoder(list[Raw])
 
 
+class CreatedIds(Struct):
+    """The ids of the tasks created, in the order of the request."""
+
+    ids: list[str]
+
+
 class BulkHandlers:
     """Answers for ``/bulk``."""
 
@@ -39,14 +45,21 @@ class BulkHandlers:
 
     def routes(self) -> Iterator[Route]:
         """The routes under the base path."""
-        yield Route("POST", "/bulk", self.create, Permission.CREATE_TASKS)
+        yield Route(
+            *("POST", "/bulk", self.create, Permission.CREATE_TASKS),
+            tag="Tasks",
+            summary="Create many tasks",
+            body=list[TaskBody],
+            response=CreatedIds,
+            is_idempotent=True,
+        )
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """New tasks, durable together when the answer leaves; it gives their ids, in the order of the request."""
         text = await read_body(request, self._body_max_bytes)
         drafts = await self._drafts(decode_tasks(text), caller_of(request))
         tasks = await self._store.add(drafts, idempotency_key(request, text))
-        return json_response({"ids": [task.id for task in tasks]})
+        return json_response(CreatedIds([task.id for task in tasks]))
 
     async def _drafts(self, bodies: list[TaskBody], caller: Caller) -> list[TaskDraft]:
         now_ms = self._clock()
@@ -55,7 +68,7 @@ class BulkHandlers:
             try:
                 drafts.append(task_draft(body, self._store.function(body.function_name), now_ms, caller))
             except ContractError as error:
-                raise _of_task(len(drafts), error) from None
+                raise _indexed(len(drafts), error) from None
             if len(drafts) % _DRAFTS_PER_TURN == 0:
                 await asyncio.sleep(0)
         return drafts
@@ -90,7 +103,7 @@ def _decode_one_by_one(texts: list[bytes]) -> list[TaskBody]:
         try:
             bodies.append(decode_task(text))
         except ContractError as error:
-            raise _of_task(len(bodies), error) from None
+            raise _indexed(len(bodies), error) from None
     return bodies
 
 
@@ -105,5 +118,6 @@ def _lines(text: bytes) -> list[bytes]:
     return [line for line in text.split(b"\n") if line and not line.isspace()]
 
 
-def _of_task(index: int, error: ContractError) -> ContractError:
+def _indexed(index: int, error: ContractError) -> ContractError:
+    """``error``, said of the task at ``index``."""
     return ContractError(error.kind, f"Task {index}: {error.message}", index=index, **error.extra)

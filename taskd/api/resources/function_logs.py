@@ -12,7 +12,7 @@ from taskd.model import errors, limits
 from taskd.model.clock import Clock
 from taskd.model.errors import ContractError
 from taskd.model.permissions import Permission
-from taskd.model.wire import function_log_line
+from taskd.model.wire import FunctionLogLineView, function_log_line_view
 from taskd.rql.query import Query
 from taskd.rql.time_bounds import time_window
 from taskd.store.base import TaskStore
@@ -29,7 +29,14 @@ class FunctionLogHandlers:
 
     def routes(self) -> Iterator[Route]:
         """The routes under the base path."""
-        yield Route("GET", "/functions/{name}/logs", self.listing, Permission.VIEW_TASK_FUNCTION_LOGS)
+        yield Route(
+            *("GET", "/functions/{name}/logs", self.listing, Permission.VIEW_TASK_FUNCTION_LOGS),
+            tag="Functions",
+            summary="Read a function's log",
+            response=LogPage[FunctionLogLineView],
+            takes_query=True,
+            errors=(errors.RESOURCE_UNKNOWN, errors.ILLEGAL_ARGUMENT),
+        )
 
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the lines that the function's tasks printed within a window of time, oldest first."""
@@ -39,7 +46,7 @@ class FunctionLogHandlers:
             raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function {name}.")
         lines = await self._store.find_function_logs(name, since_ms, until_ms, query.offset, query.limit)
         page = PageInfo(offset=query.offset, limit=query.limit)
-        return json_response(LogPage(page=page, data=[function_log_line(line) for line in lines]))
+        return json_response(LogPage(page=page, data=[function_log_line_view(line) for line in lines]))
 
 
 def _window(query: Query, now_ms: int) -> tuple[int, int]:

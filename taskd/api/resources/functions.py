@@ -9,6 +9,8 @@ from taskd.api.http.pages import PageInfo, RecordPage
 from taskd.api.http.request_body import read_body
 from taskd.api.http.routing import Route
 from taskd.api.validation.function_body import (
+    FunctionBody,
+    FunctionUpdateBody,
     decode_code,
     decode_function,
     decode_function_update,
@@ -20,8 +22,10 @@ from taskd.model import errors
 from taskd.model.clock import Clock
 from taskd.model.errors import ContractError
 from taskd.model.permissions import Permission
-from taskd.model.wire import AffectedRecords, function_details, function_row
+from taskd.model.wire import AffectedRecords, FunctionRow, FunctionView, function_row, function_view
 from taskd.store.base import TaskStore
+
+_CODE_ERRORS = (errors.INVALID_CODE, errors.INVALID_CONFIGURATION)
 
 
 class FunctionHandlers:
@@ -35,13 +39,56 @@ class FunctionHandlers:
 
     def routes(self) -> Iterator[Route]:
         """The routes under the base path."""
-        yield Route("GET", "/functions", self.listing, Permission.VIEW_TASK_FUNCTIONS)
-        yield Route("POST", "/functions", self.create, Permission.CREATE_TASK_FUNCTION)
-        yield Route("GET", "/functions/{name}", self.details, Permission.VIEW_TASK_FUNCTION_DETAILS)
-        yield Route("PUT", "/functions/{name}", self.update, Permission.UPDATE_TASK_FUNCTION)
-        yield Route("DELETE", "/functions/{name}", self.delete, Permission.DELETE_TASK_FUNCTION)
-        yield Route("POST", "/functions/{name}/enable", self.enable, Permission.UPDATE_TASK_FUNCTION)
-        yield Route("POST", "/functions/{name}/disable", self.disable, Permission.UPDATE_TASK_FUNCTION)
+        yield Route(
+            *("GET", "/functions", self.listing, Permission.VIEW_TASK_FUNCTIONS),
+            tag="Functions",
+            summary="List functions",
+            response=RecordPage[FunctionRow],
+        )
+        yield Route(
+            *("POST", "/functions", self.create, Permission.CREATE_TASK_FUNCTION),
+            tag="Functions",
+            summary="Create a function",
+            body=FunctionBody,
+            response=FunctionView,
+            errors=(errors.ALREADY_EXISTS, *_CODE_ERRORS),
+        )
+        yield Route(
+            *("GET", "/functions/{name}", self.details, Permission.VIEW_TASK_FUNCTION_DETAILS),
+            tag="Functions",
+            summary="Look at a function",
+            response=FunctionView,
+            errors=(errors.RESOURCE_UNKNOWN,),
+        )
+        yield Route(
+            *("PUT", "/functions/{name}", self.update, Permission.UPDATE_TASK_FUNCTION),
+            tag="Functions",
+            summary="Change a function",
+            body=FunctionUpdateBody,
+            response=AffectedRecords,
+            errors=(errors.RESOURCE_UNKNOWN, *_CODE_ERRORS),
+        )
+        yield Route(
+            *("DELETE", "/functions/{name}", self.delete, Permission.DELETE_TASK_FUNCTION),
+            tag="Functions",
+            summary="Delete a function",
+            response=AffectedRecords,
+            errors=(errors.RESOURCE_UNKNOWN,),
+        )
+        yield Route(
+            *("POST", "/functions/{name}/enable", self.enable, Permission.UPDATE_TASK_FUNCTION),
+            tag="Functions",
+            summary="Enable a function",
+            response=AffectedRecords,
+            errors=(errors.RESOURCE_UNKNOWN,),
+        )
+        yield Route(
+            *("POST", "/functions/{name}/disable", self.disable, Permission.UPDATE_TASK_FUNCTION),
+            tag="Functions",
+            summary="Disable a function",
+            response=AffectedRecords,
+            errors=(errors.RESOURCE_UNKNOWN,),
+        )
 
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """All functions, on one page; a query is not looked at."""
@@ -54,7 +101,7 @@ class FunctionHandlers:
         body = decode_function(await read_body(request, self._body_max_bytes))
         definition = new_function(body, self._clock())
         function = await self._deployments.create(definition, decode_code(body.code))
-        return json_response(function_details(function))
+        return json_response(function_view(function))
 
     async def details(self, request: web.Request) -> web.StreamResponse:
         """Everything about a function but its code."""
@@ -62,7 +109,7 @@ class FunctionHandlers:
         function = self._store.function(name)
         if function is None:
             raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function {name}.")
-        return json_response(function_details(function))
+        return json_response(function_view(function))
 
     async def update(self, request: web.Request) -> web.StreamResponse:
         """Changes what the body names; with ``code``, calls that already run finish on the code they began with."""

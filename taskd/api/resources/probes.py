@@ -1,10 +1,10 @@
 """What answers whoever asks, for probes that have no credentials: how the daemon is, and what it counts."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator
 
+import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from msgspec import UNSET, Struct, UnsetType
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -12,32 +12,51 @@ from taskd.api.http.json_response import json_response
 from taskd.api.http.routing import Route
 
 
-def metrics_handler(registry: CollectorRegistry) -> Handler:
-    """Answers with everything in ``registry``, as it is at that moment."""
+class Health(Struct, rename="camel"):
+    """How the daemon is: ``status`` is ``ok``, or else says why not.
 
-    async def handler(request: web.Request) -> web.Response:
-        """What the daemon counts and measures, as Prometheus reads it."""
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    ``inFlight`` counts the tasks of the queue that run now, up to ``inFlightLimit``; ``attended`` the executions and
+    calls that somebody waits for; ``due`` the tasks that could run now. ``lostHistory`` says which ends of tasks were
+    found lost at the start, where any were. Nothing that is to come depends on it, so the daemon counts as well.
+    """
 
-    return handler
-
-
-Health = Callable[[], Awaitable[dict[str, Any]]]
-"""Tells how the daemon is: ``status`` is ``ok``, or else says why not; more fields as it likes."""
-
-
-def probe_routes(health: Health, registry: CollectorRegistry | None) -> list[Route]:
-    """What answers whoever asks: it is for probes that have no credentials."""
-    routes = [Route("GET", "/health", _health_handler(health), None)]
-    if registry is not None:
-        routes.append(Route("GET", "/metrics", metrics_handler(registry), None))
-    return routes
+    status: str
+    runtime: str
+    in_flight: int
+    synchronous_calls: int = msgspec.field(name="attended")
+    in_flight_limit: int
+    due: int
+    lost_history: str | UnsetType = UNSET
 
 
-def _health_handler(health: Health) -> Callable[[web.Request], Any]:
-    async def handler(request: web.Request) -> web.StreamResponse:
+HealthCheck = Callable[[], Awaitable[Health]]
+
+
+class ProbeHandlers:
+    """Answers ``/health``, and ``/metrics`` where there is a registry of them."""
+
+    def __init__(self, health: HealthCheck, registry: CollectorRegistry | None) -> None:
+        self._health = health
+        self._registry = registry
+
+    def routes(self) -> Iterator[Route]:
+        """The routes of the server itself."""
+        yield Route(
+            *("GET", "/health", self.health, None),
+            tag="Service",
+            summary="Ask whether the daemon is well",
+            response=Health,
+            error_responses={503: Health},
+        )
+        if self._registry is not None:
+            yield Route(*("GET", "/metrics", self.metrics, None), tag="Service", summary="Read the metrics")
+
+    async def health(self, request: web.Request) -> web.StreamResponse:
         """How the daemon is; 503 when it is not well."""
-        report = await health()
-        return json_response(report, status=200 if report["status"] == "ok" else 503)
+        health = await self._health()
+        return json_response(health, status=200 if health.status == "ok" else 503)
 
-    return handler
+    async def metrics(self, request: web.Request) -> web.StreamResponse:
+        """What the daemon counts and measures, as Prometheus reads it."""
+        assert self._registry is not None, "without one there is no route"
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

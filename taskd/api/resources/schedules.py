@@ -6,14 +6,14 @@ from aiohttp import web
 
 from taskd.api.http.authorization import caller_of
 from taskd.api.http.json_response import json_response
-from taskd.api.http.pages import page_response
+from taskd.api.http.pages import RecordPage, page_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.request_parts import object_id, query_of
 from taskd.api.http.routing import Route
-from taskd.api.validation.task_body import decode_schedule, schedule_draft
+from taskd.api.validation.task_body import ScheduleBody, decode_schedule, schedule_draft
 from taskd.model.clock import Clock
 from taskd.model.permissions import Permission
-from taskd.model.wire import AffectedRecords, schedule_view
+from taskd.model.wire import AffectedRecords, ScheduleView, schedule_view
 from taskd.store.base import TaskStore
 
 
@@ -27,9 +27,26 @@ class ScheduleHandlers:
 
     def routes(self) -> Iterator[Route]:
         """The routes under the base path."""
-        yield Route("GET", "/schedules", self.listing, Permission.VIEW_TASK_SCHEDULES)
-        yield Route("POST", "/schedules", self.create, Permission.CREATE_TASK_SCHEDULE)
-        yield Route("DELETE", "/schedules/{id}", self.delete, Permission.DELETE_TASK_SCHEDULE)
+        yield Route(
+            *("GET", "/schedules", self.listing, Permission.VIEW_TASK_SCHEDULES),
+            tag="Schedules",
+            summary="List schedules",
+            response=RecordPage[ScheduleView],
+            takes_query=True,
+        )
+        yield Route(
+            *("POST", "/schedules", self.create, Permission.CREATE_TASK_SCHEDULE),
+            tag="Schedules",
+            summary="Create a schedule",
+            body=ScheduleBody,
+            response=ScheduleView,
+        )
+        yield Route(
+            *("DELETE", "/schedules/{id}", self.delete, Permission.DELETE_TASK_SCHEDULE),
+            tag="Schedules",
+            summary="Delete a schedule",
+            response=AffectedRecords,
+        )
 
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the schedules that a query finds."""

@@ -1,21 +1,22 @@
-"""The logs of tasks, and of whatever else runs functions: what these printed."""
+"""The logs of tasks: what their functions printed."""
 
 from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.http.pages import log_page_response
+from taskd.api.http.pages import LogPage, log_page_response
 from taskd.api.http.routing import Route
 from taskd.model import errors
 from taskd.model.errors import ContractError
 from taskd.model.permissions import Permission
 from taskd.model.status import Status
+from taskd.model.wire import LogLineView
 from taskd.store.base import TaskStore
 
 _NEVER_RAN = frozenset({Status.NEW, Status.CANCELED})
 
 
-class LogHandlers:
+class TaskLogHandlers:
     """Answers for the logs of one task."""
 
     def __init__(self, store: TaskStore) -> None:
@@ -23,7 +24,14 @@ class LogHandlers:
 
     def routes(self) -> Iterator[Route]:
         """The routes under the base path."""
-        yield Route("GET", "/{id}/logs", self.listing, Permission.VIEW_TASK_LOGS)
+        yield Route(
+            *("GET", "/{id}/logs", self.listing, Permission.VIEW_TASK_LOGS),
+            tag="Tasks",
+            summary="Read a task's log",
+            response=LogPage[LogLineView],
+            takes_query=True,
+            errors=(errors.ILLEGAL_STATE, errors.NO_LOGS),
+        )
 
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of a task's log lines, in the order they were printed."""

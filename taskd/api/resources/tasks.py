@@ -6,14 +6,15 @@ from aiohttp import web
 
 from taskd.api.http.authorization import caller_of
 from taskd.api.http.json_response import JsonResponse, json_response
-from taskd.api.http.pages import page_response
+from taskd.api.http.pages import RecordPage, page_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.request_parts import idempotency_key, object_id, query_of
 from taskd.api.http.routing import Route
-from taskd.api.validation.task_body import decode_task, task_draft
+from taskd.api.validation.task_body import TaskBody, decode_task, task_draft
+from taskd.model import errors
 from taskd.model.clock import Clock
 from taskd.model.permissions import Permission
-from taskd.model.wire import AffectedRecords, encode_task, task_view
+from taskd.model.wire import AffectedRecords, TaskView, encode_task, task_view
 from taskd.store.base import TaskStore
 
 
@@ -27,9 +28,28 @@ class TaskHandlers:
 
     def routes(self) -> Iterator[Route]:
         """The routes under the base path."""
-        yield Route("GET", "", self.listing, Permission.VIEW_TASKS)
-        yield Route("POST", "", self.create, Permission.CREATE_TASKS)
-        yield Route("POST", "/{id}/cancel", self.cancel, Permission.CANCEL_TASKS)
+        yield Route(
+            *("GET", "", self.listing, Permission.VIEW_TASKS),
+            tag="Tasks",
+            summary="List tasks",
+            response=RecordPage[TaskView],
+            takes_query=True,
+        )
+        yield Route(
+            *("POST", "", self.create, Permission.CREATE_TASKS),
+            tag="Tasks",
+            summary="Create a task",
+            body=TaskBody,
+            response=TaskView,
+            is_idempotent=True,
+        )
+        yield Route(
+            *("POST", "/{id}/cancel", self.cancel, Permission.CANCEL_TASKS),
+            tag="Tasks",
+            summary="Cancel a task",
+            response=AffectedRecords,
+            errors=(errors.ILLEGAL_STATE,),
+        )
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """A new task; it is durable when the answer leaves."""

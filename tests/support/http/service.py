@@ -15,7 +15,7 @@ from taskd.api.app import build_app
 from taskd.api.http.authentication import Authentication
 from taskd.api.http.authorization import Authenticate, trust_everybody
 from taskd.api.http.server import serve
-from taskd.api.resources.probes import Health
+from taskd.api.resources.probes import Health, HealthCheck
 from taskd.api.settings import ServerSettings
 from taskd.auth.service import AuthService
 from taskd.execution.api_functions.call import ApiFunctions
@@ -64,9 +64,9 @@ class Service(Struct):
         await self.store.settle([Completed(task_id, lines)])
 
 
-async def is_well() -> dict[str, Any]:
+async def all_is_well() -> Health:
     """How a daemon is that has no trouble."""
-    return {"status": "ok"}
+    return Health(status="ok", runtime="local", in_flight=0, synchronous_calls=0, in_flight_limit=0, due=0)
 
 
 @asynccontextmanager
@@ -74,7 +74,7 @@ async def http_service(
     directory: Path,
     server: ServerSettings | None = None,
     store_settings: StoreSettings | None = None,
-    health: Health | None = None,
+    health: HealthCheck = all_is_well,
     dispatch: DispatchSettings | None = None,
     authenticate: Authenticate = trust_everybody,
     auth: AuthService | None = None,
@@ -88,7 +88,7 @@ async def http_service(
         runtime,
         server or ServerSettings(),
         system_clock_ms,
-        health or is_well,
+        health,
         executions=DirectExecutions(store, runtime, dispatch or DispatchSettings(), calls),
         api_functions=ApiFunctions(store, runtime, dispatch or DispatchSettings(), calls),
         authenticate=authenticate if auth is None else Authentication(auth),

@@ -17,7 +17,7 @@ from taskd.model.function import Function, PermissionMode, RetryPolicy
 from taskd.model.logline import LogLine
 from taskd.model.schedule import ScheduleDraft
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
-from taskd.model.wire import encode_task, function_details
+from taskd.model.wire import encode_task, function_view
 from taskd.rql.parser import parse
 from taskd.store.base import Completed, Failed, Requeued, Retried
 from taskd.store.embedded.settings import StoreSettings
@@ -43,7 +43,7 @@ async def seen(store: EmbeddedStore) -> dict[str, Any]:
     schedules = (await store.find_schedules(parse("limit(100)"))).rows
     return {
         "tasks": tasks,
-        "functions": json.loads(msgspec.json.encode([function_details(function) for function in store.functions()])),
+        "functions": json.loads(msgspec.json.encode([function_view(function) for function in store.functions()])),
         "schedules": [[schedule.id, schedule.next_ms, schedule.data.decode()] for schedule in schedules],
     }
 
