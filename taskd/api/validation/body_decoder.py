@@ -20,11 +20,17 @@ Number = int | float
 
 
 class BodyDecoder(Generic[S]):
-    """Decodes bodies of one shape. Unknown fields are ignored; of a repeated field the last one counts."""
+    """Decodes bodies of one shape. Unknown fields are ignored; of a repeated field the last one counts.
+
+    Every field has its rule in words, which completes the sentence "name must be ..."; JSON kept as text needs none.
+    """
 
     def __init__(self, shape: type[S]) -> None:
-        self._shape = shape
         self._decoder = msgspec.json.Decoder(shape)
+        self._fields = msgspec.structs.fields(shape)
+        self._rules = {
+            field.encode_name: field.type.__metadata__[0].description for field in self._fields if field.type is not Raw
+        }
 
     def __call__(self, body: bytes) -> S:
         """``body`` as a struct.
@@ -55,23 +61,21 @@ class BodyDecoder(Generic[S]):
         )
 
     def _missing_fields(self, values: dict[str, Any]) -> ContractError | None:
-        required = [field.encode_name for field in msgspec.structs.fields(self._shape) if field.required]
+        required = [field.encode_name for field in self._fields if field.required]
         missing = [name for name in required if values.get(name) is None]
         if not missing:
             return None
         return ContractError(errors.MISSING_FIELDS, f"Required fields are missing: {', '.join(missing)}.")
 
     def _wrong_field(self, values: dict[str, Any]) -> ContractError | None:
-        for field in msgspec.structs.fields(self._shape):
-            value = values.get(field.encode_name)
-            if value is None or field.type is Raw:
+        for field in self._fields:
+            name = field.encode_name
+            if name not in self._rules or values.get(name) is None:
                 continue
             try:
-                msgspec.convert(value, field.type)
+                msgspec.convert(values[name], field.type)
             except msgspec.ValidationError as error:
-                rule = field.type.__metadata__[0].description
-                message = f"{field.encode_name} must be {rule}. {error}."
-                return ContractError(errors.FIELD_FORMAT, message)
+                return ContractError(errors.FIELD_FORMAT, f"{name} must be {self._rules[name]}. {error}.")
         return None
 
 
