@@ -96,6 +96,15 @@ def test_no_endpoint_is_missing_from_the_table(guarded: Guarded) -> None:
     assert {f"{method} {path}" for method, path in routes} == set(TABLE)
 
 
+async def test_the_document_says_what_each_endpoint_asks_for(guarded: Guarded) -> None:
+    document = await guarded.service.get("/openapi.json")
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            permission = operation.get("x-permission", ANY_USER).partition(",")[0]
+            said = permission if operation["security"] else OPEN
+            assert said == TABLE[f"{method.upper()} {path}"]
+
+
 @pytest.mark.parametrize("ending", ["", "/"])
 async def test_nobody_is_asked_for_credentials_everywhere(guarded: Guarded, ending: str) -> None:
     for endpoint in GUARDED:

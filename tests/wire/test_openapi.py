@@ -173,12 +173,6 @@ def test_a_description_follows_from_the_route() -> None:
     assert schema_of(document, "POST", "/base/pumps/{id}/{part}")["items"] == {"$ref": "#/components/schemas/Pump"}
 
 
-def test_a_route_that_asks_nobody_says_so(document: Json) -> None:
-    open_to_all = {path for _, path, operation in operations(document) if not operation["security"]}
-    of_the_service = {"/health", "/metrics", f"{BASE}/openapi.json", f"{BASE}/docs"}
-    assert open_to_all == {OAUTH1, OAUTH2, *of_the_service}
-
-
 def test_health_is_what_is_described(description: Description) -> None:
     document = description.document
     schema = schema_of(document, "GET", "/health")
