@@ -1,1 +1,1 @@
-"""The face: aiohttp handlers, one file a resource. Thin: they decode, ask the rooms below, encode."""
+"""The HTTP API: aiohttp handlers, one file a resource. Thin: they decode, ask the packages below, encode."""

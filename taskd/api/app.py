@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from taskd.api.http.admission import Admission
 from taskd.api.http.authentication import Authentication
 from taskd.api.http.authorization import Authenticate, trust_everybody
-from taskd.api.http.route_table import TABLE, table_of
+from taskd.api.http.route_table import ROUTE_TABLE, route_table
 from taskd.api.http.routing import Mount, mounted
 from taskd.api.openapi.handlers import DocHandlers
 from taskd.api.resources.api_functions import ApiFunctionHandlers
@@ -76,7 +76,7 @@ def _assembled(routes: list[web.RouteDef], admission: Admission) -> web.Applicat
     middlewares = [admission.middleware]
     app = web.Application(middlewares=middlewares)
     app.add_routes(routes)
-    app[TABLE] = table_of(routes, middlewares)
+    app[ROUTE_TABLE] = route_table(routes, middlewares)
     return app
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.auth.accounts import CHEAP
 from support.clocks import FakeClock
 
-from taskd.api.http.authentication import address_of
+from taskd.api.http.authentication import client_address
 from taskd.auth import passwords
 from taskd.auth.login_throttle import PER_ACCOUNT, PER_ADDRESS, Allowance, Attempts, LoginThrottle
 from taskd.auth.nonces import WINDOW_S, Nonces
@@ -136,7 +136,7 @@ def test_ipv4_clients_of_a_socket_for_both_are_told_apart() -> None:
 )
 def test_only_a_proxy_on_this_machine_says_who_is_calling(peer: str, forwarded: str, address: str) -> None:
     request = make_mocked_request("POST", "/", headers={"X-Forwarded-For": forwarded}).clone(remote=peer)
-    assert address_of(request) == address
+    assert client_address(request) == address
 
 
 def test_right_logins_are_never_slowed_down() -> None:

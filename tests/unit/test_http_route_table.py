@@ -4,7 +4,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from aiohttp.typedefs import Handler
 
-from taskd.api.http.route_table import Front, table_of
+from taskd.api.http.route_table import TableRouter, route_table
 
 
 async def handler(request: web.Request) -> web.Response:
@@ -33,14 +33,14 @@ ROUTES = [web.get("/fixed", handler), web.post("/{variable}", handler), web.rout
 
 
 async def answered_by(method: str, path: str, **headers: str) -> str:
-    front = Front(table_of(ROUTES, []), router)
-    response = await front(make_mocked_request(method, path, headers))
+    table_router = TableRouter(route_table(ROUTES, []), router)
+    response = await table_router(make_mocked_request(method, path, headers))
     assert isinstance(response, web.Response)
     return response.text or ""
 
 
 def test_only_fixed_paths_are_in_the_table() -> None:
-    assert set(table_of(ROUTES, [])) == {("GET", "/fixed")}
+    assert set(route_table(ROUTES, [])) == {("GET", "/fixed")}
 
 
 async def test_a_fixed_path_needs_no_router() -> None:
@@ -58,5 +58,5 @@ async def test_an_expectation_is_answered_by_the_router() -> None:
 
 
 async def test_the_first_middleware_is_the_outermost() -> None:
-    response = await table_of(ROUTES, [outer, inner])["GET", "/fixed"](make_mocked_request("GET", "/fixed"))
+    response = await route_table(ROUTES, [outer, inner])["GET", "/fixed"](make_mocked_request("GET", "/fixed"))
     assert response.headers["Order"] == "inner outer"

@@ -1,1 +1,1 @@
-"""How requests come in and answers go out: connections, routes, bodies, pages, errors. Knows no resource."""
+"""How requests come in and responses go out: connections, routes, bodies, pages, errors. Knows no resource."""

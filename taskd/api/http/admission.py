@@ -11,9 +11,9 @@ from taskd.api.settings import ServerSettings
 from taskd.model import errors
 from taskd.model.errors import ContractError
 
-_ALWAYS = frozenset({"/health", "/metrics"})
-_UNPACKED_FACTOR = 4
-"""How much larger a packed body is taken to be than it says."""
+_PROBES = frozenset({"/health", "/metrics"})
+_DECOMPRESSED_FACTOR = 4
+"""How much larger a compressed body is taken to be than it says."""
 
 
 class Admission:
@@ -28,7 +28,7 @@ class Admission:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Counts ``request`` in as long as it lasts; whatever goes wrong meanwhile becomes an answer.
+        """Counts ``request`` in as long as it lasts; whatever goes wrong meanwhile becomes a response.
 
         When there is too much already (``TOO_MANY_REQUESTS``), nothing of the body has been read.
         """
@@ -46,7 +46,7 @@ class Admission:
         """Counts ``request`` in; gives the bytes that its body counts for."""
         size_bytes = self._body_bytes(request)
         why = self._too_much(size_bytes)
-        if why is not None and request.path not in _ALWAYS:
+        if why is not None and request.path not in _PROBES:
             raise ContractError(errors.TOO_MANY_REQUESTS, f"Too much at once: {why}. Try again in a moment.")
         self.requests += 1
         self.bodies_bytes += size_bytes
@@ -67,4 +67,4 @@ class Admission:
         size_bytes = request.content_length
         if size_bytes is None:
             return self._body_max_bytes
-        return size_bytes * (_UNPACKED_FACTOR if "Content-Encoding" in request.headers else 1)
+        return size_bytes * (_DECOMPRESSED_FACTOR if "Content-Encoding" in request.headers else 1)

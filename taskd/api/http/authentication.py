@@ -40,7 +40,7 @@ def signed_request(request: web.Request) -> SignedRequest:
     return SignedRequest(request.method, request.headers.get("Host", ""), path, query)
 
 
-def address_of(request: web.Request) -> str:
+def client_address(request: web.Request) -> str:
     """Where ``request`` comes from: the peer, or whom a proxy on this machine names as its own peer."""
     peer = request.remote or ""
     forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()

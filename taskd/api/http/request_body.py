@@ -1,7 +1,7 @@
-"""Request bodies on their way in: received within a limit, within a time, and unpacked.
+"""Request bodies on their way in: received within a limit, within a time, and decompressed.
 
-Knows bytes, not what they mean. Unpacking is done here and not by the HTTP server, so that a packed body
-is held to the same limit as a plain one, and a damaged one gets an answer that says so.
+Knows bytes, not what they mean. Decompression is done here and not by the HTTP server, so that a compressed body
+is held to the same limit as any other, and a damaged one gets a response that says so.
 """
 
 import asyncio
@@ -19,27 +19,27 @@ _GZIP_WBITS = 31
 
 
 async def read_body(request: web.Request, limit_bytes: int) -> bytes:
-    """The unpacked body of ``request``.
+    """The decompressed body of ``request``.
 
     :raises ContractError: ``EMPTY_BODY``, or as :func:`read_optional_body` does.
     """
-    body = _unpacked(request, await receive_body(request, limit_bytes), limit_bytes)
+    body = _decompressed(request, await receive_body(request, limit_bytes), limit_bytes)
     if not body:
         raise ContractError(errors.EMPTY_BODY, "The request has no body; send a JSON object.")
     return body
 
 
 async def read_optional_body(request: web.Request, limit_bytes: int) -> bytes:
-    """The unpacked body of ``request``; nothing if there is none, or only white space.
+    """The decompressed body of ``request``; nothing if there is none, or only white space.
 
-    :raises ContractError: ``BODY_TOO_LARGE`` past ``limit_bytes``, packed or unpacked; ``BODY_FORMAT`` if it cannot
-        be unpacked or did not arrive whole.
+    :raises ContractError: ``BODY_TOO_LARGE`` past ``limit_bytes``, compressed or not; ``BODY_FORMAT`` if it cannot
+        be decompressed or did not arrive whole.
     """
-    return _unpacked(request, await receive_body(request, limit_bytes), limit_bytes)
+    return _decompressed(request, await receive_body(request, limit_bytes), limit_bytes)
 
 
 async def receive_body(request: web.Request, limit_bytes: int) -> bytes:
-    """The body of ``request`` as it was sent, packed or not.
+    """The body of ``request`` as it was sent, compressed or not.
 
     :raises ContractError: ``BODY_TOO_LARGE`` past ``limit_bytes``; ``BODY_FORMAT`` if it did not arrive whole.
     """
@@ -50,7 +50,7 @@ async def receive_body(request: web.Request, limit_bytes: int) -> bytes:
         elif (request.content_length or 0) > limit_bytes:
             raise _too_large(limit_bytes)
         else:
-            body = await _receive(content, limit_bytes)
+            body = await _read_in_time(content, limit_bytes)
     except (ConnectionError, web.RequestPayloadError) as error:
         raise ContractError(errors.BODY_FORMAT, f"The body did not arrive whole: {error}.") from None
     if len(body) > limit_bytes:
@@ -58,16 +58,16 @@ async def receive_body(request: web.Request, limit_bytes: int) -> bytes:
     return body
 
 
-async def _receive(content: StreamReader, limit_bytes: int) -> bytes:
+async def _read_in_time(content: StreamReader, limit_bytes: int) -> bytes:
     try:
         async with asyncio.timeout(BODY_TIME_LIMIT_S):
-            return await _gather(content, limit_bytes)
+            return await _read_to_end(content, limit_bytes)
     except TimeoutError:
         message = f"The body did not arrive within {BODY_TIME_LIMIT_S:g} seconds."
         raise ContractError(errors.BODY_FORMAT, message) from None
 
 
-async def _gather(content: StreamReader, limit_bytes: int) -> bytes:
+async def _read_to_end(content: StreamReader, limit_bytes: int) -> bytes:
     """The body up to its end, or as soon as it is over the limit."""
     body = bytearray()
     while len(body) <= limit_bytes and (chunk := await content.readany()):
@@ -75,14 +75,14 @@ async def _gather(content: StreamReader, limit_bytes: int) -> bytes:
     return bytes(body)
 
 
-def _unpacked(request: web.Request, body: bytes, limit_bytes: int) -> bytes:
+def _decompressed(request: web.Request, body: bytes, limit_bytes: int) -> bytes:
     encoding = request.headers.get("Content-Encoding")
     if encoding is not None:
-        body = _unpack(body, encoding.strip().lower(), limit_bytes)
+        body = _decompress(body, encoding.strip().lower(), limit_bytes)
     return b"" if body.isspace() else body
 
 
-def _unpack(body: bytes, encoding: str, limit_bytes: int) -> bytes:
+def _decompress(body: bytes, encoding: str, limit_bytes: int) -> bytes:
     if encoding in {"gzip", "x-gzip"}:
         return _gunzip(body, limit_bytes)
     if encoding in {"identity", ""}:
@@ -91,15 +91,15 @@ def _unpack(body: bytes, encoding: str, limit_bytes: int) -> bytes:
     raise ContractError(errors.BODY_FORMAT, message)
 
 
-def _gunzip(packed: bytes, limit_bytes: int) -> bytes:
-    unpacker = zlib.decompressobj(wbits=_GZIP_WBITS)
+def _gunzip(compressed: bytes, limit_bytes: int) -> bytes:
+    decompressor = zlib.decompressobj(wbits=_GZIP_WBITS)
     try:
-        body = unpacker.decompress(packed, limit_bytes + 1)
+        body = decompressor.decompress(compressed, limit_bytes + 1)
     except zlib.error as error:
         raise ContractError(errors.BODY_FORMAT, f"The body is not valid gzip: {error}.") from None
     if len(body) > limit_bytes:
         raise _too_large(limit_bytes)
-    if packed and (not unpacker.eof or unpacker.unused_data):
+    if compressed and (not decompressor.eof or decompressor.unused_data):
         raise ContractError(errors.BODY_FORMAT, "The body is not one whole gzip stream.")
     return body
 

@@ -1,4 +1,4 @@
-"""The socket side of the face: limits and time-outs of connections, and errors below the application."""
+"""The HTTP server: its socket, the limits and time-outs of connections, and errors below the application."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from taskd.api.http.error_response import error_response, fault, log
-from taskd.api.http.route_table import TABLE, Front
+from taskd.api.http.route_table import ROUTE_TABLE, TableRouter
 from taskd.model import errors
 from taskd.model.errors import ContractError, TaskdError
 
@@ -73,7 +73,7 @@ class _Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answers what never reached the application (not HTTP, headers too large), or broke out of it."""
         if request.writer.output_size > 0:
-            raise ConnectionError("An answer has begun, so the error cannot be told any more.")
+            raise ConnectionError("A response has begun, so the error cannot be told any more.")
         response = error_response(_below_the_application(status, exc, message))
         response.force_close()
         return response
@@ -107,7 +107,7 @@ class _Site(web.BaseSite):
         await super().start()
         server = self._app_runner.server
         assert server is not None, "the runner is set up"
-        server.request_handler = Front(self._app_runner.app.get(TABLE, {}), server.request_handler)
+        server.request_handler = TableRouter(self._app_runner.app.get(ROUTE_TABLE, {}), server.request_handler)
         listening = await asyncio.get_running_loop().create_server(
             lambda: _Connection(server), self._host, self._port, backlog=BACKLOG
         )

@@ -73,9 +73,9 @@ def _facts(operation: Json) -> Iterator[str]:
     if "requestBody" in operation:
         optional = "" if operation["requestBody"]["required"] else " (may be missing)"
         yield _fact("Body", _type_of(_schema_of(operation["requestBody"])) + optional)
-    answer = next(iter(operation["responses"].values()))
-    schema = _schema_of(answer)
-    yield _fact("Answer", _type_of(schema) if schema else escape(answer["description"]))
+    response = next(iter(operation["responses"].values()))
+    schema = _schema_of(response)
+    yield _fact("Response", _type_of(schema) if schema else escape(response["description"]))
 
 
 def _failures(operation: Json) -> str:

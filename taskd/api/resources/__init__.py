@@ -1,1 +1,1 @@
-"""One file a resource: the calls of each, from the request to the answer. No resource knows another."""
+"""One file a resource: the calls of each, from the request to the response. No resource knows another."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.http.authentication import address_of
+from taskd.api.http.authentication import client_address
 from taskd.api.http.authorization import called_function, caller_of
 from taskd.api.http.request_body import receive_body
 from taskd.api.http.routing import Route
@@ -65,7 +65,7 @@ def _call(request: web.Request, body: bytes) -> ApiCall:
         headers=[(name, _text(value)) for name, value in request.headers.items()],
         body=body,
         protocol=f"HTTP/{version.major}.{version.minor}",
-        source_ip=address_of(request),
+        source_ip=client_address(request),
         user_id=caller.user_id,
         application_id=caller.application_id,
     )

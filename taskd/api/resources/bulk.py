@@ -55,7 +55,7 @@ class BulkHandlers:
         )
 
     async def create(self, request: web.Request) -> web.StreamResponse:
-        """New tasks, durable together when the answer leaves; it gives their ids, in the order of the request."""
+        """New tasks, durable together when the response leaves; it gives their ids, in the order of the request."""
         text = await read_body(request, self._body_max_bytes)
         drafts = await self._drafts(decode_tasks(text), caller_of(request))
         tasks = await self._store.add(drafts, idempotency_key(request, text))

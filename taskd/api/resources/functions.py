@@ -99,8 +99,8 @@ class FunctionHandlers:
     async def create(self, request: web.Request) -> web.StreamResponse:
         """A new function."""
         body = decode_function(await read_body(request, self._body_max_bytes))
-        definition = new_function(body, self._clock())
-        function = await self._deployments.create(definition, decode_code(body.code))
+        undeployed = new_function(body, self._clock())
+        function = await self._deployments.create(undeployed, decode_code(body.code))
         return json_response(function_view(function))
 
     async def details(self, request: web.Request) -> web.StreamResponse:

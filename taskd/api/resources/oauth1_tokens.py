@@ -6,7 +6,7 @@ from typing import Annotated
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from taskd.api.http.authentication import address_of, signed_request
+from taskd.api.http.authentication import client_address, signed_request
 from taskd.api.http.json_response import json_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.routing import Route
@@ -68,7 +68,7 @@ class OAuth1TokenHandlers:
         """A token for the user whose password is in the body, through the application that signed."""
         application = self._application(request)
         body = _decode(await read_body(request, limits.LOGIN_BODY_MAX_BYTES))
-        user = await self._auth.logins.user(body.email, body.password, address_of(request))
+        user = await self._auth.logins.user(body.email, body.password, client_address(request))
         token = self._auth.logins.oauth1(user, application)
         return json_response(_view(token))
 

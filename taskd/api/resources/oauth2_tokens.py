@@ -13,7 +13,7 @@ import orjson
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
-from taskd.api.http.authentication import address_of
+from taskd.api.http.authentication import client_address
 from taskd.api.http.json_response import json_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.routing import Route
@@ -138,7 +138,7 @@ class OAuth2TokenHandlers:
 
     async def _password(self, request: web.Request, body: OAuth2TokenBody, application: Application) -> Grant:
         email, password = _required("username", body.username), _required("password", body.password)
-        user = await self._auth.logins.user(email, password, address_of(request))
+        user = await self._auth.logins.user(email, password, client_address(request))
         return self._auth.logins.grant(user, application)
 
     async def _refresh(self, _: web.Request, body: OAuth2TokenBody, application: Application) -> Grant:

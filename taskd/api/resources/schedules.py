@@ -54,7 +54,7 @@ class ScheduleHandlers:
         return page_response(query, await self._store.find_schedules(query), schedule_view)
 
     async def create(self, request: web.Request) -> web.StreamResponse:
-        """A new schedule; it is durable when the answer leaves."""
+        """A new schedule; it is durable when the response leaves."""
         body = decode_schedule(await read_body(request, self._body_max_bytes))
         function = self._store.function(body.function_name)
         draft = schedule_draft(body, function, self._clock(), caller_of(request))

@@ -52,7 +52,7 @@ class TaskHandlers:
         )
 
     async def create(self, request: web.Request) -> web.StreamResponse:
-        """A new task; it is durable when the answer leaves."""
+        """A new task; it is durable when the response leaves."""
         text = await read_body(request, self._body_max_bytes)
         body = decode_task(text)
         function = self._store.function(body.function_name)
@@ -66,6 +66,6 @@ class TaskHandlers:
         return page_response(query, await self._store.find(query), task_view)
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
-        """Calls a task off that has not started."""
+        """Cancels a task that has not started."""
         await self._store.cancel(object_id(request))
         return json_response(AffectedRecords())
