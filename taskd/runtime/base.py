@@ -65,7 +65,7 @@ class OutcomeUnknown(Struct, frozen=True, gc=False):
 InvocationResult = Success | FunctionError | InvocationError | Throttled | OutcomeUnknown
 
 
-Answered = Callable[[InvocationResult], None]
+ResultCallback = Callable[[InvocationResult], None]
 """Hears what became of a call; must not raise."""
 
 
@@ -78,8 +78,8 @@ class Runtime(Protocol):
     async def stop(self) -> None:
         """Ends calls that still run (their outcome is unknown) and frees everything. Idempotent."""
 
-    def begin(self, call: Invocation, answered: Answered) -> None:
-        """Starts the call at once; ``answered`` hears of its end, once, within this call or later. Never raises.
+    def begin(self, call: Invocation, on_result: ResultCallback) -> None:
+        """Starts the call at once; ``on_result`` hears of its end, once, within this call or later. Never raises.
 
         For those who make many calls: a future for each, let alone a task, would cost a good part of the call itself.
         """
@@ -115,7 +115,7 @@ LINE_OVERHEAD_BYTES = 26
 """What a line costs beside its text, so that a million empty ones are not free; as CloudWatch counts."""
 
 
-def cut_notice(now_ms: int) -> LogLine:
+def truncation_notice(now_ms: int) -> LogLine:
     """The line that stands where the log of a call is cut off."""
     limit_mib = limits.LOG_MAX_BYTES_PER_CALL // limits.MIB
     return LogLine(now_ms, f"[taskd] The log is cut here: it is over the limit of {limit_mib} MiB a call.")

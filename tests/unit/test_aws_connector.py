@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from taskd.runtime.aws.client.connection import Connection
-from taskd.runtime.aws.client.connector import Addresses, ConnectError, Connector, tls_context
+from taskd.runtime.aws.client.connector import ConnectError, Connector, HostAddresses, tls_context
 from taskd.runtime.aws.client.endpoint import parse_endpoint
 
 HOST = parse_endpoint("http://lambda.test")
@@ -34,27 +34,27 @@ class Names:
 
 async def test_connections_are_spread_over_the_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     names = Names(monkeypatch, "10.0.0.1", "10.0.0.2", "10.0.0.3")
-    addresses = Addresses(HOST, lambda: 0.0)
-    assert {(await addresses.in_turn())[0] for _ in range(3)} == set(names.addresses)
+    addresses = HostAddresses(HOST, lambda: 0.0)
+    assert {(await addresses.rotated())[0] for _ in range(3)} == set(names.addresses)
     assert names.lookups == 1
 
 
 async def test_an_address_that_failed_waits_for_the_next_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 0.0
     Names(monkeypatch, "10.0.0.1", "10.0.0.2")
-    addresses = Addresses(HOST, lambda: now_s)
-    await addresses.in_turn()
-    addresses.failed("10.0.0.1")
-    assert await addresses.in_turn() == ["10.0.0.2"]
+    addresses = HostAddresses(HOST, lambda: now_s)
+    await addresses.rotated()
+    addresses.discard("10.0.0.1")
+    assert await addresses.rotated() == ["10.0.0.2"]
     now_s = 31.0
-    assert sorted(await addresses.in_turn()) == ["10.0.0.1", "10.0.0.2"]
+    assert sorted(await addresses.rotated()) == ["10.0.0.1", "10.0.0.2"]
 
 
 async def test_all_who_wait_share_one_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     names = Names(monkeypatch, "10.0.0.1")
     names.answering.clear()
-    addresses = Addresses(HOST, lambda: 0.0)
-    waiting = [asyncio.create_task(addresses.in_turn()) for _ in range(50)]
+    addresses = HostAddresses(HOST, lambda: 0.0)
+    waiting = [asyncio.create_task(addresses.rotated()) for _ in range(50)]
     await asyncio.sleep(0)
     waiting[0].cancel()
     names.answering.set()
@@ -65,8 +65,8 @@ async def test_all_who_wait_share_one_lookup(monkeypatch: pytest.MonkeyPatch) ->
 async def test_a_lookup_under_way_ends_with_the_connector(monkeypatch: pytest.MonkeyPatch) -> None:
     names = Names(monkeypatch, "10.0.0.1")
     names.answering.clear()
-    addresses = Addresses(HOST, lambda: 0.0)
-    waiting = asyncio.create_task(addresses.in_turn())
+    addresses = HostAddresses(HOST, lambda: 0.0)
+    waiting = asyncio.create_task(addresses.rotated())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     await addresses.close()
@@ -77,10 +77,10 @@ async def test_a_lookup_under_way_ends_with_the_connector(monkeypatch: pytest.Mo
 class NoOwner:
     """Nobody listens to these connections."""
 
-    def answered(self, connection: Connection, answer: object) -> None:
+    def response_received(self, connection: Connection, response: object) -> None:
         raise AssertionError
 
-    def lost(self, connection: Connection, reason: str) -> None:
+    def connection_lost(self, connection: Connection, reason: str) -> None:
         pass
 
 
@@ -104,7 +104,7 @@ async def test_a_dead_address_does_not_stop_the_others(monkeypatch: pytest.Monke
     Names(monkeypatch, "127.0.0.2", "127.0.0.1", "127.0.0.3")
     for _ in range(3):
         connection = await connector(listening_port).connect()
-        assert connection.usable
+        assert connection.is_usable
         connection.abort("")
 
 

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, ParamValidatio
 
 from taskd.config import ConfigError, load_config
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, UNAVAILABLE, ContractError, ErrorKind
-from taskd.runtime.aws.function_names import RemoteNames, log_group
+from taskd.runtime.aws.function_names import FunctionNames, log_group
 from taskd.runtime.aws.sdk_errors import translated
 
 
@@ -81,7 +81,7 @@ def test_a_setting_that_aws_would_not_take_is_named_at_the_start(tmp_path: Path,
 
 
 def test_a_function_named_like_the_beginning_of_an_arn_is_no_trap() -> None:
-    names = RemoteNames("p-")
+    names = FunctionNames("p-")
     names.know(["arn", "f"])
     arn = "arn:aws:lambda:eu-west-1:123456789012:function:f"
     assert [names.of(name) for name in ("arn", "f", "f:1", arn, "g")] == ["p-arn", "p-f", "p-f:1", arn, "g"]

@@ -1,9 +1,9 @@
-"""Deadlines: never early, never forgotten."""
+"""Deadlines on a timing wheel: never early, never forgotten."""
 
 import asyncio
 import random
 
-from taskd.runtime.aws.client.timing_wheel import Deadlines
+from taskd.runtime.aws.client.timing_wheel import TimingWheel
 
 
 class Watch:
@@ -23,53 +23,53 @@ class Watch:
 
 async def test_every_item_expires_once_and_none_early() -> None:
     watch = Watch(expected=200)
-    deadlines = Deadlines(watch, slot_s=0.005)
+    wheel = TimingWheel(watch, tick_s=0.005)
     started_s = asyncio.get_running_loop().time()
     delays_s = [random.Random(7).uniform(0, 0.05) for _ in range(200)]
     for item, delay_s in enumerate(delays_s):
-        deadlines.add(item, delay_s)
+        wheel.add(item, delay_s)
     await watch.all_expired.wait()
     assert all(watch.at_s[item] - started_s >= delay_s for item, delay_s in enumerate(delays_s))
 
 
 async def test_an_item_that_was_removed_does_not_expire() -> None:
     watch = Watch(expected=1)
-    deadlines = Deadlines(watch, slot_s=0.005)
-    deadlines.remove(1, deadlines.add(1, 0.001))
-    deadlines.add(2, 0.02)
+    wheel = TimingWheel(watch, tick_s=0.005)
+    wheel.remove(1, wheel.add(1, 0.001))
+    wheel.add(2, 0.02)
     await watch.all_expired.wait()
     assert set(watch.at_s) == {2}
 
 
 async def test_an_earlier_deadline_does_not_wait_for_a_later_one() -> None:
     watch = Watch(expected=1)
-    deadlines = Deadlines(watch, slot_s=0.005)
-    deadlines.add(1, 3600)
-    deadlines.add(2, 0.001)
+    wheel = TimingWheel(watch, tick_s=0.005)
+    wheel.add(1, 3600)
+    wheel.add(2, 0.001)
     await watch.all_expired.wait()
     assert set(watch.at_s) == {2}
-    deadlines.clear()
+    wheel.clear()
 
 
 async def test_items_may_be_added_and_removed_while_others_expire() -> None:
     followed = asyncio.Event()
 
     def expired(item: int) -> None:
-        deadlines.remove(2, slot)
+        wheel.remove(2, tick)
         if item == 1:
-            deadlines.add(3, 0.0)
+            wheel.add(3, 0.0)
         else:
             followed.set()
 
-    deadlines = Deadlines(expired, slot_s=0.005)
-    deadlines.add(1, 0.0)
-    slot = deadlines.add(2, 3600)
+    wheel = TimingWheel(expired, tick_s=0.005)
+    wheel.add(1, 0.0)
+    tick = wheel.add(2, 3600)
     await followed.wait()
 
 
 async def test_removing_what_has_expired_does_nothing() -> None:
     watch = Watch(expected=1)
-    deadlines = Deadlines(watch, slot_s=0.005)
-    slot = deadlines.add(1, 0.0)
+    wheel = TimingWheel(watch, tick_s=0.005)
+    tick = wheel.add(1, 0.0)
     await watch.all_expired.wait()
-    deadlines.remove(1, slot)
+    wheel.remove(1, tick)

@@ -5,11 +5,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 from taskd.runtime.aws.client.connection import Connection
-from taskd.runtime.aws.client.connection_pool import CONNECTS_MAX, Pool
+from taskd.runtime.aws.client.connection_pool import CONNECTS_MAX, ConnectionPool
 from taskd.runtime.aws.client.connector import ConnectError
 
 
-class Customer:
+class PoolUser:
     """Notes who was refused, in order, and tells when all were."""
 
     def __init__(self, expected: int) -> None:
@@ -17,17 +17,17 @@ class Customer:
         self.all_refused = asyncio.Event()
         self._expected = expected
 
-    def serve(self, waiter: int, connection: Connection) -> bool:
+    def assign(self, waiter: int, connection: Connection) -> bool:
         raise AssertionError("there is no connection to be served with")
 
-    def refuse(self, waiter: int, reason: str) -> None:
+    def fail(self, waiter: int, reason: str) -> None:
         self.refused.append(waiter)
         if len(self.refused) == self._expected:
             self.all_refused.set()
 
 
-def pool_of(customer: Customer, connect: Callable[[], Awaitable[Connection]]) -> Pool[int]:
-    return Pool(customer, connect, idle_s=5.0, now_s=time.monotonic)
+def pool_of(user: PoolUser, connect: Callable[[], Awaitable[Connection]]) -> ConnectionPool[int]:
+    return ConnectionPool(user, connect, idle_s=5.0, now_s=time.monotonic)
 
 
 async def test_only_so_many_connections_are_opened_at_once() -> None:
@@ -41,13 +41,13 @@ async def test_only_so_many_connections_are_opened_at_once() -> None:
         opening -= 1
         raise ConnectError("nobody listens")
 
-    customer = Customer(expected=1000)
-    pool = pool_of(customer, connect)
+    user = PoolUser(expected=1000)
+    pool = pool_of(user, connect)
     for waiter in range(1000):
-        pool.wait(waiter)
-    await customer.all_refused.wait()
+        pool.enqueue(waiter)
+    await user.all_refused.wait()
     assert most == CONNECTS_MAX
-    assert customer.refused == list(range(1000))
+    assert user.refused == list(range(1000))
     await pool.close("")
 
 
@@ -58,26 +58,26 @@ async def test_one_failure_is_one_waiters() -> None:
         await failures.acquire()
         raise ConnectError("nobody listens")
 
-    customer = Customer(expected=1)
-    pool = pool_of(customer, connect)
+    user = PoolUser(expected=1)
+    pool = pool_of(user, connect)
     for waiter in range(3):
-        pool.wait(waiter)
+        pool.enqueue(waiter)
     failures.release()
-    await customer.all_refused.wait()
-    assert customer.refused == [0]
+    await user.all_refused.wait()
+    assert user.refused == [0]
     await pool.close("closed")
-    assert customer.refused == [0, 1, 2]
+    assert user.refused == [0, 1, 2]
 
 
 async def test_a_waiter_that_was_forgotten_is_not_refused() -> None:
     async def connect() -> Connection:
         raise ConnectError("nobody listens")
 
-    customer = Customer(expected=1)
-    pool = pool_of(customer, connect)
-    pool.wait(1)
-    pool.wait(2)
-    pool.forget(1)
-    await customer.all_refused.wait()
+    user = PoolUser(expected=1)
+    pool = pool_of(user, connect)
+    pool.enqueue(1)
+    pool.enqueue(2)
+    pool.cancel(1)
+    await user.all_refused.wait()
     await pool.close("")
-    assert customer.refused == [2]
+    assert user.refused == [2]

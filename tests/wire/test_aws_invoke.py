@@ -307,7 +307,7 @@ async def test_names_that_cannot_be_sent_do_not_use_up_the_connection(server: La
 
 async def test_expired_credentials_are_reported_and_the_call_may_be_made_again(server: LambdaServer) -> None:
     reports: list[None] = []
-    async with invoking(server.url, credentials_expired=lambda: reports.append(None)) as client:
+    async with invoking(server.url, on_credentials_expired=lambda: reports.append(None)) as client:
         result = await client.invoke(a_call("expired"))
     assert result == Throttled("ExpiredTokenException", everything=True, overload=False)
     assert len(reports) == 1

@@ -24,7 +24,7 @@ from taskd.model.task import TaskDraft
 from taskd.runtime.aws.cloudwatch import WantedLog
 from taskd.runtime.aws.log_fetcher import FullLogs, Pace
 from taskd.runtime.aws.runtime import AwsRuntime
-from taskd.runtime.aws.sdk_clients import AwsClients
+from taskd.runtime.aws.sdk_clients import SdkClients
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.base import Success
 from taskd.store.embedded.settings import StoreSettings
@@ -118,7 +118,7 @@ async def fetched(moto_url: str, kept: Kept, want: WantedLog, pace: Pace = AT_ON
 
 
 def _full_logs(url: str, kept: Kept, pace: Pace) -> FullLogs:
-    return FullLogs(AwsClients(AwsSettings(logs_endpoint_url=url), REGION), kept.keep, pace)
+    return FullLogs(SdkClients(AwsSettings(logs_endpoint_url=url), REGION), kept.keep, pace)
 
 
 async def test_a_cut_log_is_replaced_by_the_whole_when_cloudwatch_has_it(
@@ -322,7 +322,7 @@ async def test_credentials_that_were_read_anew_are_used_for_the_next_look(
     app = web.Application()
     app.add_routes([web.post("/", note_key)])
     runner, url = await serve(app, "127.0.0.1", 0)
-    clients = AwsClients(AwsSettings(logs_endpoint_url=url), REGION)
+    clients = SdkClients(AwsSettings(logs_endpoint_url=url), REGION)
     full_logs = FullLogs(clients, kept.keep, Pace(delays_s=(0.0,), at_once=1, rest_s=0.0))
     for key in ("AKID1", "AKID1", "AKID2"):
         use_key(monkeypatch, key)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from taskd.model import limits
 from taskd.model.logline import LogLine
 from taskd.runtime.aws.log_tail import begins_a_call, ends_a_call, is_platform_line
-from taskd.runtime.base import LINE_OVERHEAD_BYTES, cut_notice
+from taskd.runtime.base import LINE_OVERHEAD_BYTES, truncation_notice
 
 _PAGES_MAX = 20
 """Read of one search at most; each is up to 1 MB."""
@@ -86,6 +86,6 @@ def _capped(lines: Iterable[LogLine]) -> Iterator[LogLine]:
     for line in lines:
         room_bytes -= len(line.message.encode()) + LINE_OVERHEAD_BYTES
         if room_bytes < 0:
-            yield cut_notice(line.timestamp_ms)
+            yield truncation_notice(line.timestamp_ms)
             return
         yield line

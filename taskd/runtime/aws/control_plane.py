@@ -19,9 +19,9 @@ from msgspec.structs import replace
 from taskd.model import limits
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, UNAVAILABLE, ContractError
 from taskd.model.function import Function
-from taskd.runtime.aws.function_names import RemoteNames
+from taskd.runtime.aws.function_names import FunctionNames
 from taskd.runtime.aws.lambda_api import Configuration, LambdaApi, RemoteFunction, wanted_configuration
-from taskd.runtime.aws.sdk_clients import AwsClients
+from taskd.runtime.aws.sdk_clients import SdkClients
 from taskd.runtime.aws.sdk_errors import translated
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.code import check_code, invalid_code
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 class ControlPlane:
     """Deploys functions. Changes of one function are made one after the other by the caller."""
 
-    def __init__(self, clients: AwsClients, names: RemoteNames, settings: AwsSettings) -> None:
+    def __init__(self, clients: SdkClients, names: FunctionNames, settings: AwsSettings) -> None:
         self._clients = clients
         self._names = names
         self._settings = settings

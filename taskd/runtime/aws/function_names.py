@@ -1,9 +1,9 @@
-"""What functions are called at AWS."""
+"""The names that functions have at AWS, and the log groups that go with them."""
 
 from collections.abc import Iterable
 
 
-class RemoteNames:
+class FunctionNames:
     """From what a task names as its function to what Lambda knows it as.
 
     Functions deployed through this service have a prefix there. Everything else (functions deployed with other

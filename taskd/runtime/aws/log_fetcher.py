@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from taskd.model.logline import LogLine
 from taskd.runtime.aws.cloudwatch import WantedLog, find_log
-from taskd.runtime.aws.sdk_clients import AwsClients
+from taskd.runtime.aws.sdk_clients import SdkClients
 from taskd.runtime.aws.sdk_errors import error_name, error_reason
 
 KeepLog = Callable[[str, Sequence[LogLine]], Awaitable[None]]
@@ -44,7 +44,7 @@ class FullLogs:
     """Hands whole logs to ``keep``. For one event loop; :meth:`stop` ends it."""
 
     def __init__(
-        self, clients: AwsClients, keep: KeepLog, pace: Pace | None = None, now_s: Callable[[], float] = time.monotonic
+        self, clients: SdkClients, keep: KeepLog, pace: Pace | None = None, now_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._keep = keep
         self._pace = pace or Pace()
@@ -105,7 +105,7 @@ class FullLogs:
 class _Looker:
     """Looks for one log at a time, with a client that is kept until credentials are to be read anew."""
 
-    def __init__(self, clients: AwsClients) -> None:
+    def __init__(self, clients: SdkClients) -> None:
         self._clients = clients
         self._generation = -1
         self._client: Any = None

@@ -21,11 +21,11 @@ from taskd.runtime.aws.cloudwatch import WantedLog
 from taskd.runtime.aws.control_plane import ControlPlane
 from taskd.runtime.aws.credential_refresh import CredentialRenewal
 from taskd.runtime.aws.environment import AwsEnvironment, find_environment, warn_of_proxy
-from taskd.runtime.aws.function_names import RemoteNames, log_group
+from taskd.runtime.aws.function_names import FunctionNames, log_group
 from taskd.runtime.aws.log_fetcher import FullLogs, KeepLog, Pace
-from taskd.runtime.aws.sdk_clients import AwsClients
+from taskd.runtime.aws.sdk_clients import SdkClients
 from taskd.runtime.aws.settings import AwsSettings
-from taskd.runtime.base import Answered, Invocation, InvocationResult, Throttled
+from taskd.runtime.base import Invocation, InvocationResult, ResultCallback, Throttled
 
 _NOT_STARTED = Throttled("The runtime has not been started.", everything=True, overload=False)
 
@@ -55,7 +55,7 @@ class AwsRuntime:
         self._now_s = now_s
         self._keep_log = keep_log
         self._pace = pace
-        self._names = RemoteNames(settings.name_prefix)
+        self._names = FunctionNames(settings.name_prefix)
         self._client: InvokeClient | None = None
         self._renewal: CredentialRenewal | None = None
 
@@ -82,12 +82,12 @@ class AwsRuntime:
             settings=settings,
             clock=self._clock,
             now_s=self._now_s,
-            credentials_expired=renewal.reread,
-            log_is_cut=self._want_log,
+            on_credentials_expired=renewal.reread,
+            on_truncated_log=self._want_log,
         )
 
     def _open_clients(self, environment: AwsEnvironment) -> None:
-        self._clients = AwsClients(self._settings, environment.region)
+        self._clients = SdkClients(self._settings, environment.region)
         self._control = ControlPlane(self._clients, self._names, self._settings)
         self._logs = FullLogs(self._clients, self._keep_log, self._pace, self._now_s)
 
@@ -99,12 +99,12 @@ class AwsRuntime:
             await self._client.close()
             await self._logs.stop()
 
-    def begin(self, call: Invocation, answered: Answered) -> None:
+    def begin(self, call: Invocation, on_result: ResultCallback) -> None:
         """Sends the call, at once where a connection is free."""
         if self._client is not None:
-            self._client.begin(self._named(call), answered)
+            self._client.begin(self._named(call), on_result)
         else:
-            answered(_NOT_STARTED)
+            on_result(_NOT_STARTED)
 
     def invoke(self, call: Invocation) -> "Future[InvocationResult]":
         """Sends the call, at once where a connection is free."""

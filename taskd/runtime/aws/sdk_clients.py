@@ -14,7 +14,7 @@ _READ_TIMEOUT_S = 20.0
 ServiceName = Literal["lambda", "logs"]
 
 
-class AwsClients:
+class SdkClients:
     """Opens clients. Each keeps the credentials' source that there was when it was opened.
 
     Opening one and asking with it the first time holds up the event loop for 25 ms, mostly for the TLS context.

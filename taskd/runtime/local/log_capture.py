@@ -9,7 +9,7 @@ import os
 from taskd.model import limits
 from taskd.model.clock import Clock
 from taskd.model.logline import LogLine
-from taskd.runtime.base import LINE_OVERHEAD_BYTES, cut_notice
+from taskd.runtime.base import LINE_OVERHEAD_BYTES, truncation_notice
 
 _READ_BYTES = 64 * 1024
 _PIPE_MAX_BYTES = limits.MIB
@@ -62,7 +62,7 @@ class CallLog:
         if self._unfinished:
             lines.append(LogLine(now_ms, self._unfinished.decode(errors="replace").removesuffix("\r")))
         if self._is_cut:
-            lines.append(cut_notice(now_ms))
+            lines.append(truncation_notice(now_ms))
         self._begin()
         return tuple(lines)
 

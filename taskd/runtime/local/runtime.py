@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.errors import INVALID_CODE, ContractError
 from taskd.model.function import Function
-from taskd.runtime.base import Answered, Invocation, InvocationError, InvocationResult
+from taskd.runtime.base import Invocation, InvocationError, InvocationResult, ResultCallback
 from taskd.runtime.local import failures
 from taskd.runtime.local.call_queue import Call
 from taskd.runtime.local.child_process import ChildProcess, Launch
@@ -63,9 +63,9 @@ class LocalRuntime:
         await self._api.stop()
         await self._library.close()
 
-    def begin(self, call: Invocation, answered: Answered) -> None:
+    def begin(self, call: Invocation, on_result: ResultCallback) -> None:
         """See :meth:`invoke`; beside a child process the future costs nothing."""
-        self.invoke(call).add_done_callback(lambda outcome: answered(outcome.result()))
+        self.invoke(call).add_done_callback(lambda outcome: on_result(outcome.result()))
 
     def invoke(self, call: Invocation) -> "asyncio.Future[InvocationResult]":
         """Runs the call in a sandbox, at once or when one is free.

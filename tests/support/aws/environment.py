@@ -49,7 +49,7 @@ async def invoking(
     settings: AwsSettings | None = None,
     tls: ssl.SSLContext | None = None,
     now_s: Callable[[], float] = time.monotonic,
-    credentials_expired: Callable[[], None] = lambda: None,
+    on_credentials_expired: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[InvokeClient]:
     client = InvokeClient(
         parse_endpoint(url),
@@ -59,7 +59,7 @@ async def invoking(
         settings=settings or AwsSettings(),
         clock=FakeClock(),
         now_s=now_s,
-        credentials_expired=credentials_expired,
+        on_credentials_expired=on_credentials_expired,
     )
     try:
         yield client

@@ -9,8 +9,8 @@ from taskd.model.errors import TaskdError
 from taskd.runtime.aws.client.connection import Connection, ConnectionFactory
 from taskd.runtime.aws.client.endpoint import Endpoint
 
-_ADDRESSES_KEPT_S = 30.0
-_ADDRESSES_TRIED = 3
+_ADDRESS_TTL_S = 30.0
+_ADDRESSES_TRIED_MAX = 3
 _SOCKET_OPTIONS = (
     (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
     (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
@@ -25,8 +25,8 @@ class ConnectError(TaskdError):
     """No connection could be opened; nothing was sent."""
 
 
-class Addresses:
-    """The addresses of one host: looked up once for all who wait, and taken in turn.
+class HostAddresses:
+    """The addresses of one host: looked up once for all who wait, and used round-robin.
 
     ``now_s`` is a monotonic clock in seconds.
     """
@@ -35,17 +35,17 @@ class Addresses:
         self._endpoint = endpoint
         self._now_s = now_s
         self._known: list[str] = []
-        self._until_s = 0.0
+        self._expiry_s = 0.0
         self._lookup: asyncio.Task[list[str]] | None = None
 
-    async def in_turn(self) -> list[str]:
-        """All known addresses, each time another one first. Raises ``OSError`` if there are none."""
-        if not self._known or self._now_s() >= self._until_s:
+    async def rotated(self) -> list[str]:
+        """All known addresses, rotated by one each time. Raises ``OSError`` if there are none."""
+        if not self._known or self._now_s() >= self._expiry_s:
             await self._look_up()
         self._known.append(self._known.pop(0))
         return list(self._known)
 
-    def failed(self, address: str) -> None:
+    def discard(self, address: str) -> None:
         """The address is not given out again until the host has been looked up anew."""
         if address in self._known:
             self._known.remove(address)
@@ -61,7 +61,7 @@ class Addresses:
         if self._lookup is None or self._lookup.done():
             self._lookup = asyncio.create_task(self._resolve())
         self._known = list(await asyncio.shield(self._lookup))
-        self._until_s = self._now_s() + _ADDRESSES_KEPT_S
+        self._expiry_s = self._now_s() + _ADDRESS_TTL_S
 
     async def _resolve(self) -> list[str]:
         loop = asyncio.get_running_loop()
@@ -88,7 +88,7 @@ class Connector:
         self._make = make
         self._tls = tls if endpoint.tls else None
         self._timeout_s = timeout_s
-        self._addresses = Addresses(endpoint, now_s)
+        self._addresses = HostAddresses(endpoint, now_s)
 
     async def connect(self) -> Connection:
         """A fresh connection; :class:`ConnectError`, saying why, if there is none within the time allowed."""
@@ -105,20 +105,20 @@ class Connector:
         await self._addresses.close()
 
     async def _connect(self) -> Connection:
-        addresses = (await self._addresses.in_turn())[:_ADDRESSES_TRIED]
+        addresses = (await self._addresses.rotated())[:_ADDRESSES_TRIED_MAX]
         for address in addresses[:-1]:
             try:
                 async with asyncio.timeout(self._timeout_s / len(addresses)):
                     return await self._connect_to(address)
             except OSError:  # a time-out is one, too
-                self._addresses.failed(address)
+                self._addresses.discard(address)
         return await self._connect_to_last(addresses[-1])
 
     async def _connect_to_last(self, address: str) -> Connection:
         try:
             return await self._connect_to(address)
         except (OSError, asyncio.CancelledError):
-            self._addresses.failed(address)
+            self._addresses.discard(address)
             raise
 
     async def _connect_to(self, address: str) -> Connection:
@@ -126,14 +126,14 @@ class Connector:
         transport, connection = await asyncio.get_running_loop().create_connection(
             self._make, address, self._endpoint.port, ssl=self._tls, server_hostname=name
         )
-        _tune(transport.get_extra_info("socket"))
+        _set_options(transport.get_extra_info("socket"))
         return connection
 
     def _failure(self, why: str) -> ConnectError:
         return ConnectError(f"Cannot connect to {self._endpoint}: {why}.")
 
 
-def _tune(sock: socket.socket) -> None:
+def _set_options(sock: socket.socket) -> None:
     for level, option, value in _SOCKET_OPTIONS:
         if hasattr(socket, option):  # the names of the keep-alive options differ on macOS
             sock.setsockopt(level, getattr(socket, option), value)

@@ -1,4 +1,4 @@
-"""The way of a call to Lambda and back, without a task per call: everything is decided in callbacks.
+"""The client of Lambda's Invoke API. It has no asyncio task per call: everything is decided in callbacks.
 
 A call is in one of three states: waiting for a connection (it has certainly not run), sent (it may have
 run, whatever happens now), or settled. It is never sent twice.
@@ -13,13 +13,13 @@ from functools import partial
 
 from taskd.model.clock import Clock
 from taskd.model.limits import LAMBDA_PAYLOAD_MAX_BYTES
-from taskd.runtime.aws.client.connection import Answer, Connection
-from taskd.runtime.aws.client.connection_pool import Pool
+from taskd.runtime.aws.client.connection import Connection, Response
+from taskd.runtime.aws.client.connection_pool import ConnectionPool
 from taskd.runtime.aws.client.connector import Connector
 from taskd.runtime.aws.client.endpoint import Endpoint
 from taskd.runtime.aws.client.invoke_request import InvokeRequests, UnusableNameError
 from taskd.runtime.aws.client.sigv4 import Credentials
-from taskd.runtime.aws.client.timing_wheel import Deadlines
+from taskd.runtime.aws.client.timing_wheel import TimingWheel
 from taskd.runtime.aws.invoke_response import (
     EXPIRED_CREDENTIALS,
     HEADERS_READ,
@@ -28,9 +28,9 @@ from taskd.runtime.aws.invoke_response import (
     cut_log_of,
 )
 from taskd.runtime.aws.settings import AwsSettings
-from taskd.runtime.base import Answered, Invocation, InvocationError, InvocationResult, OutcomeUnknown, Throttled
+from taskd.runtime.base import Invocation, InvocationError, InvocationResult, OutcomeUnknown, ResultCallback, Throttled
 
-_ANSWER_MAX_BYTES = LAMBDA_PAYLOAD_MAX_BYTES + 256 * 1024
+_RESPONSE_MAX_BYTES = LAMBDA_PAYLOAD_MAX_BYTES + 256 * 1024
 """The largest result there is, with room for the head, the log tail and the framing."""
 _STOPPED = "The runtime was stopped."
 
@@ -38,20 +38,22 @@ _STOPPED = "The runtime was stopped."
 class _Exchange:
     """One call under way. ``connection`` is set once the request has been sent."""
 
-    __slots__ = ("answered", "call", "connection", "deadline", "future", "settled")
+    __slots__ = ("call", "connection", "deadline_tick", "future", "on_result", "settled")
 
-    def __init__(self, call: Invocation, answered: Answered, future: "Future[InvocationResult] | None" = None) -> None:
+    def __init__(
+        self, call: Invocation, on_result: ResultCallback, future: "Future[InvocationResult] | None" = None
+    ) -> None:
         """``future`` is what the caller waits for, if it is a future."""
         self.call = call
-        self.answered = answered
+        self.on_result = on_result
         self.future = future
         self.connection: Connection | None = None
-        self.deadline = 0
+        self.deadline_tick = 0
         self.settled = False
 
     @property
-    def is_called_off(self) -> bool:
-        """Whether nobody wants it any more."""
+    def is_cancelled(self) -> bool:
+        """Whether its caller has cancelled the future."""
         return self.future is not None and self.future.cancelled()
 
 
@@ -59,8 +61,8 @@ class InvokeClient:
     """Invokes functions at one endpoint. To be made, used and closed on one event loop.
 
     ``clock`` dates signatures and log lines; ``now_s`` is a monotonic clock in seconds.
-    ``credentials_expired`` is called whenever the service says so, ``log_is_cut`` with a call and its request id
-    whenever an answer holds but the end of the call's log.
+    ``on_credentials_expired`` is called whenever the service says so, ``on_truncated_log`` with a call and its request
+    id whenever a response holds but the end of the call's log.
     """
 
     def __init__(
@@ -73,22 +75,22 @@ class InvokeClient:
         settings: AwsSettings,
         clock: Clock,
         now_s: Callable[[], float] = time.monotonic,
-        credentials_expired: Callable[[], None] = lambda: None,
-        log_is_cut: Callable[[Invocation, str], None] = lambda call, request_id: None,
+        on_credentials_expired: Callable[[], None] = lambda: None,
+        on_truncated_log: Callable[[Invocation, str], None] = lambda call, request_id: None,
     ) -> None:
         self._endpoint = endpoint
         self._region = region
         self._clock = clock
-        self._credentials_expired = credentials_expired
-        self._log_is_cut = log_is_cut
+        self._on_credentials_expired = on_credentials_expired
+        self._on_truncated_log = on_truncated_log
         self._connect_timeout_s = settings.connect_timeout_s
         self._loop = asyncio.get_running_loop()
         self._requests = InvokeRequests(endpoint, region, credentials)
-        self._deadlines: Deadlines[_Exchange] = Deadlines(self._expired)
+        self._deadlines: TimingWheel[_Exchange] = TimingWheel(self._expired)
         self._connector = Connector(
             endpoint, self._make_connection, tls=tls, timeout_s=settings.connect_timeout_s, now_s=now_s
         )
-        self._pool: Pool[_Exchange] = Pool(
+        self._pool: ConnectionPool[_Exchange] = ConnectionPool(
             self, self._connector.connect, idle_s=settings.idle_connection_s, now_s=now_s
         )
         self._sent: dict[Connection, _Exchange] = {}
@@ -98,9 +100,9 @@ class InvokeClient:
         """Calls sent from now on are signed with these."""
         self._requests = InvokeRequests(self._endpoint, self._region, credentials)
 
-    def begin(self, call: Invocation, answered: Answered) -> None:
-        """Sends the call, at once where a connection is free; ``answered`` must not raise."""
-        self._begin(_Exchange(call, answered))
+    def begin(self, call: Invocation, on_result: ResultCallback) -> None:
+        """Sends the call, at once where a connection is free; ``on_result`` must not raise."""
+        self._begin(_Exchange(call, on_result))
 
     def invoke(self, call: Invocation) -> "Future[InvocationResult]":
         """Sends the call, at once where a connection is free. The future never raises."""
@@ -111,12 +113,12 @@ class InvokeClient:
     def _begin(self, exchange: _Exchange) -> None:
         if self._closed:
             self._settle(exchange, _not_sent(_STOPPED))
-        elif connection := self._pool.take():
+        elif connection := self._pool.acquire():
             if not self._send(exchange, connection):
                 self._pool.release(connection)
         else:
-            exchange.deadline = self._deadlines.add(exchange, self._connect_timeout_s)
-            self._pool.wait(exchange)
+            exchange.deadline_tick = self._deadlines.add(exchange, self._connect_timeout_s)
+            self._pool.enqueue(exchange)
 
     async def close(self) -> None:
         """Ends everything: what was sent has an unknown outcome, what was not has not run. Idempotent."""
@@ -127,37 +129,37 @@ class InvokeClient:
         await self._connector.close()
         self._deadlines.clear()
 
-    def serve(self, waiter: _Exchange, connection: Connection) -> bool:
+    def assign(self, waiter: _Exchange, connection: Connection) -> bool:
         """Called by the pool."""
-        self._deadlines.remove(waiter, waiter.deadline)
-        return not waiter.is_called_off and self._send(waiter, connection)
+        self._deadlines.remove(waiter, waiter.deadline_tick)
+        return not waiter.is_cancelled and self._send(waiter, connection)
 
-    def refuse(self, waiter: _Exchange, reason: str) -> None:
+    def fail(self, waiter: _Exchange, reason: str) -> None:
         """Called by the pool."""
         self._settle(waiter, _not_sent(reason))
 
-    def answered(self, connection: Connection, answer: Answer) -> None:
+    def response_received(self, connection: Connection, response: Response) -> None:
         """Called by the connection."""
         if exchange := self._sent.get(connection):
-            if answer.oversized:
-                result = classify_oversized(answer.status, answer.headers)
+            if response.oversized:
+                result = classify_oversized(response.status, response.headers)
             else:
-                result = classify(answer.status, answer.headers, answer.body, self._clock())
+                result = classify(response.status, response.headers, response.body, self._clock())
             self._settle(exchange, result)
-            if request_id := cut_log_of(answer.headers):
-                self._log_is_cut(exchange.call, request_id)
+            if request_id := cut_log_of(response.headers):
+                self._on_truncated_log(exchange.call, request_id)
             if isinstance(result, Throttled) and result.reason in EXPIRED_CREDENTIALS:
-                self._credentials_expired()
+                self._on_credentials_expired()
         self._pool.release(connection)
 
-    def lost(self, connection: Connection, reason: str) -> None:
+    def connection_lost(self, connection: Connection, reason: str) -> None:
         """Called by the connection."""
         if exchange := self._sent.get(connection):
             self._settle(exchange, OutcomeUnknown(f"No complete answer: {reason}."))
-        self._pool.lost(connection)
+        self._pool.discard(connection)
 
     def _make_connection(self) -> Connection:
-        return Connection(self, HEADERS_READ, _ANSWER_MAX_BYTES)
+        return Connection(self, HEADERS_READ, _RESPONSE_MAX_BYTES)
 
     def _send(self, exchange: _Exchange, connection: Connection) -> bool:
         """Gives whether the connection is used: a call that cannot be made is settled without it."""
@@ -169,21 +171,21 @@ class InvokeClient:
             return False
         exchange.connection = connection
         self._sent[connection] = exchange
-        exchange.deadline = self._deadlines.add(exchange, call.timeout_s)
+        exchange.deadline_tick = self._deadlines.add(exchange, call.timeout_s)
         connection.send(head, call.payload)
         return True
 
     def _settle(self, exchange: _Exchange, result: InvocationResult) -> None:
-        self._deadlines.remove(exchange, exchange.deadline)
+        self._deadlines.remove(exchange, exchange.deadline_tick)
         if exchange.connection is not None:
             del self._sent[exchange.connection]
         if not exchange.settled:
             exchange.settled = True
-            exchange.answered(result)
+            exchange.on_result(result)
 
     def _expired(self, exchange: _Exchange) -> None:
         if exchange.connection is None:
-            self._pool.forget(exchange)
+            self._pool.cancel(exchange)
             reason = f"Cannot connect to {self._endpoint} within {self._connect_timeout_s:g} s."
             self._settle(exchange, _not_sent(reason))
         else:
@@ -192,7 +194,7 @@ class InvokeClient:
 
 
 def _resolve(future: "Future[InvocationResult]", result: InvocationResult) -> None:
-    if not future.done():  # whoever waited may have gone
+    if not future.done():  # its caller may have cancelled it
         future.set_result(result)
 
 

@@ -51,14 +51,14 @@ class InvokeRequests:
         Raises :class:`UnusableNameError` if the name cannot be part of a path.
         """
         template = self._templates.get(function_name) or self._remember(function_name)
-        moment = self._signer.moment(now_ms)
+        context = self._signer.context(now_ms)
         body_hash = hashlib.sha256(body).hexdigest().encode()
-        canonical = b"".join((template.canonical, moment.amz_date, self._canonical_end, body_hash))
+        canonical = b"".join((template.canonical, context.amz_date, self._canonical_end, body_hash))
         return b"%b%b\r\nAuthorization: %b%b\r\nContent-Length: %d\r\n\r\n" % (
             template.wire,
-            moment.amz_date,
-            moment.authorization,
-            signature(moment, canonical),
+            context.amz_date,
+            context.authorization,
+            signature(context, canonical),
             len(body),
         )
 
