@@ -1,4 +1,4 @@
-"""The runtime protocol: what the dispatcher asks of a place where functions run, and what it hears back."""
+"""The runtime protocol: how functions are invoked and deployed, and the results that an invocation can have."""
 
 from asyncio import Future
 from collections.abc import Callable
@@ -66,7 +66,7 @@ InvocationResult = Success | FunctionError | InvocationError | Throttled | Outco
 
 
 ResultCallback = Callable[[InvocationResult], None]
-"""Hears what became of a call; must not raise."""
+"""Called with the result of a call; must not raise."""
 
 
 class Runtime(Protocol):
@@ -79,7 +79,7 @@ class Runtime(Protocol):
         """Ends calls that still run (their outcome is unknown) and frees everything. Idempotent."""
 
     def begin(self, call: Invocation, on_result: ResultCallback) -> None:
-        """Starts the call at once; ``on_result`` hears of its end, once, within this call or later. Never raises.
+        """Starts the call at once; ``on_result`` is called once, within this call or later. Never raises.
 
         For those who make many calls: a future for each, let alone a task, would cost a good part of the call itself.
         """
@@ -116,6 +116,6 @@ LINE_OVERHEAD_BYTES = 26
 
 
 def truncation_notice(now_ms: int) -> LogLine:
-    """The line that stands where the log of a call is cut off."""
+    """The line that stands where the log of a call is truncated."""
     limit_mib = limits.LOG_MAX_BYTES_PER_CALL // limits.MIB
     return LogLine(now_ms, f"[taskd] The log is cut here: it is over the limit of {limit_mib} MiB a call.")

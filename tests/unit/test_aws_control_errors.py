@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError, ConnectTimeoutError, ParamValidatio
 from taskd.config import ConfigError, load_config
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, UNAVAILABLE, ContractError, ErrorKind
 from taskd.runtime.aws.function_names import FunctionNames, log_group
-from taskd.runtime.aws.sdk_errors import translated
+from taskd.runtime.aws.sdk_errors import translated_errors
 
 
 def client_error(status: int, name: str) -> ClientError:
@@ -18,7 +18,7 @@ def client_error(status: int, name: str) -> ClientError:
 
 
 def kind_of(error: Exception, otherwise: ErrorKind = INVALID_CONFIGURATION) -> ErrorKind:
-    with pytest.raises(ContractError) as raised, translated(otherwise):
+    with pytest.raises(ContractError) as raised, translated_errors(otherwise):
         raise error
     return raised.value.kind
 
@@ -44,7 +44,7 @@ def test_what_an_error_of_aws_means(status: int, name: str, kind: ErrorKind) -> 
 def test_the_error_names_what_aws_said_and_missing_permissions_say_where_to_look() -> None:
     with (
         pytest.raises(ContractError, match=r"AccessDeniedException.*because.*Running on AWS"),
-        translated(INVALID_CODE),
+        translated_errors(INVALID_CODE),
     ):
         raise client_error(403, "AccessDeniedException")
 
@@ -82,11 +82,11 @@ def test_a_setting_that_aws_would_not_take_is_named_at_the_start(tmp_path: Path,
 
 def test_a_function_named_like_the_beginning_of_an_arn_is_no_trap() -> None:
     names = FunctionNames("p-")
-    names.know(["arn", "f"])
+    names.add(["arn", "f"])
     arn = "arn:aws:lambda:eu-west-1:123456789012:function:f"
-    assert [names.of(name) for name in ("arn", "f", "f:1", arn, "g")] == ["p-arn", "p-f", "p-f:1", arn, "g"]
-    names.forget("f")
-    assert names.of("f") == "f"
+    assert [names.resolve(name) for name in ("arn", "f", "f:1", arn, "g")] == ["p-arn", "p-f", "p-f:1", arn, "g"]
+    names.remove("f")
+    assert names.resolve("f") == "f"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from taskd.model.errors import TaskdError
 from taskd.runtime.aws.client.endpoint import parse_endpoint
 from taskd.runtime.aws.client.sigv4 import Credentials
-from taskd.runtime.aws.credential_refresh import CredentialRenewal
+from taskd.runtime.aws.credential_refresh import CredentialRefresher
 from taskd.runtime.aws.environment import CredentialChain, find_environment, warn_of_proxy
 from taskd.runtime.aws.settings import AwsSettings
 
@@ -173,13 +173,13 @@ async def test_a_credential_process_that_fails_is_refused(files: AwsFiles, outpu
 async def test_rereading_tells_of_new_credentials(files: AwsFiles) -> None:
     files.set_key("AKID1")
     renewed: asyncio.Queue[Credentials] = asyncio.Queue()
-    renewal = CredentialRenewal(None, renewed.put_nowait)
-    assert await renewal.start() == Credentials("AKID1", "s")
+    refresher = CredentialRefresher(None, renewed.put_nowait)
+    assert await refresher.start() == Credentials("AKID1", "s")
     files.set_key("AKID2")
-    renewal.reread()
+    refresher.reload()
     assert await renewed.get() == Credentials("AKID2", "s")
-    await renewal.stop()
-    await renewal.stop()
+    await refresher.stop()
+    await refresher.stop()
 
 
 async def test_credentials_that_cannot_be_renewed_stay_in_use(
@@ -187,25 +187,25 @@ async def test_credentials_that_cannot_be_renewed_stay_in_use(
 ) -> None:
     files.set_key("AKID1")
     renewed: list[Credentials] = []
-    renewal = CredentialRenewal(None, renewed.append)
-    await renewal.start()
+    refresher = CredentialRefresher(None, renewed.append)
+    await refresher.start()
     files.credentials.write_text("this is not a credentials file")
-    renewal.reread()
+    refresher.reload()
     with caplog.at_level(logging.WARNING):
-        await renewal._look()
+        await refresher._refresh()
     assert "stay in use" in caplog.text
     files.set_key("AKID2")
-    renewal.reread()
-    await renewal._look()
+    refresher.reload()
+    await refresher._refresh()
     assert renewed == [Credentials("AKID2", "s")]
-    await renewal.stop()
+    await refresher.stop()
 
 
 async def test_credentials_that_did_not_change_are_not_told_of(files: AwsFiles) -> None:
     files.set_key("AKID1")
     renewed: list[Credentials] = []
-    renewal = CredentialRenewal(None, renewed.append)
-    await renewal.start()
-    await renewal._look()
+    refresher = CredentialRefresher(None, renewed.append)
+    await refresher.start()
+    await refresher._refresh()
     assert not renewed
-    await renewal.stop()
+    await refresher.stop()

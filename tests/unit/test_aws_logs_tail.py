@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskd.runtime.aws.invoke_response import LOG_RESULT, REQUEST_ID, cut_log_of
-from taskd.runtime.aws.log_tail import begins_a_call, ends_a_call, is_cut, is_platform_line, is_silent, read_log_tail
+from taskd.runtime.aws.invoke_response import LOG_RESULT, REQUEST_ID, truncated_log_request_id
+from taskd.runtime.aws.log_tail import (
+    has_platform_lines_only,
+    is_platform_line,
+    is_report_line,
+    is_start_line,
+    is_truncated,
+    read_log_tail,
+)
 
 ID = "11111111-2222-4333-8444-555555555555"
 START = f"START RequestId: {ID} Version: $LATEST\n"
@@ -33,30 +40,30 @@ def encoded(text: str) -> bytes:
     ],
 )
 def test_a_tail_is_cut_if_it_is_long_and_shows_no_beginning(text: str, *, cut: bool) -> None:
-    assert is_cut(encoded(text)) is cut
+    assert is_truncated(encoded(text)) is cut
 
 
 def test_a_tail_that_is_not_base64_is_no_cut_one() -> None:
-    assert not is_cut(b"=" * 6000)
-    assert not is_cut(b"\xff" * 6000)
+    assert not is_truncated(b"=" * 6000)
+    assert not is_truncated(b"\xff" * 6000)
 
 
 def test_a_cut_log_is_sought_by_a_sound_request_id_alone() -> None:
     tail = encoded(PADDING * 51)
-    assert cut_log_of({LOG_RESULT: tail, REQUEST_ID: ID.encode()}) == ID
+    assert truncated_log_request_id({LOG_RESULT: tail, REQUEST_ID: ID.encode()}) == ID
     for request_id in (b"", b"\xff", ID.encode() + b"\n", ID.encode() + b'"'):
-        assert cut_log_of({LOG_RESULT: tail, REQUEST_ID: request_id}) is None
-    assert cut_log_of({LOG_RESULT: tail}) is None
-    assert cut_log_of({REQUEST_ID: ID.encode()}) is None
+        assert truncated_log_request_id({LOG_RESULT: tail, REQUEST_ID: request_id}) is None
+    assert truncated_log_request_id({LOG_RESULT: tail}) is None
+    assert truncated_log_request_id({REQUEST_ID: ID.encode()}) is None
 
 
 def test_lambdas_own_lines_are_known_in_both_formats() -> None:
     report = f"REPORT RequestId: {ID}\tDuration: 1.00 ms"
     json_report = JSON_START.replace("platform.start", "platform.report")
     assert all(is_platform_line(line) for line in (START, report, JSON_START, json_report))
-    assert all(begins_a_call(line) for line in (START, JSON_START))
-    assert all(ends_a_call(line) for line in (report, json_report))
-    assert not begins_a_call(JSON_START.replace("platform.start", "platform.startled"))
+    assert all(is_start_line(line) for line in (START, JSON_START))
+    assert all(is_report_line(line) for line in (report, json_report))
+    assert not is_start_line(JSON_START.replace("platform.start", "platform.startled"))
     assert not is_platform_line("I say START RequestId: " + ID)
 
 
@@ -74,10 +81,10 @@ _LOG_PARTS = st.sampled_from(
 def test_a_log_taken_for_silent_has_no_line_that_was_printed(parts: list[str]) -> None:
     printed = [part.rstrip("\r") for part in parts if part.rstrip("\r") and not is_platform_line(part)]
     log = "\n".join(parts).encode()
-    assert not (is_silent(log) and printed)
+    assert not (has_platform_lines_only(log) and printed)
     assert [line.message for line in read_log_tail(base64.b64encode(log), 0)] == printed
 
 
 def test_the_log_of_a_function_that_prints_nothing_is_silent() -> None:
     lines = [f"START RequestId: {ID} Version: $LATEST", f"END RequestId: {ID}", f"REPORT RequestId: {ID}\tDuration: 1"]
-    assert is_silent(("\n".join(lines) + "\n").encode())
+    assert has_platform_lines_only(("\n".join(lines) + "\n").encode())

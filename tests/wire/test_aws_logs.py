@@ -21,8 +21,8 @@ from taskd.model import limits
 from taskd.model.clock import system_clock_ms
 from taskd.model.logline import LogLine
 from taskd.model.task import TaskDraft
-from taskd.runtime.aws.cloudwatch import WantedLog
-from taskd.runtime.aws.log_fetcher import FullLogs, Pace
+from taskd.runtime.aws.cloudwatch import LogRequest
+from taskd.runtime.aws.log_fetcher import FetchPolicy, LogFetcher
 from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.aws.sdk_clients import SdkClients
 from taskd.runtime.aws.settings import AwsSettings
@@ -33,8 +33,8 @@ from taskd.store.embedded.store import EmbeddedStore
 REQUEST_ID = "aaaaaaaa-2222-4333-8444-555555555555"
 OTHER_ID = "bbbbbbbb-2222-4333-8444-555555555555"
 TASK_REQUEST_ID = "cccccccc-2222-4333-8444-555555555555"
-AT_ONCE = Pace(delays_s=(0.0,), rest_s=0.0)
-PATIENT = Pace(delays_s=(0.02,) * 500, rest_s=0.0)
+AT_ONCE = FetchPolicy(delays_s=(0.0,), interval_s=0.0)
+PATIENT = FetchPolicy(delays_s=(0.02,) * 500, interval_s=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +92,10 @@ def cut_answer(events: Sequence[tuple[int, str]], request_id: str = REQUEST_ID) 
 
 
 @asynccontextmanager
-async def running(settings: AwsSettings, kept: Kept, clock: FakeClock, pace: Pace) -> AsyncIterator[AwsRuntime]:
-    runtime = AwsRuntime(settings, clock, keep_log=kept.keep, pace=pace)
+async def running(
+    settings: AwsSettings, kept: Kept, clock: FakeClock, policy: FetchPolicy
+) -> AsyncIterator[AwsRuntime]:
+    runtime = AwsRuntime(settings, clock, keep_log=kept.keep, fetch_policy=policy)
     await runtime.start([])
     yield runtime
     await runtime.stop()
@@ -105,20 +107,20 @@ async def server() -> AsyncIterator[LambdaServer]:
         yield server
 
 
-def wanted(name: str, clock: Callable[[], int]) -> WantedLog:
-    return WantedLog("call", REQUEST_ID, f"/aws/lambda/{name}", clock(), 30_000)
+def wanted(name: str, clock: Callable[[], int]) -> LogRequest:
+    return LogRequest("call", REQUEST_ID, f"/aws/lambda/{name}", clock(), 30_000)
 
 
-async def fetched(moto_url: str, kept: Kept, want: WantedLog, pace: Pace = AT_ONCE) -> list[LogLine]:
-    full_logs = _full_logs(moto_url, kept, pace)
-    full_logs.want(want)
+async def fetched(moto_url: str, kept: Kept, request: LogRequest, policy: FetchPolicy = AT_ONCE) -> list[LogLine]:
+    fetcher = _log_fetcher(moto_url, kept, policy)
+    fetcher.submit(request)
     await asyncio.wait_for(kept.came.wait(), 10)
-    await full_logs.stop()
-    return kept.logs[want.call_id]
+    await fetcher.stop()
+    return kept.logs[request.call_id]
 
 
-def _full_logs(url: str, kept: Kept, pace: Pace) -> FullLogs:
-    return FullLogs(SdkClients(AwsSettings(logs_endpoint_url=url), REGION), kept.keep, pace)
+def _log_fetcher(url: str, kept: Kept, policy: FetchPolicy) -> LogFetcher:
+    return LogFetcher(SdkClients(AwsSettings(logs_endpoint_url=url), REGION), kept.keep, policy)
 
 
 async def test_a_cut_log_is_replaced_by_the_whole_when_cloudwatch_has_it(
@@ -150,7 +152,7 @@ async def test_a_log_that_came_whole_is_not_looked_for(
         for lines in (["short\n"], ["x" * 3850 + "\n"]):
             server.raw_answer = cut_answer(call_events(REQUEST_ID, clock(), lines))
             assert isinstance(await runtime.invoke(a_call("raw")), Success)
-        assert not runtime._logs._fetches
+        assert not runtime._log_fetcher._fetches
     assert not caplog.records
 
 
@@ -164,7 +166,7 @@ async def test_what_does_not_run_at_aws_is_not_looked_for_at_aws(
     ):
         async with running(settings, kept, clock, AT_ONCE) as runtime:
             await runtime.invoke(a_call("raw"))
-            assert not runtime._logs._fetches
+            assert not runtime._log_fetcher._fetches
 
 
 @pytest.mark.parametrize("request_id", ["", "none", 'x" OR "', REQUEST_ID.upper()])
@@ -176,7 +178,7 @@ async def test_a_request_id_that_is_none_is_never_searched_for(
     settings = AwsSettings(region=REGION, endpoint_url=server.url, logs_endpoint_url=server.url)
     async with running(settings, kept, clock, AT_ONCE) as runtime:
         assert isinstance(await runtime.invoke(a_call("raw")), Success)
-        assert not runtime._logs._fetches
+        assert not runtime._log_fetcher._fetches
 
 
 async def test_structured_logs_are_told_apart_as_well(moto: Moto, kept: Kept, clock: FakeClock) -> None:
@@ -211,11 +213,11 @@ async def test_a_log_whose_end_has_not_come_is_waited_for(
 ) -> None:
     events = call_events(REQUEST_ID, clock(), ["a", "b"])
     await moto.put_log("/aws/lambda/late", "one", events[:2])
-    full_logs = _full_logs(moto.url, kept, AT_ONCE)
-    full_logs.want(wanted("late", clock))
-    await asyncio.gather(*full_logs._fetches)
+    fetcher = _log_fetcher(moto.url, kept, AT_ONCE)
+    fetcher.submit(wanted("late", clock))
+    await asyncio.gather(*fetcher._fetches)
     assert not kept.logs
-    await full_logs.stop()
+    await fetcher.stop()
     assert "1 logs stay cut" in caplog.text
     await moto.put_log("/aws/lambda/late", "one", events[2:])
     assert [line.message for line in await fetched(moto.url, kept, wanted("late", clock))] == ["a", "b"]
@@ -224,17 +226,17 @@ async def test_a_log_whose_end_has_not_come_is_waited_for(
 async def test_more_logs_than_can_be_waited_for_are_left_and_complained_of_once(
     kept: Kept, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    full_logs = _full_logs("http://127.0.0.1:9", kept, Pace(delays_s=(3600.0,), waiting_max=3))
+    fetcher = _log_fetcher("http://127.0.0.1:9", kept, FetchPolicy(delays_s=(3600.0,), pending_max=3))
     for _ in range(10):
-        full_logs.want(wanted("flood", clock))
-    assert len(full_logs._fetches) == 3
+        fetcher.submit(wanted("flood", clock))
+    assert len(fetcher._fetches) == 3
     assert [record.getMessage() for record in caplog.records] == [
         "1 logs stay cut to their last 4 KB: 3 others are being waited for"
     ]
     with caplog.at_level(logging.INFO):
-        await full_logs.stop()
+        await fetcher.stop()
     assert "3 logs stay cut to their last 4 KB: taskd stops." in caplog.text
-    await full_logs.stop()
+    await fetcher.stop()
 
 
 async def test_a_cloudwatch_that_refuses_is_named_with_its_reason(
@@ -247,11 +249,11 @@ async def test_a_cloudwatch_that_refuses_is_named_with_its_reason(
     app = web.Application()
     app.add_routes([web.post("/", deny)])
     runner, url = await serve(app, "127.0.0.1", 0)
-    full_logs = _full_logs(url, kept, AT_ONCE)
-    full_logs.want(wanted("denied", clock))
-    await asyncio.gather(*full_logs._fetches)
+    fetcher = _log_fetcher(url, kept, AT_ONCE)
+    fetcher.submit(wanted("denied", clock))
+    await asyncio.gather(*fetcher._fetches)
     assert "AccessDeniedException: not authorized to perform logs:FilterLogEvents" in caplog.text
-    await full_logs.stop()
+    await fetcher.stop()
     await runner.cleanup()
 
 
@@ -268,7 +270,7 @@ async def test_a_task_shows_the_end_of_its_log_at_once_and_all_of_it_later(
         await store.replace_logs(call_id, lines)
         replaced.set()
 
-    runtime = AwsRuntime(settings, clock, keep_log=keep, pace=PATIENT)
+    runtime = AwsRuntime(settings, clock, keep_log=keep, fetch_policy=PATIENT)
     await store.start()
     await runtime.start([])
     dispatcher = Runner(store, runtime, DispatchSettings(), clock=clock)
@@ -301,12 +303,12 @@ async def test_cloudwatch_is_asked_for_few_logs_at_the_same_time(kept: Kept, clo
     app = web.Application()
     app.add_routes([web.post("/", count)])
     runner, url = await serve(app, "127.0.0.1", 0)
-    full_logs = _full_logs(url, kept, Pace(delays_s=(0.0, 0.0), at_once=2, rest_s=0.0))
+    fetcher = _log_fetcher(url, kept, FetchPolicy(delays_s=(0.0, 0.0), concurrency=2, interval_s=0.0))
     for _ in range(20):
-        full_logs.want(wanted("busy", clock))
-    await asyncio.gather(*full_logs._fetches)
+        fetcher.submit(wanted("busy", clock))
+    await asyncio.gather(*fetcher._fetches)
     assert 1 <= most <= 2
-    await full_logs.stop()
+    await fetcher.stop()
     await runner.cleanup()
 
 
@@ -323,13 +325,13 @@ async def test_credentials_that_were_read_anew_are_used_for_the_next_look(
     app.add_routes([web.post("/", note_key)])
     runner, url = await serve(app, "127.0.0.1", 0)
     clients = SdkClients(AwsSettings(logs_endpoint_url=url), REGION)
-    full_logs = FullLogs(clients, kept.keep, Pace(delays_s=(0.0,), at_once=1, rest_s=0.0))
+    fetcher = LogFetcher(clients, kept.keep, FetchPolicy(delays_s=(0.0,), concurrency=1, interval_s=0.0))
     for key in ("AKID1", "AKID1", "AKID2"):
         use_key(monkeypatch, key)
         if key == "AKID2":
-            clients.reread()
-        full_logs.want(wanted("rekeyed", clock))
-        await asyncio.gather(*full_logs._fetches)
+            clients.reload()
+        fetcher.submit(wanted("rekeyed", clock))
+        await asyncio.gather(*fetcher._fetches)
     assert keys == ["AKID1", "AKID1", "AKID2"]
-    await full_logs.stop()
+    await fetcher.stop()
     await runner.cleanup()

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from taskd.model import limits
 from taskd.model.logline import LogLine
-from taskd.runtime.aws.log_tail import begins_a_call, ends_a_call, is_platform_line
+from taskd.runtime.aws.log_tail import is_platform_line, is_report_line, is_start_line
 from taskd.runtime.base import LINE_OVERHEAD_BYTES, truncation_notice
 
 _PAGES_MAX = 20
@@ -21,12 +21,12 @@ _CLOCKS_APART_MS = 5 * 60 * 1000
 """A clock further off than this could not have signed the call."""
 
 
-class WantedLog(Struct, frozen=True, gc=False):
-    """A call whose log is wanted whole."""
+class LogRequest(Struct, frozen=True, gc=False):
+    """A call whose whole log is to be found."""
 
     call_id: str
     request_id: str
-    """What Lambda knows the call by."""
+    """Lambda's id of the call."""
     group: str
     answered_ms: int
     lasted_max_ms: int
@@ -41,21 +41,23 @@ class _Event(Struct, frozen=True, gc=False):
     message: str
 
 
-async def find_log(client: Any, wanted: WantedLog) -> list[LogLine] | None:
+async def find_log(client: Any, request: LogRequest) -> list[LogLine] | None:
     """The lines that the call printed, at most ``LOG_MAX_BYTES_PER_CALL`` of them; ``None`` while its end is missing.
 
     Raises ``botocore``'s own errors.
     """
-    since_ms = wanted.answered_ms - wanted.lasted_max_ms - _CLOCKS_APART_MS
-    window = {"startTime": since_ms, "endTime": wanted.answered_ms + _CLOCKS_APART_MS}
-    marks = [event async for event in _search(client, wanted.group, window, filterPattern=f'"{wanted.request_id}"')]
-    first = next((mark for mark in marks if begins_a_call(mark.message)), None)
-    last = next((mark for mark in reversed(marks) if ends_a_call(mark.message)), None)
+    since_ms = request.answered_ms - request.lasted_max_ms - _CLOCKS_APART_MS
+    window = {"startTime": since_ms, "endTime": request.answered_ms + _CLOCKS_APART_MS}
+    platform_lines = [
+        event async for event in _search(client, request.group, window, filterPattern=f'"{request.request_id}"')
+    ]
+    first = next((line for line in platform_lines if is_start_line(line.message)), None)
+    last = next((line for line in reversed(platform_lines) if is_report_line(line.message)), None)
     if first is None or last is None:
         return None
-    span = {"startTime": first.timestamp_ms, "endTime": max(mark.timestamp_ms for mark in marks)}
-    events = [event async for event in _search(client, wanted.group, span, logStreamNames=[first.stream])]
-    return list(_capped(_lines_of_call(events, wanted.request_id)))
+    span = {"startTime": first.timestamp_ms, "endTime": max(line.timestamp_ms for line in platform_lines)}
+    events = [event async for event in _search(client, request.group, span, logStreamNames=[first.stream])]
+    return list(_truncated(_lines_of_call(events, request.request_id)))
 
 
 async def _search(client: Any, group: str, window: dict[str, int], **criteria: Any) -> AsyncIterator[_Event]:
@@ -73,7 +75,7 @@ async def _search(client: Any, group: str, window: dict[str, int], **criteria: A
 def _lines_of_call(events: Iterable[_Event], request_id: str) -> Iterator[LogLine]:
     within = False
     for event in events:
-        if begins_a_call(event.message):
+        if is_start_line(event.message):
             within = request_id in event.message
         if within and not is_platform_line(event.message):
             for line in event.message.split("\n"):
@@ -81,11 +83,11 @@ def _lines_of_call(events: Iterable[_Event], request_id: str) -> Iterator[LogLin
                     yield LogLine(event.timestamp_ms, line.rstrip("\r"))
 
 
-def _capped(lines: Iterable[LogLine]) -> Iterator[LogLine]:
-    room_bytes = limits.LOG_MAX_BYTES_PER_CALL
+def _truncated(lines: Iterable[LogLine]) -> Iterator[LogLine]:
+    left_bytes = limits.LOG_MAX_BYTES_PER_CALL
     for line in lines:
-        room_bytes -= len(line.message.encode()) + LINE_OVERHEAD_BYTES
-        if room_bytes < 0:
+        left_bytes -= len(line.message.encode()) + LINE_OVERHEAD_BYTES
+        if left_bytes < 0:
             yield truncation_notice(line.timestamp_ms)
             return
         yield line

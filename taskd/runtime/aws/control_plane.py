@@ -1,4 +1,4 @@
-"""Deploying functions to AWS Lambda: what has to be done so that Lambda has what the store knows.
+"""Deploying functions to AWS Lambda: what has to be done so that Lambda has what the store has.
 
 Every deployed function carries a tag, and only functions that carry it are changed or deleted: what was deployed
 with other tools is safe from a mistaken name. A function's code changes last, so that whatever Lambda refuses,
@@ -20,9 +20,9 @@ from taskd.model import limits
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, UNAVAILABLE, ContractError
 from taskd.model.function import Function
 from taskd.runtime.aws.function_names import FunctionNames
-from taskd.runtime.aws.lambda_api import Configuration, LambdaApi, RemoteFunction, wanted_configuration
+from taskd.runtime.aws.lambda_api import Configuration, LambdaApi, RemoteFunction, lambda_configuration
 from taskd.runtime.aws.sdk_clients import SdkClients
-from taskd.runtime.aws.sdk_errors import translated
+from taskd.runtime.aws.sdk_errors import translated_errors
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.code import check_code, invalid_code
 
@@ -43,7 +43,7 @@ class ControlPlane:
         self._prepared: dict[str, tuple[str, bytes]] = {}
         self._deployed: dict[str, Function] = {}
 
-    def deployed_earlier(self, functions: Iterable[Function]) -> None:
+    def assume_deployed(self, functions: Iterable[Function]) -> None:
         """These are taken to be at AWS as they are here, until they are to be changed."""
         self._deployed.update((function.name, function) for function in functions)
 
@@ -78,7 +78,7 @@ class ControlPlane:
         if not self._is_deployed(function):
             self._deployed.pop(function.name, None)
             async with self._api(f"Deploying {function.name}") as api:
-                await self._bring_about(api, function)
+                await self._apply(api, function)
         self._deployed[function.name] = function
         self.discard(function)
 
@@ -89,7 +89,7 @@ class ControlPlane:
         """
         self._deployed.pop(function_name, None)
         self._prepared.pop(function_name, None)
-        name = self._names.deployed(function_name)
+        name = self._names.prefixed(function_name)
         async with self._api(f"Removing {function_name}") as api:
             found = await api.find(name)
             if found is not None and _is_ours(found):
@@ -105,7 +105,7 @@ class ControlPlane:
                 "name or ARN as functionName."
             )
             raise ContractError(INVALID_CONFIGURATION, message)
-        surplus = len(self._names.deployed(function.name)) - limits.FUNCTION_NAME_MAX_CHARS
+        surplus = len(self._names.prefixed(function.name)) - limits.FUNCTION_NAME_MAX_CHARS
         if surplus > 0:
             message = f"With the prefix of this service the name is {surplus} characters too long for AWS Lambda."
             raise ContractError(INVALID_CONFIGURATION, message)
@@ -117,11 +117,11 @@ class ControlPlane:
         return self._configuration(before) == self._configuration(function)
 
     def _configuration(self, function: Function) -> Configuration:
-        return wanted_configuration(function, self._settings.role)
+        return lambda_configuration(function, self._settings.role)
 
-    async def _bring_about(self, api: LambdaApi, function: Function) -> None:
-        name = self._names.deployed(function.name)
-        found = await api.settled(name)
+    async def _apply(self, api: LambdaApi, function: Function) -> None:
+        name = self._names.prefixed(function.name)
+        found = await api.wait_until_stable(name)
         if found is None:
             await api.create(name, self._configuration(function), self._code(function), self._tags)
             await api.require_ready(name)
@@ -153,7 +153,7 @@ class ControlPlane:
         """Lambda's control plane, for as long as it may take."""
         limit_s = self._settings.deploy_timeout_s
         try:
-            with translated(INVALID_CONFIGURATION):
+            with translated_errors(INVALID_CONFIGURATION):
                 async with asyncio.timeout(limit_s), self._clients.open("lambda") as client:
                     yield LambdaApi(client)
         except TimeoutError as error:

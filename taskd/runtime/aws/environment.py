@@ -84,7 +84,7 @@ async def _endpoint_url(session: AioSession, region: str) -> str:
 
 
 class CredentialChain:
-    """What AWS's chain of providers finds; temporary credentials are renewed when they are asked for."""
+    """AWS's chain of credential providers; temporary credentials are refreshed when they are asked for."""
 
     def __init__(self, profile: str | None) -> None:
         self._session = AioSession(profile=profile)

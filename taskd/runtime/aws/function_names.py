@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 
 class FunctionNames:
-    """From what a task names as its function to what Lambda knows it as.
+    """Maps the function name of a task to the name that Lambda has for it.
 
     Functions deployed through this service have a prefix there. Everything else (functions deployed with other
     tools, ARNs) is named as it is.
@@ -12,31 +12,31 @@ class FunctionNames:
 
     def __init__(self, prefix: str | None) -> None:
         self._prefix = prefix or ""
-        self._known: set[str] = set()
+        self._deployed: set[str] = set()
 
-    def deployed(self, name: str) -> str:
+    def prefixed(self, name: str) -> str:
         """The name at AWS of a function that is deployed through this service."""
         return self._prefix + name
 
-    def know(self, names: Iterable[str]) -> None:
+    def add(self, names: Iterable[str]) -> None:
         """These functions were deployed through this service."""
-        self._known.update(names)
+        self._deployed.update(names)
 
-    def know_only(self, names: Iterable[str]) -> None:
+    def replace(self, names: Iterable[str]) -> None:
         """These functions, and no others, were deployed through this service."""
-        self._known = set(names)
+        self._deployed = set(names)
 
-    def forget(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         """The function is no longer one of this service."""
-        self._known.discard(name)
+        self._deployed.discard(name)
 
-    def of(self, reference: str) -> str:
-        """``reference`` is a bare name or an ARN, each with or without a qualifier."""
-        if reference in self._known:
+    def resolve(self, reference: str) -> str:
+        """The name at AWS; ``reference`` is a bare name or an ARN, each with or without a qualifier."""
+        if reference in self._deployed:
             return self._prefix + reference
         name, colon, qualifier = reference.partition(":")
         is_qualified_name = colon and ":" not in qualifier
-        return self._prefix + reference if is_qualified_name and name in self._known else reference
+        return self._prefix + reference if is_qualified_name and name in self._deployed else reference
 
 
 def log_group(function_name: str) -> str:

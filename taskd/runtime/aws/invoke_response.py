@@ -1,4 +1,4 @@
-"""What an answer of the Invoke API means: one pure function over status, headers and body.
+"""What a response of the Invoke API means: one pure function over status, headers and body.
 
 Only an answer which proves that the function did not run, and which passes with time, becomes
 ``Throttled``: the call is then made again. Everything else ends it. A named service error becomes
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from taskd.model.limits import LAMBDA_PAYLOAD_MAX_BYTES
-from taskd.runtime.aws.log_tail import is_cut, read_log_tail
+from taskd.runtime.aws.log_tail import is_truncated, read_log_tail
 from taskd.runtime.base import (
     FunctionError,
     InvocationError,
@@ -39,31 +39,31 @@ EXPIRED_CREDENTIALS = ("ExpiredTokenException", "ExpiredToken")
 """The names of the errors that new credentials cure."""
 
 
-class _Pause(NamedTuple):
-    """Which calls hold back, and whether fewer at once would help."""
+class _Throttle(NamedTuple):
+    """Which calls are throttled, and whether fewer at once would help."""
 
     everything: bool
     overload: bool
 
 
-_ACCOUNT_IS_BUSY = _Pause(everything=True, overload=True)
-_FUNCTION_IS_BUSY = _Pause(everything=False, overload=True)
-_FUNCTION_NOT_READY = _Pause(everything=False, overload=False)
-_ACCOUNT_NOT_READY = _Pause(everything=True, overload=False)
+_ACCOUNT_OVERLOADED = _Throttle(everything=True, overload=True)
+_FUNCTION_OVERLOADED = _Throttle(everything=False, overload=True)
+_FUNCTION_NOT_READY = _Throttle(everything=False, overload=False)
+_ACCOUNT_NOT_READY = _Throttle(everything=True, overload=False)
 
 _THROTTLE_REASONS = {
-    "ConcurrentInvocationLimitExceeded": _ACCOUNT_IS_BUSY,
-    "CallerRateLimitExceeded": _ACCOUNT_IS_BUSY,
-    "ReservedFunctionConcurrentInvocationLimitExceeded": _FUNCTION_IS_BUSY,
-    "ReservedFunctionInvocationRateLimitExceeded": _FUNCTION_IS_BUSY,
-    "FunctionInvocationRateLimitExceeded": _FUNCTION_IS_BUSY,
+    "ConcurrentInvocationLimitExceeded": _ACCOUNT_OVERLOADED,
+    "CallerRateLimitExceeded": _ACCOUNT_OVERLOADED,
+    "ReservedFunctionConcurrentInvocationLimitExceeded": _FUNCTION_OVERLOADED,
+    "ReservedFunctionInvocationRateLimitExceeded": _FUNCTION_OVERLOADED,
+    "FunctionInvocationRateLimitExceeded": _FUNCTION_OVERLOADED,
     "ConcurrentSnapshotCreateLimitExceeded": _FUNCTION_NOT_READY,
 }
-_PASSING_ERRORS = {
-    "ThrottlingException": _ACCOUNT_IS_BUSY,
+_TRANSIENT_ERRORS = {
+    "ThrottlingException": _ACCOUNT_OVERLOADED,
     # A network interface cannot be made this moment: new environments of the function come too fast.
-    "EC2ThrottledException": _FUNCTION_IS_BUSY,
-    "ENILimitReachedException": _FUNCTION_IS_BUSY,
+    "EC2ThrottledException": _FUNCTION_OVERLOADED,
+    "ENILimitReachedException": _FUNCTION_OVERLOADED,
     # The function, its network or its snapshot is still being set up.
     "ENINotReadyException": _FUNCTION_NOT_READY,
     "ResourceNotReadyException": _FUNCTION_NOT_READY,
@@ -78,19 +78,19 @@ _PASSING_ERRORS = {
 
 
 def classify(status: int, headers: Mapping[bytes, bytes], body: bytes, now_ms: int) -> InvocationResult:
-    """What a complete answer means. Never raises.
+    """What a complete response means. Never raises.
 
     ``headers`` are by lower-case name; ``now_ms`` stamps the log lines.
     """
     if status == 200:
-        return _ran(headers, body, now_ms)
+        return _function_result(headers, body, now_ms)
     if 200 <= status < 300:
         return OutcomeUnknown(f"The answer has status {status} and so no result.")
-    return _refused(status, headers, body)
+    return _service_error(status, headers, body)
 
 
 def classify_oversized(status: int, headers: Mapping[bytes, bytes]) -> InvocationResult:
-    """What an answer with a body over the limit means: if the function ran, what Lambda says then."""
+    """What a response with a body over the limit means: if the function ran, what Lambda says then."""
     if status == 200:
         limit = f"({LAMBDA_PAYLOAD_MAX_BYTES} bytes)"
         message = f"Response payload size exceeded maximum allowed payload size {limit}."
@@ -98,16 +98,16 @@ def classify_oversized(status: int, headers: Mapping[bytes, bytes]) -> Invocatio
     return classify(status, headers, b"", 0)
 
 
-def cut_log_of(headers: Mapping[bytes, bytes]) -> str | None:
-    """The request id by which the whole log of a call can be found, if its answer holds but the end of it."""
+def truncated_log_request_id(headers: Mapping[bytes, bytes]) -> str | None:
+    """The request id by which the whole log of a call can be found, if its response holds but the end of it."""
     tail = headers.get(LOG_RESULT)
-    if tail is None or not is_cut(tail):
+    if tail is None or not is_truncated(tail):
         return None
     request_id = headers.get(REQUEST_ID, b"").decode("ascii", "replace")
     return request_id if _REQUEST_ID_FORMAT.fullmatch(request_id) else None
 
 
-def _ran(headers: Mapping[bytes, bytes], body: bytes, now_ms: int) -> InvocationResult:
+def _function_result(headers: Mapping[bytes, bytes], body: bytes, now_ms: int) -> InvocationResult:
     tail = headers.get(LOG_RESULT)
     logs = read_log_tail(tail, now_ms) if tail else ()
     kind = headers.get(FUNCTION_ERROR)
@@ -118,13 +118,13 @@ def _ran(headers: Mapping[bytes, bytes], body: bytes, now_ms: int) -> Invocation
     return FunctionError(name, error_field(error, "errorMessage") or error_text(body), logs)
 
 
-def _refused(status: int, headers: Mapping[bytes, bytes], body: bytes) -> InvocationResult:
+def _service_error(status: int, headers: Mapping[bytes, bytes], body: bytes) -> InvocationResult:
     error = read_object(body)
     name = _error_name(headers, error)
     if status == 429:
         return _throttled(headers, error, name)
-    if pause := _PASSING_ERRORS.get(name):
-        return Throttled(name, _retry_after_s(headers, error), pause.everything, pause.overload)
+    if throttle := _TRANSIENT_ERRORS.get(name):
+        return Throttled(name, _retry_after_s(headers, error), throttle.everything, throttle.overload)
     if not name and status >= 500:
         return OutcomeUnknown(f"The answer has status {status} and names no error of Lambda's.")
     message = error_field(error, "message", "Message", "errorMessage") or error_text(body)
@@ -134,9 +134,9 @@ def _refused(status: int, headers: Mapping[bytes, bytes], body: bytes) -> Invoca
 def _throttled(headers: Mapping[bytes, bytes], error: Mapping[str, object], name: str) -> Throttled:
     """A reason that is not known counts as the account's: holding back too much does no harm."""
     reason = error_field(error, "Reason", "reason")
-    pause = _THROTTLE_REASONS.get(reason, _ACCOUNT_IS_BUSY)
+    throttle = _THROTTLE_REASONS.get(reason, _ACCOUNT_OVERLOADED)
     name = reason or name or "TooManyRequestsException"
-    return Throttled(name, _retry_after_s(headers, error), pause.everything, pause.overload)
+    return Throttled(name, _retry_after_s(headers, error), throttle.everything, throttle.overload)
 
 
 def _error_name(headers: Mapping[bytes, bytes], error: Mapping[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""The few verbs of Lambda's control plane that deploying needs. Knows what AWS says, not what to do about it."""
+"""The operations of Lambda's control plane that deploying needs. Knows what AWS says, not what to do about it."""
 
 import asyncio
 from typing import Any
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, ContractError
 from taskd.model.function import Function
-from taskd.runtime.aws.sdk_errors import is_missing, translated
+from taskd.runtime.aws.sdk_errors import is_not_found, translated_errors
 
 _POLL_FIRST_S = 0.25
 _POLL_MAX_S = 2.0
@@ -25,13 +25,13 @@ class RemoteFunction(Struct, frozen=True):
     """Base64, as AWS gives it."""
     configuration: Configuration
     tags: dict[str, str]
-    busy: bool
+    is_changing: bool
     """Whether it is being made or changed, so that no other change would be taken."""
     failure: str | None
     """Why it could not be made or changed, if so."""
 
 
-def wanted_configuration(function: Function, role: str | None) -> Configuration:
+def lambda_configuration(function: Function, role: str | None) -> Configuration:
     """``function`` in Lambda's terms."""
     return {
         "Role": role,
@@ -45,62 +45,62 @@ def wanted_configuration(function: Function, role: str | None) -> Configuration:
 
 
 class LambdaApi:
-    """Wraps an open client. Every verb raises ``ContractError``, and may be called again."""
+    """Wraps an open SDK client. Every operation raises ``ContractError``, and may be called again."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
 
     async def find(self, name: str) -> RemoteFunction | None:
         """The function of this name, if there is one."""
-        with translated(INVALID_CONFIGURATION):
+        with translated_errors(INVALID_CONFIGURATION):
             try:
                 answer = await self._client.get_function(FunctionName=name)
             except ClientError as error:
-                if is_missing(error):
+                if is_not_found(error):
                     return None
                 raise
         return _remote_function(answer)
 
     async def create(self, name: str, configuration: Configuration, code: bytes, tags: dict[str, str]) -> None:
         """The function is being made."""
-        with translated(INVALID_CONFIGURATION):
+        with translated_errors(INVALID_CONFIGURATION):
             await self._client.create_function(FunctionName=name, Code={"ZipFile": code}, Tags=tags, **configuration)
 
     async def configure(self, name: str, configuration: Configuration) -> None:
         """The function is being reconfigured."""
-        with translated(INVALID_CONFIGURATION):
+        with translated_errors(INVALID_CONFIGURATION):
             await self._client.update_function_configuration(FunctionName=name, **configuration)
 
     async def replace_code(self, name: str, code: bytes) -> None:
         """The function's code is being replaced."""
-        with translated(INVALID_CODE):
+        with translated_errors(INVALID_CODE):
             await self._client.update_function_code(FunctionName=name, ZipFile=code)
 
     async def tag(self, arn: str, tags: dict[str, str]) -> None:
         """The function carries these tags besides those that it has."""
-        with translated(INVALID_CONFIGURATION):
+        with translated_errors(INVALID_CONFIGURATION):
             await self._client.tag_resource(Resource=arn, Tags=tags)
 
     async def delete(self, name: str) -> None:
         """There is no such function, whether there was one or not."""
-        with translated(INVALID_CONFIGURATION):
+        with translated_errors(INVALID_CONFIGURATION):
             try:
                 await self._client.delete_function(FunctionName=name)
             except ClientError as error:
-                if not is_missing(error):
+                if not is_not_found(error):
                     raise
 
-    async def settled(self, name: str) -> RemoteFunction | None:
+    async def wait_until_stable(self, name: str) -> RemoteFunction | None:
         """The function when nothing is being done to it any more. The caller sets the time limit."""
         delay_s = _POLL_FIRST_S
-        while (found := await self.find(name)) is not None and found.busy:
+        while (found := await self.find(name)) is not None and found.is_changing:
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, _POLL_MAX_S)
         return found
 
     async def require_ready(self, name: str) -> None:
         """Returns when what was begun is done; ``INVALID_CONFIGURATION``, with AWS's reason, if it failed."""
-        found = await self.settled(name)
+        found = await self.wait_until_stable(name)
         if found is None:
             raise ContractError(INVALID_CONFIGURATION, f"{name} was deleted at AWS while it was being deployed.")
         if found.failure is not None:
@@ -110,13 +110,13 @@ class LambdaApi:
 def _remote_function(answer: dict[str, Any]) -> RemoteFunction:
     found = answer["Configuration"]
     environment = found.get("Environment", {}).get("Variables", {})
-    plain = {key: found.get(key, "") for key in ("Role", "Handler", "Runtime", "Description", "Timeout", "MemorySize")}
+    fields = {key: found.get(key, "") for key in ("Role", "Handler", "Runtime", "Description", "Timeout", "MemorySize")}
     return RemoteFunction(
         arn=found["FunctionArn"],
         code_sha256=found.get("CodeSha256", ""),
-        configuration={**plain, "Environment": {"Variables": environment}},
+        configuration={**fields, "Environment": {"Variables": environment}},
         tags=answer.get("Tags", {}),
-        busy=found.get("State") == "Pending" or found.get("LastUpdateStatus") == "InProgress",
+        is_changing=found.get("State") == "Pending" or found.get("LastUpdateStatus") == "InProgress",
         failure=_failure(found),
     )
 

@@ -1,8 +1,8 @@
-"""Whole logs in place of cut ones: fetched from CloudWatch Logs in the background, some seconds after the call.
+"""Whole logs in place of truncated ones: fetched from CloudWatch Logs in the background, some seconds after the call.
 
-The tail that came with the answer is shown at once and stays if anything goes wrong here: nothing waits for this
-room, and nothing fails with it. CloudWatch lets an account search five times a second, so the looks are few and
-far between, and when too many logs wait the surplus is left as it is.
+The tail that came with the response is shown at once and stays if anything goes wrong here: nothing waits for this
+module, and nothing fails with it. CloudWatch lets an account search five times a second, so searches are few and
+far between, and when too many logs are pending the surplus stays truncated.
 """
 
 import asyncio
@@ -16,51 +16,55 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
 from taskd.model.logline import LogLine
-from taskd.runtime.aws.cloudwatch import WantedLog, find_log
+from taskd.runtime.aws.cloudwatch import LogRequest, find_log
 from taskd.runtime.aws.sdk_clients import SdkClients
 from taskd.runtime.aws.sdk_errors import error_name, error_reason
 
 KeepLog = Callable[[str, Sequence[LogLine]], Awaitable[None]]
-"""Keeps these lines of the call with this id, in place of those that were kept before."""
+"""Stores these lines of the call with this id, in place of those that were stored before."""
 
-_COMPLAIN_EVERY_S = 60.0
+_WARNING_INTERVAL_S = 60.0
 
 _log = logging.getLogger(__name__)
 
 
-class Pace(Struct, frozen=True):
-    """How hard CloudWatch is asked."""
+class FetchPolicy(Struct, frozen=True):
+    """How often CloudWatch is searched."""
 
     delays_s: tuple[float, ...] = (2.0, 4.0, 8.0, 16.0, 30.0, 60.0)
-    """Before each look for one log; after the last the log is given up."""
-    at_once: int = 2
-    rest_s: float = 0.7
-    """After each look, before the next one may begin in its place."""
-    waiting_max: int = 1000
-    """Logs that are waited for at the same time; more are not taken on."""
+    """Before each search for one log; after the last the log stays truncated."""
+    concurrency: int = 2
+    interval_s: float = 0.7
+    """After each search, before the next one may begin in its place."""
+    pending_max: int = 1000
+    """Logs that are waited for at the same time; more are not accepted."""
 
 
-class FullLogs:
-    """Hands whole logs to ``keep``. For one event loop; :meth:`stop` ends it."""
+class LogFetcher:
+    """Fetches whole logs and passes them to ``keep``. For one event loop; :meth:`stop` ends it."""
 
     def __init__(
-        self, clients: SdkClients, keep: KeepLog, pace: Pace | None = None, now_s: Callable[[], float] = time.monotonic
+        self,
+        clients: SdkClients,
+        keep: KeepLog,
+        policy: FetchPolicy | None = None,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keep = keep
-        self._pace = pace or Pace()
-        self._lookers = [_Looker(clients) for _ in range(self._pace.at_once)]
-        self._free: asyncio.Queue[_Looker] = asyncio.Queue()
-        for looker in self._lookers:
-            self._free.put_nowait(looker)
+        self._policy = policy or FetchPolicy()
+        self._search_clients = [_SearchClient(clients) for _ in range(self._policy.concurrency)]
+        self._free: asyncio.Queue[_SearchClient] = asyncio.Queue()
+        for client in self._search_clients:
+            self._free.put_nowait(client)
         self._fetches: set[asyncio.Task[None]] = set()
-        self._complaint = _Complaint(now_s)
+        self._warning = _RateLimitedWarning(now_s)
 
-    def want(self, wanted: WantedLog) -> None:
-        """Has the log fetched when CloudWatch has got it. Returns at once and never raises."""
-        if len(self._fetches) >= self._pace.waiting_max:
-            self._complaint.add(f"{self._pace.waiting_max} others are being waited for")
+    def submit(self, request: LogRequest) -> None:
+        """The log is fetched when CloudWatch has it. Returns at once and never raises."""
+        if len(self._fetches) >= self._policy.pending_max:
+            self._warning.add(f"{self._policy.pending_max} others are being waited for")
             return
-        fetch = asyncio.create_task(self._fetch(wanted), name="full-log")
+        fetch = asyncio.create_task(self._fetch(request), name="full-log")
         self._fetches.add(fetch)
         fetch.add_done_callback(self._ended)
 
@@ -72,29 +76,29 @@ class FullLogs:
         for fetch in fetches:
             fetch.cancel()
         await asyncio.gather(*fetches, return_exceptions=True)
-        for looker in self._lookers:
-            await looker.close()
+        for client in self._search_clients:
+            await client.close()
 
-    async def _fetch(self, wanted: WantedLog) -> None:
+    async def _fetch(self, request: LogRequest) -> None:
         reason = "CloudWatch Logs did not get them in time"
-        for delay_s in self._pace.delays_s:
+        for delay_s in self._policy.delays_s:
             await asyncio.sleep(delay_s)
             try:
-                lines = await self._look(wanted)
+                lines = await self._search(request)
             except (BotoCoreError, ClientError) as error:
                 reason = _reason(error)
                 continue
             if lines is not None:
-                await self._keep(wanted.call_id, lines)
+                await self._keep(request.call_id, lines)
                 return
-        self._complaint.add(reason)
+        self._warning.add(reason)
 
-    async def _look(self, wanted: WantedLog) -> list[LogLine] | None:
-        looker = await self._free.get()
+    async def _search(self, request: LogRequest) -> list[LogLine] | None:
+        client = await self._free.get()
         try:
-            return await looker.look(wanted)
+            return await client.search(request)
         finally:
-            asyncio.get_running_loop().call_later(self._pace.rest_s, self._free.put_nowait, looker)
+            asyncio.get_running_loop().call_later(self._policy.interval_s, self._free.put_nowait, client)
 
     def _ended(self, fetch: asyncio.Task[None]) -> None:
         self._fetches.discard(fetch)
@@ -102,8 +106,8 @@ class FullLogs:
             _log.error("A log could not be fetched from CloudWatch Logs.", exc_info=error)
 
 
-class _Looker:
-    """Looks for one log at a time, with a client that is kept until credentials are to be read anew."""
+class _SearchClient:
+    """Searches for one log at a time, with an SDK client that is kept until credentials are to be read anew."""
 
     def __init__(self, clients: SdkClients) -> None:
         self._clients = clients
@@ -111,14 +115,14 @@ class _Looker:
         self._client: Any = None
         self._closing = AsyncExitStack()
 
-    async def look(self, wanted: WantedLog) -> list[LogLine] | None:
+    async def search(self, request: LogRequest) -> list[LogLine] | None:
         """See :func:`find_log`."""
         if self._generation != self._clients.generation:
             await self.close()
             generation = self._clients.generation
             self._client = await self._closing.enter_async_context(self._clients.open("logs"))
             self._generation = generation
-        return await find_log(self._client, wanted)
+        return await find_log(self._client, request)
 
     async def close(self) -> None:
         """Closes the client, if there is one. Idempotent."""
@@ -126,8 +130,8 @@ class _Looker:
         await self._closing.aclose()
 
 
-class _Complaint:
-    """Says in the log how many logs stay cut, and why the last of them does; once a minute at most."""
+class _RateLimitedWarning:
+    """Warns of how many logs stay truncated, and why the last of them does; once a minute at most."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
@@ -140,7 +144,7 @@ class _Complaint:
         if self._now_s() >= self._next_s:
             _log.warning("%d logs stay cut to their last 4 KB: %s", self._count, reason)
             self._count = 0
-            self._next_s = self._now_s() + _COMPLAIN_EVERY_S
+            self._next_s = self._now_s() + _WARNING_INTERVAL_S
 
 
 def _reason(error: BotoCoreError | ClientError) -> str:

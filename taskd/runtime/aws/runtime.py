@@ -17,12 +17,12 @@ from taskd.model.logline import LogLine
 from taskd.runtime.aws.client.connector import tls_context
 from taskd.runtime.aws.client.invoke_client import InvokeClient
 from taskd.runtime.aws.client.sigv4 import Credentials
-from taskd.runtime.aws.cloudwatch import WantedLog
+from taskd.runtime.aws.cloudwatch import LogRequest
 from taskd.runtime.aws.control_plane import ControlPlane
-from taskd.runtime.aws.credential_refresh import CredentialRenewal
+from taskd.runtime.aws.credential_refresh import CredentialRefresher
 from taskd.runtime.aws.environment import AwsEnvironment, find_environment, warn_of_proxy
 from taskd.runtime.aws.function_names import FunctionNames, log_group
-from taskd.runtime.aws.log_fetcher import FullLogs, KeepLog, Pace
+from taskd.runtime.aws.log_fetcher import FetchPolicy, KeepLog, LogFetcher
 from taskd.runtime.aws.sdk_clients import SdkClients
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.base import Invocation, InvocationResult, ResultCallback, Throttled
@@ -31,14 +31,15 @@ _NOT_STARTED = Throttled("The runtime has not been started.", everything=True, o
 
 
 async def _keep_nothing(call_id: str, lines: Sequence[LogLine]) -> None:
-    """For whoever is content with the ends of long logs."""
+    """The default: long logs stay truncated."""
 
 
 class AwsRuntime:
     """Implements :class:`taskd.runtime.base.Runtime`.
 
     ``clock`` dates signatures and log lines; ``now_s`` is a monotonic clock in seconds, for idle connections.
-    ``keep_log`` gets the whole log of a call whose result held but the end of it; ``pace`` says how it is sought.
+    ``keep_log`` gets the whole log of a call whose result held but the end of it; ``fetch_policy`` says how often it is
+    searched for.
     """
 
     def __init__(
@@ -48,16 +49,16 @@ class AwsRuntime:
         now_s: Callable[[], float] = time.monotonic,
         *,
         keep_log: KeepLog = _keep_nothing,
-        pace: Pace | None = None,
+        fetch_policy: FetchPolicy | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._now_s = now_s
         self._keep_log = keep_log
-        self._pace = pace
+        self._fetch_policy = fetch_policy
         self._names = FunctionNames(settings.name_prefix)
         self._client: InvokeClient | None = None
-        self._renewal: CredentialRenewal | None = None
+        self._refresher: CredentialRefresher | None = None
 
     async def start(self, functions: list[Function]) -> None:
         """Finds region, endpoint and credentials; asks nothing of AWS. Raises :class:`TaskdError`, saying what to set.
@@ -68,12 +69,12 @@ class AwsRuntime:
         environment = await find_environment(settings)
         warn_of_proxy(environment.endpoint)
         tls = tls_context(environment.ca_bundle)
-        renewal = CredentialRenewal(settings.profile, self._renewed)
-        credentials = await renewal.start()
-        self._renewal = renewal
-        self._names.know(function.name for function in functions)
+        refresher = CredentialRefresher(settings.profile, self._use_credentials)
+        credentials = await refresher.start()
+        self._refresher = refresher
+        self._names.add(function.name for function in functions)
         self._open_clients(environment)
-        self._control.deployed_earlier(functions)
+        self._control.assume_deployed(functions)
         self._client = InvokeClient(
             environment.endpoint,
             environment.region,
@@ -82,22 +83,22 @@ class AwsRuntime:
             settings=settings,
             clock=self._clock,
             now_s=self._now_s,
-            on_credentials_expired=renewal.reread,
-            on_truncated_log=self._want_log,
+            on_credentials_expired=refresher.reload,
+            on_truncated_log=self._request_log,
         )
 
     def _open_clients(self, environment: AwsEnvironment) -> None:
         self._clients = SdkClients(self._settings, environment.region)
         self._control = ControlPlane(self._clients, self._names, self._settings)
-        self._logs = FullLogs(self._clients, self._keep_log, self._pace, self._now_s)
+        self._log_fetcher = LogFetcher(self._clients, self._keep_log, self._fetch_policy, self._now_s)
 
     async def stop(self) -> None:
         """Ends calls that still run; their outcome is unknown. Idempotent."""
-        if self._renewal is not None:
-            await self._renewal.stop()
+        if self._refresher is not None:
+            await self._refresher.stop()
         if self._client is not None:
             await self._client.close()
-            await self._logs.stop()
+            await self._log_fetcher.stop()
 
     def begin(self, call: Invocation, on_result: ResultCallback) -> None:
         """Sends the call, at once where a connection is free."""
@@ -116,7 +117,7 @@ class AwsRuntime:
 
     def _named(self, call: Invocation) -> Invocation:
         """The call by the name that the function has at AWS."""
-        name = self._names.of(call.function_name)
+        name = self._names.resolve(call.function_name)
         return call if name == call.function_name else replace(call, function_name=name)
 
     async def prepare(self, function: Function, code: bytes | None) -> Function:
@@ -129,11 +130,11 @@ class AwsRuntime:
         :raises ContractError: with AWS's reason; deploying the former version brings that back.
         """
         await self._control.deploy(function)
-        self._names.know([function.name])
+        self._names.add([function.name])
 
     def learn(self, functions: list[Function]) -> None:
         """Calls them by the names that they have at AWS; those no longer there are called as they are named."""
-        self._names.know_only(function.name for function in functions)
+        self._names.replace(function.name for function in functions)
         self._control.deployed_earlier(functions)
 
     async def discard(self, function: Function) -> None:
@@ -142,22 +143,22 @@ class AwsRuntime:
 
     async def remove(self, function_name: str) -> None:
         """Deletes the function at AWS, unless it was not deployed from here."""
-        self._names.forget(function_name)
+        self._names.remove(function_name)
         await self._control.remove(function_name)
 
     def reload(self) -> None:
         """Reads the credentials anew; region and endpoint are those of the start."""
-        if self._renewal is not None:
-            self._renewal.reread()
-            self._clients.reread()
+        if self._refresher is not None:
+            self._refresher.reload()
+            self._clients.reload()
 
-    def _want_log(self, call: Invocation, request_id: str) -> None:
+    def _request_log(self, call: Invocation, request_id: str) -> None:
         if self._settings.fetches_logs:
             lasted_max_ms = int(call.timeout_s * 1000)
             group = log_group(call.function_name)
-            self._logs.want(WantedLog(call.task_id, request_id, group, self._clock(), lasted_max_ms))
+            self._log_fetcher.submit(LogRequest(call.task_id, request_id, group, self._clock(), lasted_max_ms))
 
-    def _renewed(self, credentials: Credentials) -> None:
-        self._clients.reread()
+    def _use_credentials(self, credentials: Credentials) -> None:
+        self._clients.reload()
         if self._client is not None:
             self._client.use_credentials(credentials)

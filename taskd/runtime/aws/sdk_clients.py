@@ -1,4 +1,4 @@
-"""Clients of AWS's own APIs, for everything but invoking: deployments and logs."""
+"""Clients of the AWS SDK (aiobotocore), for everything but invoking: deployments and logs."""
 
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal
@@ -15,7 +15,7 @@ ServiceName = Literal["lambda", "logs"]
 
 
 class SdkClients:
-    """Opens clients. Each keeps the credentials' source that there was when it was opened.
+    """Opens clients. Each keeps the credential provider that there was when it was opened.
 
     Opening one and asking with it the first time holds up the event loop for 25 ms, mostly for the TLS context.
     """
@@ -33,7 +33,7 @@ class SdkClients:
         """Which reading of the environment and files clients are opened with."""
         self._session = AioSession(profile=self._profile)
 
-    def reread(self) -> None:
+    def reload(self) -> None:
         """Clients opened from now on read the AWS environment and files anew."""
         self.generation += 1
         self._session = AioSession(profile=self._profile)

@@ -1,4 +1,4 @@
-"""Errors of AWS's own APIs as errors of the contract, with AWS's reason: translated here and nowhere else."""
+"""Errors of the AWS SDK as errors of the contract, with AWS's reason: translated here and nowhere else."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, UNAVAILABLE, ContractError, ErrorKind
 
-_ABOUT_CODE = frozenset(
+_CODE_ERRORS = frozenset(
     {
         "CodeStorageExceededException",
         "CodeVerificationFailedException",
@@ -17,7 +17,7 @@ _ABOUT_CODE = frozenset(
         "RequestTooLargeException",
     }
 )
-_PASSING = frozenset(
+_TRANSIENT_ERRORS = frozenset(
     {
         "ExpiredTokenException",
         "RequestExpired",
@@ -30,26 +30,26 @@ _PERMISSIONS = "Give taskd's credentials the permissions listed in its README un
 
 
 @contextmanager
-def translated(otherwise: ErrorKind) -> Iterator[None]:
-    """Raises ``ContractError`` for AWS's errors; ``otherwise`` where their name leaves it open what is at fault."""
+def translated_errors(default_kind: ErrorKind) -> Iterator[None]:
+    """Raises ``ContractError`` for the SDK's errors; ``default_kind`` where their name leaves the cause open."""
     try:
         yield
     except ClientError as error:
-        raise refusal(error, otherwise) from error
+        raise to_contract_error(error, default_kind) from error
     except ParamValidationError as error:
         raise ContractError(INVALID_CONFIGURATION, f"AWS Lambda cannot take the function: {error}") from error
     except BotoCoreError as error:
         raise ContractError(UNAVAILABLE, f"AWS Lambda cannot be asked now: {error}") from error
 
 
-def refusal(error: ClientError, otherwise: ErrorKind) -> ContractError:
-    """What an answer of AWS's that is an error means to the one who sent the function."""
+def to_contract_error(error: ClientError, default_kind: ErrorKind) -> ContractError:
+    """What an error response of AWS means to the one who sent the function."""
     name, status, reason = error_name(error), _status(error), error_reason(error)
-    if name in _PASSING or status == 429 or status >= 500:
+    if name in _TRANSIENT_ERRORS or status == 429 or status >= 500:
         return ContractError(UNAVAILABLE, f"AWS Lambda does not take the change now ({name}): {reason}")
     if status in (401, 403):
         return ContractError(INVALID_CONFIGURATION, f"AWS does not permit the change ({name}): {reason} {_PERMISSIONS}")
-    kind = INVALID_CODE if name in _ABOUT_CODE else otherwise
+    kind = INVALID_CODE if name in _CODE_ERRORS else default_kind
     return ContractError(kind, f"AWS Lambda refuses the function ({name}): {reason}")
 
 
@@ -63,7 +63,7 @@ def error_reason(error: ClientError) -> str:
     return str(error.response["Error"].get("Message") or "no reason was given")
 
 
-def is_missing(error: ClientError) -> bool:
+def is_not_found(error: ClientError) -> bool:
     """Whether there is no such function."""
     return _status(error) == 404
 

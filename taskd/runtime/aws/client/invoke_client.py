@@ -25,7 +25,7 @@ from taskd.runtime.aws.invoke_response import (
     HEADERS_READ,
     classify,
     classify_oversized,
-    cut_log_of,
+    truncated_log_request_id,
 )
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.base import Invocation, InvocationError, InvocationResult, OutcomeUnknown, ResultCallback, Throttled
@@ -146,7 +146,7 @@ class InvokeClient:
             else:
                 result = classify(response.status, response.headers, response.body, self._clock())
             self._settle(exchange, result)
-            if request_id := cut_log_of(response.headers):
+            if request_id := truncated_log_request_id(response.headers):
                 self._on_truncated_log(exchange.call, request_id)
             if isinstance(result, Throttled) and result.reason in EXPIRED_CREDENTIALS:
                 self._on_credentials_expired()
