@@ -15,7 +15,7 @@ from support.power_cut.recorded_processes import RecordedDisk
 
 from taskd.auth.account_file import FILE_NAME, read_accounts
 from taskd.auth.signing_key import load_key
-from taskd.runtime.local.code_directory import Library
+from taskd.runtime.local.code_directory import CodeDirectory
 
 CODE = python_zip("def handler(event, context): pass\n")
 MAKE_DATA = """
@@ -28,12 +28,12 @@ make_directory(Path(sys.argv[1]))
 ADD_CODE = """
 import asyncio, sys
 from pathlib import Path
-from taskd.runtime.local.code_directory import Library
+from taskd.runtime.local.code_directory import CodeDirectory
 
 async def main():
-    library = Library(Path(sys.argv[1]) / "functions")
-    await library.open([])
-    print(await library.add("f", sys.stdin.buffer.read()))
+    code_directory = CodeDirectory(Path(sys.argv[1]) / "functions")
+    await code_directory.open([])
+    print(await code_directory.add("f", sys.stdin.buffer.read()))
 
 asyncio.run(main())
 """
@@ -115,16 +115,16 @@ def computer(tmp_path: Path) -> Computer:
 def test_code_deployed_right_after_the_first_start_is_kept(computer: Computer) -> None:
     computer.run("-c", MAKE_DATA, str(computer.data))
     version = computer.run("-c", ADD_CODE, str(computer.data), given=CODE)
-    library = Library(computer.cut_power() / "functions")
-    assert (library.path("f", version) / "index.py").is_file()
+    code_directory = CodeDirectory(computer.cut_power() / "functions")
+    assert (code_directory.path("f", version) / "index.py").is_file()
 
 
 async def test_code_that_somebody_else_puts_in_place_counts_only_once_that_is_durable(tmp_path: Path) -> None:
-    library = Library(tmp_path)
-    await library.open([])
-    version = await library.add("f", CODE)
-    with library._publishing:
-        again = asyncio.create_task(library.add("f", CODE))
+    code_directory = CodeDirectory(tmp_path)
+    await code_directory.open([])
+    version = await code_directory.add("f", CODE)
+    with code_directory._publishing:
+        again = asyncio.create_task(code_directory.add("f", CODE))
         done, _ = await asyncio.wait([again], timeout=0.05)
         assert not done
     assert await again == version

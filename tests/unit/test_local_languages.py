@@ -81,6 +81,6 @@ def test_without_node_its_functions_are_refused_with_what_to_install(
 
 async def test_what_really_runs_is_said() -> None:
     languages = Languages()
-    await languages.look()
+    await languages.detect_version()
     assert "Python 3." in languages.describe()
     assert "Node v" in languages.describe()

@@ -73,7 +73,7 @@ async def test_what_was_printed_before_the_end_of_a_call_is_taken_at_once() -> N
 async def test_a_closed_pipe_has_no_more_lines() -> None:
     pipe = OutputPipe(lambda: 7)
     os.write(pipe.write_fd, b"last")
-    pipe.handed_over()
+    pipe.close_write_end()
     assert [line.message for line in pipe.take()] == ["last"]
     assert pipe.take() == ()
     pipe.close()

@@ -36,5 +36,5 @@ def test_a_group_that_is_gone_is_not_over_its_limit() -> None:
     assert groups_over_limit({2**22 + 1: 0}) == set()
 
 
-def test_the_guardian_kills_what_it_was_told_of_and_not_told_to_forget() -> None:
+def test_the_orphan_killer_kills_what_is_watched_at_the_end() -> None:
     assert watched([b"+11\n", b"+12\n", b"-11\n", b"+13\n", b"-99\n"]) == {12, 13}

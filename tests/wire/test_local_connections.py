@@ -5,7 +5,7 @@ from pathlib import Path
 
 from support.functions.local_runtime import LocalBench, eventually, local_bench
 
-from taskd.runtime.local.connection_registry import EACH_MAX, STRANGERS_MAX
+from taskd.runtime.local.connection_registry import PER_SANDBOX_MAX, UNIDENTIFIED_MAX
 
 SILENT = 2_000
 CALLING = 100
@@ -44,9 +44,9 @@ async def test_a_function_that_hoards_connections_is_refused_more_and_the_others
         await bench.deploy_python("def handler(event, context): return event", name="quick")
         assert await bench.value(1, "quick") == 1
         statuses = await hoard(bench)
-        assert statuses == ["400"] * (EACH_MAX - 1) + ["429"] * (CALLING - EACH_MAX + 1)
+        assert statuses == ["400"] * (PER_SANDBOX_MAX - 1) + ["429"] * (CALLING - PER_SANDBOX_MAX + 1)
         connections = bench.runtime._api._connections
-        assert len(connections) <= STRANGERS_MAX + 2 * EACH_MAX
+        assert len(connections) <= UNIDENTIFIED_MAX + 2 * PER_SANDBOX_MAX
         assert await bench.value(2, "quick") == 2
         await bench.deploy_python("def handler(event, context): return [event]", name="fresh")
         assert await bench.value(3, "fresh") == [3]

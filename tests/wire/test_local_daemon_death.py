@@ -17,7 +17,7 @@ async def main(directory, code):
     async with local_bench(pathlib.Path(directory)) as bench:
         await bench.deploy(pathlib.Path(code).read_bytes())
         bench.call()
-        print(bench.runtime._guardian._process.pid, flush=True)
+        print(bench.runtime._orphan_killer._process.pid, flush=True)
         await asyncio.sleep(600)
 
 asyncio.run(main(*sys.argv[1:]))
@@ -45,26 +45,26 @@ async def test_no_function_outlives_a_daemon_that_is_killed(tmp_path: Path) -> N
         env={"PYTHONPATH": ":".join(sys.path)},
     )
     assert daemon.stdout is not None
-    guardian = int(await daemon.stdout.readline())
+    killer = int(await daemon.stdout.readline())
     function, child = map(int, (await appears(tmp_path / "begun")).split())
     daemon.send_signal(signal.SIGKILL)
     await daemon.communicate()
-    for process in (function, child, guardian):
+    for process in (function, child, killer):
         await ended(process)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_a_guardian_that_is_killed_is_replaced_and_knows_of_every_sandbox(
+async def test_an_orphan_killer_that_is_killed_is_replaced_and_knows_of_every_sandbox(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskd.runtime.local.orphan_killer._RESTART_PAUSE_S", 0.01)
     async with local_bench(tmp_path) as bench:
         await bench.deploy_python("import os\ndef handler(event, context): return os.getpid()")
         sandbox = await bench.value()
-        guardian = bench.runtime._guardian
-        first = guardian._process
+        killer = bench.runtime._orphan_killer
+        first = killer._process
         assert first is not None
         first.kill()
-        await eventually(lambda: guardian._process is not first and guardian._pipe_fd is not None)
-        guardian._close_pipe()  # as the end of this process would
+        await eventually(lambda: killer._process is not first and killer._pipe_fd is not None)
+        killer._close_pipe()  # as the end of this process would
         await ended(sandbox)

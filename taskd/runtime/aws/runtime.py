@@ -135,7 +135,7 @@ class AwsRuntime:
     def learn(self, functions: list[Function]) -> None:
         """Calls them by the names that they have at AWS; those no longer there are called as they are named."""
         self._names.replace(function.name for function in functions)
-        self._control.deployed_earlier(functions)
+        self._control.assume_deployed(functions)
 
     async def discard(self, function: Function) -> None:
         """Forgets the code that was prepared; nothing changes at AWS."""

@@ -46,7 +46,7 @@ class _Unpacking:
     def __init__(self, archive: zipfile.ZipFile, target: Path) -> None:
         self._archive = archive
         self._target = target
-        self._room_bytes = limits.CODE_UNPACKED_MAX_BYTES
+        self._left_bytes = limits.CODE_UNPACKED_MAX_BYTES
 
     def run(self) -> None:
         entries = checked_entries(self._archive)
@@ -76,8 +76,8 @@ class _Unpacking:
 
     def _charge(self, size_bytes: int) -> None:
         """Counts what really comes out: the sizes in a zip's headers are only claims."""
-        self._room_bytes -= size_bytes
-        if self._room_bytes < 0:
+        self._left_bytes -= size_bytes
+        if self._left_bytes < 0:
             raise too_large()
 
     def _link(self, path: PurePosixPath, entry: zipfile.ZipInfo) -> Path:

@@ -1,4 +1,4 @@
-"""Runs a Python handler: AWS's ``awslambdaric``, fitted to a Runtime API whose address has a path.
+"""Runs a Python handler: AWS's ``awslambdaric``, adapted to a Runtime API whose address has a path.
 
 The program of a sandbox. Imports nothing of taskd, whose modules the function must not see.
 """
@@ -24,10 +24,10 @@ def main() -> None:
 def client(address: str) -> Any:
     """A client for ``host:port/path``; by itself it takes only ``host:port`` where it reports a failed start."""
     authority, _, path = address.partition("/")
-    plain = LambdaRuntimeClient(authority)
-    call_rapid = plain.call_rapid
-    plain.call_rapid = lambda method, endpoint, *rest: call_rapid(method, f"/{path}{endpoint}", *rest)
-    return plain
+    runtime_client = LambdaRuntimeClient(authority)
+    call_rapid = runtime_client.call_rapid
+    runtime_client.call_rapid = lambda method, endpoint, *rest: call_rapid(method, f"/{path}{endpoint}", *rest)
+    return runtime_client
 
 
 if __name__ == "__main__":

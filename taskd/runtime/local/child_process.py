@@ -19,7 +19,7 @@ from msgspec import Struct
 from taskd.model.clock import Clock
 from taskd.model.logline import LogLine
 from taskd.runtime.local.log_capture import OutputPipe
-from taskd.runtime.local.orphan_killer import Guardian
+from taskd.runtime.local.orphan_killer import OrphanKiller
 
 
 class Launch(Struct, frozen=True):
@@ -39,9 +39,9 @@ class ChildProcess:
     to copy the page tables of, and hands what is no program to a shell.
     """
 
-    def __init__(self, launch: Launch, guardian: Guardian, clock: Clock) -> None:
+    def __init__(self, launch: Launch, orphan_killer: OrphanKiller, clock: Clock) -> None:
         self._launch = launch
-        self._guardian = guardian
+        self._orphan_killer = orphan_killer
         self._clock = clock
         self._output: OutputPipe | None = None
         self._scratch: str | None = None
@@ -58,14 +58,14 @@ class ChildProcess:
         """
         self._output = OutputPipe(self._clock)
         process = self._spawn(self._output.write_fd)
-        self._output.handed_over()
+        self._output.close_write_end()
         self.group = process.pid
-        self._guardian.watch(process.pid)
+        self._orphan_killer.watch(process.pid)
         try:
-            return await _end_of(process)
+            return await _exit_status(process)
         finally:
             self.kill()
-            self._guardian.forget(process.pid)
+            self._orphan_killer.unwatch(process.pid)
             self.group = None
 
     def _spawn(self, output_fd: int) -> subprocess.Popen[bytes]:
@@ -90,7 +90,7 @@ class ChildProcess:
         """All that was printed since the last time this was asked."""
         return () if self._output is None else self._output.take()
 
-    async def clean(self) -> None:
+    async def clean_up(self) -> None:
         """Removes what the process leaves behind."""
         if self._output is not None:
             self._output.close()
@@ -98,7 +98,7 @@ class ChildProcess:
             await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
 
 
-async def _end_of(process: subprocess.Popen[bytes]) -> int:
+async def _exit_status(process: subprocess.Popen[bytes]) -> int:
     """Waits in a thread of its own: the shared ones are few, and this may take days.
 
     :raises OSError: there can be no more threads; the process has ended then.

@@ -24,15 +24,15 @@ _log = logging.getLogger(__name__)
 
 _FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DISK_FULL = "The disk has no room for the function's code: free some, then deploy the function again."
-_STAYS = "%s stays until the next start: %s"
+_NOT_REMOVED = "%s stays until the next start: %s"
 _WORK = ".work"
-"""Holds what is half unpacked or half removed, and the sandboxes' scratch directories: nothing that must survive."""
+"""Holds what is half unpacked or half removed, and the sandboxes' scratch directories: nothing that must be durable."""
 
 _EMPTY_JSON = "{}\n"
 _VERSION = re.compile(r"[0-9a-f]{64}")
 
 
-class Library:
+class CodeDirectory:
     """The code of every deployed function on this machine."""
 
     def __init__(self, root: Path) -> None:
@@ -55,7 +55,7 @@ class Library:
         return _VERSION.fullmatch(version) is not None and self.path(name, version).is_dir()
 
     async def open(self, functions: Iterable[Function]) -> None:
-        """Makes the directory ready and clears away every version that none of ``functions`` is deployed with.
+        """Makes the directory ready and removes every version that none of ``functions`` is deployed with.
 
         :raises TaskdError: the disk does not let it.
         """
@@ -73,7 +73,7 @@ class Library:
         for function in self._root.iterdir():
             if function.is_dir() and function != self.work:
                 _sweep_function(function, wanted)
-        _stop_node_at(self._root / "package.json")
+        _end_package_search_at(self._root / "package.json")
 
     async def add(self, name: str, code: bytes) -> str:
         """Unpacks ``code`` durably and gives its version, which stays until :meth:`release`.
@@ -104,7 +104,7 @@ class Library:
             archive.unpack(code, fresh)
             with self._publishing:
                 if not path.is_dir():  # the same code, unpacked by somebody else meanwhile, is as good
-                    _put_in_place(fresh, path)
+                    _publish(fresh, path)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
@@ -113,21 +113,21 @@ class Library:
         self._pinned.discard(self.path(name, version))
 
     def remove(self, path: Path) -> None:
-        """Takes a version that nothing runs any more out of the way, unless it is about to be deployed."""
+        """Removes a version that nothing runs any more, unless it is about to be deployed."""
         if path in self._pinned or not _VERSION.fullmatch(path.name) or not path.is_dir():
             return
         try:
             trash = Path(tempfile.mkdtemp(prefix="trash-", dir=self.work))
         except OSError as error:
-            _log.warning(_STAYS, path, error.strerror)
+            _log.warning(_NOT_REMOVED, path, error.strerror)
             return
         try:
             path.rename(trash / path.name)
         except OSError as error:
-            _log.warning(_STAYS, path, error.strerror)
-        self._discard(trash)
+            _log.warning(_NOT_REMOVED, path, error.strerror)
+        self._remove_later(trash)
 
-    def _discard(self, trash: Path) -> None:
+    def _remove_later(self, trash: Path) -> None:
         removal = asyncio.create_task(asyncio.to_thread(shutil.rmtree, trash, ignore_errors=True))
         self._removals.add(removal)
         removal.add_done_callback(self._removals.discard)
@@ -142,15 +142,15 @@ def _version(code: bytes) -> str:
 
 
 def unavailable(error: OSError | SyncFailedError) -> ContractError:
-    """What the one who deploys hears when the disk, or a limit of this machine, does not let code be kept."""
+    """The error for the one who deploys when the disk, or a limit of this machine, does not let code be stored."""
     if error.errno in _FULL_ERRNOS:
         return ContractError(UNAVAILABLE, _DISK_FULL)
     message = f"The function's code cannot be kept now ({error.strerror}): look at this machine, then deploy it again."
     return ContractError(UNAVAILABLE, message)
 
 
-def _put_in_place(fresh: Path, path: Path) -> None:
-    """Gives ``fresh`` its name for good; what might not last is taken back, so that nobody relies on it."""
+def _publish(fresh: Path, path: Path) -> None:
+    """Gives ``fresh`` its name durably; where that fails it is taken back, so that nobody relies on it."""
     path.parent.mkdir(exist_ok=True)
     try:
         fresh.rename(path)
@@ -164,8 +164,8 @@ def _put_in_place(fresh: Path, path: Path) -> None:
         raise
 
 
-def _stop_node_at(file: Path) -> None:
-    """Node stops here when it looks for the package.json that says how to read a .js file.
+def _end_package_search_at(file: Path) -> None:
+    """Node searches no further up than ``file`` for the package.json that says how to read a .js file.
 
     One that is there is left alone: a start must not need space on a full disk.
     """

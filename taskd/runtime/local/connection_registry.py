@@ -1,7 +1,7 @@
 """Connections to the Runtime API: how many are kept, so that no sandbox can take what the others need.
 
-A connection is a stranger until a request on it names a sandbox. A runtime sends one at once, so when strangers are
-many the one that has been silent for longest goes. A sandbox has a few connections, and is refused more.
+A connection is unidentified until a request on it names a sandbox. A runtime sends one at once, so when too many are
+unidentified the oldest is closed. A sandbox has a few connections, and is refused more.
 """
 
 import asyncio
@@ -9,55 +9,55 @@ from typing import Any
 
 from aiohttp import web
 
-STRANGERS_MAX = 256
-EACH_MAX = 16
+UNIDENTIFIED_MAX = 256
+PER_SANDBOX_MAX = 16
 """Connections of one sandbox: Lambda's runtimes have one, or two."""
 _BACKLOG = 1024
 
 
-class Connections:
-    """The connections that there are, by whose they are."""
+class ConnectionRegistry:
+    """The open connections, by the sandbox that owns them."""
 
     def __init__(self) -> None:
-        self._strangers: dict[web.RequestHandler, None] = {}
+        self._unidentified: dict[web.RequestHandler, None] = {}
         """The oldest first."""
         self._owned: dict[object, set[web.RequestHandler]] = {}
         self._owners: dict[web.RequestHandler, object] = {}
 
     def __len__(self) -> int:
-        return len(self._strangers) + len(self._owners)
+        return len(self._unidentified) + len(self._owners)
 
-    def opened(self, connection: web.RequestHandler) -> None:
-        """Somebody has connected."""
-        self._strangers[connection] = None
-        if len(self._strangers) > STRANGERS_MAX:
-            oldest = next(iter(self._strangers))
-            del self._strangers[oldest]
+    def add(self, connection: web.RequestHandler) -> None:
+        """``connection`` has been opened."""
+        self._unidentified[connection] = None
+        if len(self._unidentified) > UNIDENTIFIED_MAX:
+            oldest = next(iter(self._unidentified))
+            del self._unidentified[oldest]
             oldest.force_close()
 
-    def closed(self, connection: web.RequestHandler) -> None:
-        """The connection is no more."""
-        self._strangers.pop(connection, None)
+    def remove(self, connection: web.RequestHandler) -> None:
+        """``connection`` has been closed."""
+        self._unidentified.pop(connection, None)
         owner = self._owners.pop(connection, None)
         if owner is not None:
             self._owned[owner].discard(connection)
             if not self._owned[owner]:
                 del self._owned[owner]
 
-    def belongs(self, connection: web.RequestHandler, owner: object) -> bool:
-        """Notes that the connection is ``owner``'s; ``False`` if that one has as many as it may."""
+    def assign(self, connection: web.RequestHandler, owner: object) -> bool:
+        """Makes ``owner`` the connection's owner; ``False`` if that one has as many as it may."""
         if connection in self._owners:
             return True
         owned = self._owned.get(owner, set())
-        if len(owned) >= EACH_MAX:
+        if len(owned) >= PER_SANDBOX_MAX:
             return False
-        self._strangers.pop(connection, None)
+        self._unidentified.pop(connection, None)
         self._owners[connection] = owner
         self._owned[owner] = owned | {connection}
         return True
 
     def close_all(self, owner: object) -> None:
-        """Closes what is left of ``owner``'s."""
+        """Closes the connections of ``owner``."""
         for connection in list(self._owned.get(owner, ())):
             connection.force_close()
 
@@ -65,25 +65,25 @@ class Connections:
 class _Connection(web.RequestHandler):
     """A connection that is counted."""
 
-    def __init__(self, server: web.Server, connections: Connections, options: dict[str, Any]) -> None:
+    def __init__(self, server: web.Server, connections: ConnectionRegistry, options: dict[str, Any]) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._connections = connections
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It begins."""
         super().connection_made(transport)
-        self._connections.opened(self)
+        self._connections.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """It has ended."""
-        self._connections.closed(self)
+        self._connections.remove(self)
         super().connection_lost(exc)
 
 
 class LoopbackSite(web.BaseSite):
     """Listens on a free port of 127.0.0.1, and has the connections counted."""
 
-    def __init__(self, runner: web.AppRunner, connections: Connections, options: dict[str, Any]) -> None:
+    def __init__(self, runner: web.AppRunner, connections: ConnectionRegistry, options: dict[str, Any]) -> None:
         """``options`` are those of ``RequestHandler``."""
         super().__init__(runner, backlog=_BACKLOG)
         self._connections = connections

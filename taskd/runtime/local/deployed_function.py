@@ -18,21 +18,21 @@ _OWN_VARIABLES = ("PATH", "LD_LIBRARY_PATH")
 """What sandboxes get from taskd's own environment: without them interpreters may not start."""
 
 
-class Deployment(Struct, frozen=True, eq=False):
+class DeployedFunction(Struct, frozen=True, eq=False):
     """One version of a function with one configuration. Compared by identity."""
 
     function: Function
     code: Path
-    refusal: InvocationError | None = None
-    """What every call is answered with, when the function cannot run at all."""
+    error: InvocationError | None = None
+    """The result of every call, when the function cannot run at all."""
 
-    def runs_like(self, other: "Deployment") -> bool:
+    def is_interchangeable_with(self, other: "DeployedFunction") -> bool:
         """Whether a sandbox of ``other`` may go on as one of this."""
-        return self.refusal == other.refusal and _what_runs(self.function) == _what_runs(other.function)
+        return self.error == other.error and _visible_to_sandbox(self.function) == _visible_to_sandbox(other.function)
 
 
-def _what_runs(function: Function) -> Function:
-    """``function`` without what its sandboxes cannot notice."""
+def _visible_to_sandbox(function: Function) -> Function:
+    """``function`` without the fields that its sandboxes do not depend on."""
     return replace(
         Function(function.name, function.entry_point, function.runtime, 0, function.code_version),
         time_limit_s=function.time_limit_s,
@@ -46,7 +46,7 @@ def function_arn(name: str) -> str:
     return f"arn:aws:lambda:{_REGION}:{_ACCOUNT}:function:{name}"
 
 
-def environment(deployment: Deployment, api_address: str, runtime_directory: Path) -> dict[str, str]:
+def environment(deployment: DeployedFunction, api_address: str, runtime_directory: Path) -> dict[str, str]:
     """Lambda's usual variables and the function's own; those that the sandbox depends on cannot be overridden."""
     return {
         **{name: os.environ[name] for name in _OWN_VARIABLES if name in os.environ},
@@ -59,7 +59,7 @@ def environment(deployment: Deployment, api_address: str, runtime_directory: Pat
     }
 
 
-def _reserved(deployment: Deployment, api_address: str, runtime_directory: Path) -> dict[str, str]:
+def _reserved(deployment: DeployedFunction, api_address: str, runtime_directory: Path) -> dict[str, str]:
     function = deployment.function
     return {
         "_HANDLER": function.entry_point,

@@ -1,6 +1,6 @@
 """The failures of a sandbox, in the names and words that Lambda has for them.
 
-Knows only what happened; who notices it, and when, is the sandbox's business.
+Knows only what happened, not how it is detected.
 """
 
 import errno

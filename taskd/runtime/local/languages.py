@@ -14,7 +14,7 @@ from typing import Protocol
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, ContractError
 from taskd.model.function import Function
 
-HERE = Path(__file__).parent
+PROGRAMS_DIRECTORY = Path(__file__).parent
 """Holds the programs that run a function's handler."""
 
 
@@ -68,7 +68,7 @@ class Python:
 
     def command_line(self, function: Function, code: Path) -> list[str]:
         """``-P`` keeps taskd's own modules off the function's import path."""
-        return [sys.executable, "-P", str(HERE / "bootstrap.py")]
+        return [sys.executable, "-P", str(PROGRAMS_DIRECTORY / "bootstrap.py")]
 
 
 class Node:
@@ -82,7 +82,7 @@ class Node:
         self._node = shutil.which("node")
         self._version = "of some version"
 
-    async def look(self) -> None:
+    async def detect_version(self) -> None:
         """Asks ``node`` for its version, so that :meth:`describe` can name it."""
         if self._node is not None:
             process = await asyncio.create_subprocess_exec(self._node, "--version", stdout=asyncio.subprocess.PIPE)
@@ -112,7 +112,7 @@ class Node:
         """Node with a heap that fits the function's memory limit."""
         assert self._node is not None
         heap_mb = max(self._OUTSIDE_HEAP_MB, function.memory_limit_mb - self._OUTSIDE_HEAP_MB)
-        return [self._node, f"--max-old-space-size={heap_mb}", str(HERE / "bootstrap.mjs")]
+        return [self._node, f"--max-old-space-size={heap_mb}", str(PROGRAMS_DIRECTORY / "bootstrap.mjs")]
 
 
 class Provided:
@@ -148,9 +148,9 @@ class Languages:
         self._node = Node()
         self._all: tuple[Language, ...] = (Python(), self._node, Provided())
 
-    async def look(self) -> None:
+    async def detect_version(self) -> None:
         """Finds out what :meth:`describe` says."""
-        await self._node.look()
+        await self._node.detect_version()
 
     def describe(self) -> str:
         """One line that says what really runs each family of runtimes."""

@@ -1,4 +1,4 @@
-"""What a function prints: read from its pipe, cut into lines, and capped for each call.
+"""Captures what a function prints: reads its pipe, splits it into lines, and truncates the log of each call.
 
 Knows nothing of processes; whoever owns one gives it the pipe's other end.
 """
@@ -26,12 +26,12 @@ class CallLog:
     def _begin(self) -> None:
         self._lines: list[LogLine] = []
         self._unfinished = bytearray()
-        self._room_bytes = limits.LOG_MAX_BYTES_PER_CALL
-        self._is_cut = False
+        self._left_bytes = limits.LOG_MAX_BYTES_PER_CALL
+        self._is_truncated = False
 
     def feed(self, chunk: bytes) -> None:
         """Takes in what was just printed; a line may come in any number of pieces."""
-        if self._is_cut:
+        if self._is_truncated:
             return
         now_ms = self._clock()
         first, *others = chunk.split(b"\n")
@@ -41,19 +41,19 @@ class CallLog:
             self._extend_line(piece)
 
     def _extend_line(self, piece: bytes) -> None:
-        if not self._is_cut:
-            self._unfinished += piece[: self._room_bytes]
+        if not self._is_truncated:
+            self._unfinished += piece[: self._left_bytes]
             self._charge(len(piece))
 
     def _end_line(self, now_ms: int) -> None:
-        if not self._is_cut:
+        if not self._is_truncated:
             self._lines.append(LogLine(now_ms, self._unfinished.decode(errors="replace").removesuffix("\r")))
             self._unfinished.clear()
             self._charge(LINE_OVERHEAD_BYTES)
 
     def _charge(self, size_bytes: int) -> None:
-        self._room_bytes -= size_bytes
-        self._is_cut = self._room_bytes < 0
+        self._left_bytes -= size_bytes
+        self._is_truncated = self._left_bytes < 0
 
     def take(self) -> tuple[LogLine, ...]:
         """Everything since the last call of this, an unfinished last line included; then begins anew."""
@@ -61,7 +61,7 @@ class CallLog:
         lines = self._lines
         if self._unfinished:
             lines.append(LogLine(now_ms, self._unfinished.decode(errors="replace").removesuffix("\r")))
-        if self._is_cut:
+        if self._is_truncated:
             lines.append(truncation_notice(now_ms))
         self._begin()
         return tuple(lines)
@@ -80,11 +80,11 @@ class OutputPipe:
 
     @property
     def write_fd(self) -> int:
-        """The end to print into; it is of use until :meth:`handed_over`."""
+        """The end to print into; it is of use until :meth:`close_write_end`."""
         return self._write_fd
 
-    def handed_over(self) -> None:
-        """The child has its own copy of the write end: without ours, the pipe ends when the child does."""
+    def close_write_end(self) -> None:
+        """Once the child has its own copy of the write end: without ours, the pipe ends when the child does."""
         os.close(self._write_fd)
         self._write_fd = -1
 
@@ -115,7 +115,7 @@ class OutputPipe:
         """Frees both ends."""
         self._stop_reading()
         if self._write_fd >= 0:
-            self.handed_over()
+            self.close_write_end()
 
     def _stop_reading(self) -> None:
         if self._read_fd is not None:

@@ -1,4 +1,4 @@
-"""How much memory each sandbox has resident, and the watch that ends those over their limit.
+"""How much memory each sandbox has resident, and the monitor that ends those over their limit.
 
 What is resident is polled: a limit of the address space would break V8 and libcurl, which reserve far more than
 they use. Where ``/proc`` is not Linux's, nothing is limited.
@@ -13,13 +13,13 @@ from typing import Protocol
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
-_INTERVAL_S = 0.1
-_SECOND_LOOK_S = 0.02
-_LOAD = 0.05
-"""The largest share of one processor that looking may take."""
+_POLL_INTERVAL_S = 0.1
+_RECHECK_S = 0.02
+_POLL_LOAD_MAX = 0.05
+"""The largest share of one processor that polling may take."""
 
 
-class Watched(Protocol):
+class MemoryLimited(Protocol):
     """A process group with a memory limit."""
 
     @property
@@ -34,39 +34,39 @@ class Watched(Protocol):
         """It has more: end it."""
 
 
-class MemoryWatch:
-    """Looks at the busy sandboxes every now and then, while there are any."""
+class MemoryMonitor:
+    """Polls the memory of the busy sandboxes, while there are any."""
 
-    def __init__(self, busy: Callable[[], Sequence[Watched]]) -> None:
+    def __init__(self, busy: Callable[[], Sequence[MemoryLimited]]) -> None:
         self._busy = busy
         self._task: asyncio.Task[None] | None = None
 
-    def wake(self) -> None:
-        """A sandbox has become busy."""
+    def start(self) -> None:
+        """Polls until no sandbox is busy. Idempotent."""
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._watch())
+            self._task = asyncio.create_task(self._poll())
 
-    async def _watch(self) -> None:
-        suspects: set[Watched] = set()
-        pause_s = _INTERVAL_S
+    async def _poll(self) -> None:
+        suspects: set[MemoryLimited] = set()
+        pause_s = _POLL_INTERVAL_S
         while self._busy():
-            await asyncio.sleep(_SECOND_LOOK_S if suspects else pause_s)
+            await asyncio.sleep(_RECHECK_S if suspects else pause_s)
             began_s = time.perf_counter()
             over = await self._over_limit()
-            pause_s = max(_INTERVAL_S, (time.perf_counter() - began_s) / _LOAD)
+            pause_s = max(_POLL_INTERVAL_S, (time.perf_counter() - began_s) / _POLL_LOAD_MAX)
             # Twice in a row: while a process starts another, its memory shows twice for a moment.
             for sandbox in over & suspects:
                 sandbox.out_of_memory()
             suspects = over - suspects
 
-    async def _over_limit(self) -> set[Watched]:
+    async def _over_limit(self) -> set[MemoryLimited]:
         limits = {sandbox.group: sandbox for sandbox in self._busy() if sandbox.group is not None}
         limit_bytes = {group: sandbox.memory_limit_bytes for group, sandbox in limits.items()}
         over = await asyncio.to_thread(groups_over_limit, limit_bytes)
         return {sandbox for group, sandbox in limits.items() if group in over and sandbox.group == group}
 
     async def stop(self) -> None:
-        """Looks no more. Idempotent."""
+        """Polls no more. Idempotent."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -76,13 +76,13 @@ class MemoryWatch:
 def groups_over_limit(limit_bytes: dict[int, int]) -> set[int]:
     """Those of the process groups that have more resident than their limit.
 
-    Shared memory is counted once: what looks like too much is looked at again in proportional shares.
+    Shared memory is counted once: a resident set over the limit is measured again as proportional set size (PSS).
     """
     members = _members(limit_bytes)
     return {
         group
         for group, processes in members.items()
-        if sum(processes.values()) > limit_bytes[group] and _shared_fairly_bytes(processes) > limit_bytes[group]
+        if sum(processes.values()) > limit_bytes[group] and _proportional_set_size_bytes(processes) > limit_bytes[group]
     }
 
 
@@ -105,12 +105,12 @@ def _processes() -> list[int]:
         return [int(entry.name) for entry in entries if entry.name.isdecimal()]
 
 
-def _shared_fairly_bytes(processes: dict[int, int]) -> int:
-    return sum(_proportional_bytes(process, resident) for process, resident in processes.items())
+def _proportional_set_size_bytes(processes: dict[int, int]) -> int:
+    return sum(_process_pss_bytes(process, resident) for process, resident in processes.items())
 
 
-def _proportional_bytes(process: int, resident_bytes: int) -> int:
-    """A process's share of what it has resident; all of it, where the kernel does not say."""
+def _process_pss_bytes(process: int, resident_bytes: int) -> int:
+    """A process's proportional set size; its whole resident set, where the kernel does not say."""
     for line in _read(_PROC / str(process) / "smaps_rollup").splitlines():
         if line.startswith(b"Pss:"):
             return int(line.split()[1]) * 1024

@@ -1,7 +1,7 @@
-"""The guardian's program: waits for its parent's end, then kills the process groups it was told of.
+"""The program of the orphan killer: waits for its parent's end, then kills the process groups that it watches.
 
 Runs on its own with nothing but the standard library's quickest modules. Each line of its input names a group:
-``+4711`` to watch it, ``-4711`` to forget it. The end of the input is the parent's end, however it came about.
+``+4711`` to watch it, ``-4711`` to watch it no more. The end of the input is the parent's end, however it came about.
 """
 
 import os

@@ -17,14 +17,14 @@ from taskd.runtime.base import Invocation, InvocationError, InvocationResult, Re
 from taskd.runtime.local import failures
 from taskd.runtime.local.call_queue import Call
 from taskd.runtime.local.child_process import ChildProcess, Launch
-from taskd.runtime.local.code_directory import Library, unavailable
-from taskd.runtime.local.deployed_function import Deployment, environment
-from taskd.runtime.local.languages import HERE, Languages
-from taskd.runtime.local.memory_monitor import MemoryWatch
-from taskd.runtime.local.orphan_killer import Guardian
+from taskd.runtime.local.code_directory import CodeDirectory, unavailable
+from taskd.runtime.local.deployed_function import DeployedFunction, environment
+from taskd.runtime.local.languages import PROGRAMS_DIRECTORY, Languages
+from taskd.runtime.local.memory_monitor import MemoryMonitor
+from taskd.runtime.local.orphan_killer import OrphanKiller
 from taskd.runtime.local.runtime_api import RuntimeApi
 from taskd.runtime.local.sandbox import Sandbox
-from taskd.runtime.local.sandbox_pool import Pool
+from taskd.runtime.local.sandbox_pool import SandboxPool
 from taskd.runtime.local.settings import LocalSettings
 
 _log = logging.getLogger(__name__)
@@ -38,19 +38,19 @@ class LocalRuntime:
 
     def __init__(self, directory: Path, settings: LocalSettings, clock: Clock = system_clock_ms) -> None:
         self._clock = clock
-        self._library = Library(directory)
+        self._code = CodeDirectory(directory)
         self._api = RuntimeApi()
-        self._guardian = Guardian()
-        self._pool = Pool(settings, self._make_sandbox, self._sandbox_is_busy, self._sandbox_has_ended)
-        self._memory = MemoryWatch(self._pool.busy)
+        self._orphan_killer = OrphanKiller()
+        self._pool = SandboxPool(settings, self._make_sandbox, self._sandbox_is_busy, self._sandbox_has_ended)
+        self._memory = MemoryMonitor(self._pool.busy)
         self._languages = Languages()
 
     async def start(self, functions: list[Function]) -> None:
         """Makes ``functions`` callable; a call of one whose code is gone says to deploy it again."""
-        await self._languages.look()
+        await self._languages.detect_version()
         _log.info("the local runtime runs %s", self._languages.describe())
-        await self._library.open(functions)
-        await self._guardian.start()
+        await self._code.open(functions)
+        await self._orphan_killer.start()
         await self._api.start()
         for function in functions:
             self._pool.deploy(self._deployment(function))
@@ -59,13 +59,13 @@ class LocalRuntime:
         """Ends what still runs, and waits until every process, file and connection of this runtime is gone."""
         await self._pool.stop()
         await self._memory.stop()
-        await self._guardian.stop()
+        await self._orphan_killer.stop()
         await self._api.stop()
-        await self._library.close()
+        await self._code.close()
 
     def begin(self, call: Invocation, on_result: ResultCallback) -> None:
         """See :meth:`invoke`; beside a child process the future costs nothing."""
-        self.invoke(call).add_done_callback(lambda outcome: on_result(outcome.result()))
+        self.invoke(call).add_done_callback(lambda future: on_result(future.result()))
 
     def invoke(self, call: Invocation) -> "asyncio.Future[InvocationResult]":
         """Runs the call in a sandbox, at once or when one is free.
@@ -73,16 +73,16 @@ class LocalRuntime:
         The time limit counts from the moment a sandbox takes the call. One that none takes within ``queue_wait_s``
         (or ``timeout_s``, if that is shorter) has not run and is :class:`~taskd.runtime.base.Throttled`.
         """
-        outcome: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
-        self._pool.submit(Call(call, outcome))
-        return outcome
+        future: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
+        self._pool.submit(Call(call, future))
+        return future
 
     async def prepare(self, function: Function, code: bytes | None) -> Function:
-        """Unpacks ``code`` durably; what is neither deployed nor discarded is cleared away at the next start."""
+        """Unpacks ``code`` durably; what is neither deployed nor discarded is removed at the next start."""
         language = self._languages.of(function)
         language.check_machine(function)
         prepared = replace(function, code_version=await self._version(function, code))
-        path = self._library.path(prepared.name, prepared.code_version)
+        path = self._code.path(prepared.name, prepared.code_version)
         try:
             await asyncio.to_thread(language.check_code, prepared, path)
         except ContractError:
@@ -95,17 +95,17 @@ class LocalRuntime:
 
     async def _version(self, function: Function, code: bytes | None) -> str:
         if code is not None:
-            return await self._library.add(function.name, code)
-        if not self._library.has(function.name, function.code_version):
+            return await self._code.add(function.name, code)
+        if not self._code.has(function.name, function.code_version):
             message = "The function's code is no longer on this machine: send code together with the change."
             raise ContractError(INVALID_CODE, message)
         return function.code_version
 
     async def deploy(self, function: Function) -> None:
-        """Switches new calls over; a change of what the function runs with, or on, takes new sandboxes."""
+        """Calls from now on run ``function``; a change of what its sandboxes depend on takes new ones."""
         before = self._pool.deployment(function.name)
         self._pool.deploy(self._deployment(function))
-        self._library.release(function.name, function.code_version)
+        self._code.release(function.name, function.code_version)
         self._collect(before)
 
     def learn(self, functions: list[Function]) -> None:
@@ -117,12 +117,12 @@ class LocalRuntime:
             self._pool.deploy(self._deployment(function))
 
     async def discard(self, function: Function) -> None:
-        """The version that was prepared goes, unless it is deployed or a call still runs it."""
-        self._library.release(function.name, function.code_version)
-        self._collect(Deployment(function, self._library.path(function.name, function.code_version)))
+        """Removes the version that was prepared, unless it is deployed or a call still runs it."""
+        self._code.release(function.name, function.code_version)
+        self._collect(DeployedFunction(function, self._code.path(function.name, function.code_version)))
 
     async def remove(self, function_name: str) -> None:
-        """Forgets the function; its code goes when its last call has ended."""
+        """Removes the function; its code is removed when its last call has ended."""
         before = self._pool.deployment(function_name)
         self._pool.remove(function_name)
         self._collect(before)
@@ -130,40 +130,40 @@ class LocalRuntime:
     def reload(self) -> None:
         """There is nothing to read anew: this runtime has no credentials."""
 
-    def _deployment(self, function: Function) -> Deployment:
-        code = self._library.path(function.name, function.code_version)
-        return Deployment(function, code, self._refusal(function))
+    def _deployment(self, function: Function) -> DeployedFunction:
+        code = self._code.path(function.name, function.code_version)
+        return DeployedFunction(function, code, self._reason_not_to_run(function))
 
-    def _refusal(self, function: Function) -> InvocationError | None:
+    def _reason_not_to_run(self, function: Function) -> InvocationError | None:
         try:
             self._languages.of(function).check_machine(function)
         except ContractError as error:
             return failures.unrunnable(error.message)
-        if not self._library.has(function.name, function.code_version):
+        if not self._code.has(function.name, function.code_version):
             return failures.code_lost(function.name)
         return None
 
-    def _collect(self, deployment: Deployment | None) -> None:
-        """Removes the code of ``deployment`` unless somebody still runs it."""
+    def _collect(self, deployment: DeployedFunction | None) -> None:
+        """Removes the code of ``deployment`` unless a call still runs it."""
         if deployment is not None and not self._pool.uses(deployment):
-            self._library.remove(deployment.code)
+            self._code.remove(deployment.code)
 
-    def _make_sandbox(self, deployment: Deployment) -> Sandbox:
+    def _make_sandbox(self, deployment: DeployedFunction) -> Sandbox:
         secret, address = self._api.new_address()
         launch = Launch(
             command=self._languages.of(deployment.function).command_line(deployment.function, deployment.code),
-            environment=environment(deployment, address, HERE),
+            environment=environment(deployment, address, PROGRAMS_DIRECTORY),
             code=deployment.code,
-            work=self._library.work,
+            work=self._code.work,
         )
-        process = ChildProcess(launch, self._guardian, self._clock)
+        process = ChildProcess(launch, self._orphan_killer, self._clock)
         sandbox = Sandbox(deployment, process, self._pool, self._clock)
-        self._api.admit(secret, sandbox)
+        self._api.register(secret, sandbox)
         return sandbox
 
     def _sandbox_is_busy(self) -> None:
-        self._memory.wake()
+        self._memory.start()
 
     def _sandbox_has_ended(self, sandbox: Sandbox) -> None:
-        self._api.expel(sandbox)
+        self._api.unregister(sandbox)
         self._collect(sandbox.deployment)

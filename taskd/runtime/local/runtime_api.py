@@ -1,7 +1,7 @@
 """Lambda's Runtime API on loopback, one secret address for each sandbox.
 
-HTTP only: what a request means is the sandbox's to say. Nothing that a function sends is trusted; it reaches no
-call but the one its own sandbox has in hand.
+HTTP only: what a request means is decided by the sandbox. Nothing that a function sends is trusted; it reaches no
+call but the current one of its own sandbox.
 """
 
 import secrets
@@ -12,13 +12,13 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from taskd.model import limits
-from taskd.runtime.local.connection_registry import Connections, LoopbackSite
+from taskd.runtime.local.connection_registry import ConnectionRegistry, LoopbackSite
 from taskd.runtime.local.deployed_function import function_arn
 from taskd.runtime.local.sandbox import RefusedError, Sandbox
 
 _PREFIX = "/{secret}/2018-06-01/runtime"
 _KEEPALIVE_S = 3600.0
-"""A runtime's connection rests for as long as its function runs, and need not be made anew after that."""
+"""A runtime's connection is idle for as long as its function runs, and need not be opened again after that."""
 _ERROR_NAME_HEADER = "Lambda-Runtime-Function-Error-Type"
 _HEADER_MAX_BYTES = 1 << 20
 """Lambda's runtimes repeat an error, message and traceback, in a header for tracing if it is shorter than this."""
@@ -36,12 +36,12 @@ _Handler = Callable[[web.Request, Sandbox], Awaitable[web.Response]]
 
 
 class RuntimeApi:
-    """The server, and who is behind which address."""
+    """The server, and the sandbox of each secret address."""
 
     def __init__(self) -> None:
         self._sandboxes: dict[str, Sandbox] = {}
-        self._answering: set[Sandbox] = set()
-        self._connections = Connections()
+        self._posting: set[Sandbox] = set()
+        self._connections = ConnectionRegistry()
         self._runner: web.AppRunner | None = None
         self._authority = ""
 
@@ -69,12 +69,12 @@ class RuntimeApi:
         secret = secrets.token_urlsafe(24)
         return secret, f"{self._authority}/{secret}"
 
-    def admit(self, secret: str, sandbox: Sandbox) -> None:
-        """Who comes with ``secret`` is ``sandbox``."""
+    def register(self, secret: str, sandbox: Sandbox) -> None:
+        """Requests with ``secret`` are from ``sandbox``."""
         self._sandboxes[secret] = sandbox
 
-    def expel(self, sandbox: Sandbox) -> None:
-        """``sandbox`` is no more."""
+    def unregister(self, sandbox: Sandbox) -> None:
+        """``sandbox`` has ended: closes its connections, and its secret is void."""
         self._connections.close_all(sandbox)
         self._sandboxes = {secret: other for secret, other in self._sandboxes.items() if other is not sandbox}
 
@@ -82,10 +82,10 @@ class RuntimeApi:
         async def handle(request: web.Request) -> web.Response:
             try:
                 sandbox = self._caller(request)
-                with self._one_answer_at_a_time(request, sandbox):
+                with self._one_post_at_a_time(request, sandbox):
                     return await handler(request, sandbox)
             except RefusedError as error:
-                return _refusal(error)
+                return _error_response(error)
 
         return handle
 
@@ -93,23 +93,23 @@ class RuntimeApi:
         sandbox = self._sandboxes.get(request.match_info["secret"])
         if sandbox is None:
             raise RefusedError(403, "Forbidden", "This is not the address of a sandbox")
-        if not self._connections.belongs(request.protocol, sandbox):
+        if not self._connections.assign(request.protocol, sandbox):
             raise RefusedError(429, "TooManyConnections", "This sandbox has as many connections as it may")
         return sandbox
 
     @contextmanager
-    def _one_answer_at_a_time(self, request: web.Request, sandbox: Sandbox) -> Iterator[None]:
+    def _one_post_at_a_time(self, request: web.Request, sandbox: Sandbox) -> Iterator[None]:
         """What a function can have this process keep is one body, however many connections it sends on."""
         if request.method != hdrs.METH_POST:
             yield
             return
-        if sandbox in self._answering:
+        if sandbox in self._posting:
             raise RefusedError(403, "InvalidStateTransition", "Another answer of this sandbox is on its way")
-        self._answering.add(sandbox)
+        self._posting.add(sandbox)
         try:
             yield
         finally:
-            self._answering.remove(sandbox)
+            self._posting.remove(sandbox)
 
 
 async def _next(request: web.Request, sandbox: Sandbox) -> web.Response:
@@ -126,10 +126,10 @@ async def _next(request: web.Request, sandbox: Sandbox) -> web.Response:
 
 async def _response(request: web.Request, sandbox: Sandbox) -> web.Response:
     request_id = request.match_info["request_id"]
-    sandbox.expect(request_id)
+    sandbox.require_current(request_id)
     payload = await _body(request)
     if payload is None:
-        sandbox.overflow(request_id)
+        sandbox.reject_response(request_id)
         raise RefusedError(413, "RequestEntityTooLarge", f"The payload is larger than {_BODY_MAX_BYTES} bytes")
     sandbox.succeed(request_id, payload)
     return _accepted()
@@ -137,7 +137,7 @@ async def _response(request: web.Request, sandbox: Sandbox) -> web.Response:
 
 async def _error(request: web.Request, sandbox: Sandbox) -> web.Response:
     request_id = request.match_info["request_id"]
-    sandbox.expect(request_id)
+    sandbox.require_current(request_id)
     error = await _body(request)
     sandbox.fail(request_id, error or b"", request.headers.get(_ERROR_NAME_HEADER))
     return _accepted()
@@ -168,5 +168,5 @@ def _accepted() -> web.Response:
     return web.Response(status=202, text='{"status":"OK"}', content_type="application/json")
 
 
-def _refusal(error: RefusedError) -> web.Response:
+def _error_response(error: RefusedError) -> web.Response:
     return web.json_response({"errorType": error.kind, "errorMessage": str(error)}, status=error.http_status)

@@ -1,7 +1,8 @@
 """A sandbox: a child process that runs one call of one function at a time.
 
-Says what each move of the runtime inside means for the call in hand, and sees to it that every call it takes gets
-exactly one result. Knows nothing of HTTP, of other sandboxes, or of the calls that wait for one.
+A state machine over the requests of the runtime inside: it decides what each means for the current call, and gives
+every call that it takes exactly one result. Knows nothing of HTTP, of other sandboxes, or of the calls that wait for
+one.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from taskd.runtime.base import InvocationResult, OutcomeUnknown, Success
 from taskd.runtime.local import failures
 from taskd.runtime.local.call_queue import Call
 from taskd.runtime.local.child_process import ChildProcess
-from taskd.runtime.local.deployed_function import Deployment
+from taskd.runtime.local.deployed_function import DeployedFunction
 from taskd.runtime.local.failures import Logs
 
 
@@ -32,8 +33,8 @@ class RefusedError(TaskdError):
         self.kind = kind
 
 
-class Owner(Protocol):
-    """Who hands calls to sandboxes."""
+class SandboxOwner(Protocol):
+    """Assigns calls to sandboxes."""
 
     def sandbox_is_idle(self, sandbox: "Sandbox") -> None:
         """It has asked for its next call."""
@@ -43,9 +44,9 @@ class Owner(Protocol):
 
 
 class Sandbox:
-    """Begins with a call, lives until :meth:`end` or the end of its process."""
+    """Begins with a call, ends with :meth:`end` or with its process."""
 
-    def __init__(self, deployment: Deployment, process: ChildProcess, owner: Owner, clock: Clock) -> None:
+    def __init__(self, deployment: DeployedFunction, process: ChildProcess, owner: SandboxOwner, clock: Clock) -> None:
         self.deployment = deployment
         self.idle_since_s = 0.0
         """By the loop's clock; the owner's to keep."""
@@ -84,9 +85,9 @@ class Sandbox:
     def begin(self, call: Call) -> "asyncio.Task[None]":
         """Starts the process for its first call; the task is done when the process and all that was its are gone."""
         self._take(call)
-        return self._loop.create_task(self._live())
+        return self._loop.create_task(self._run())
 
-    async def _live(self) -> None:
+    async def _run(self) -> None:
         try:
             status = -signal.SIGKILL if self.is_ending else await self._process.run()
         except (OSError, ValueError) as error:
@@ -97,9 +98,9 @@ class Sandbox:
         finally:
             self.end()
             self._owner.sandbox_has_ended(self)
-            await self._process.clean()
+            await self._process.clean_up()
 
-    def hand(self, call: Call) -> None:
+    def assign(self, call: Call) -> None:
         """Gives the idle sandbox its next call."""
         self._take(call)
         self._deliver(call)
@@ -117,10 +118,10 @@ class Sandbox:
         self._is_delivered = call is not None
 
     def _settle(self, result_of: Callable[[str, Logs], InvocationResult]) -> None:
-        """Settles the call in hand, if there is one; ``result_of`` gets its request id and its log."""
+        """Settles the current call, if there is one; ``result_of`` gets its request id and its log."""
         call = self._call
         if call is not None:
-            # made first: if that failed, the call would still be in hand, and come to its end at its time limit
+            # made first: if that failed, the call would still be current, and be settled at its time limit
             result = result_of(call.request_id, self._process.take_log())
             self.answered_s = self._loop.time()
             call.settle(result)
@@ -130,22 +131,22 @@ class Sandbox:
     def poll(self) -> "asyncio.Future[Call | None]":
         """The runtime asks for its next call; ``None`` comes when there will be none.
 
-        :raises RefusedError: the call in hand is not answered yet.
+        :raises RefusedError: the current call is not settled yet.
         """
         if self._is_delivered:
             raise RefusedError(403, "InvalidStateTransition", "The call in hand has no answer yet")
         was_polling = self._poll is not None
-        self._deliver(None)  # to a connection that the runtime has given up
+        self._deliver(None)  # to a connection that the runtime has abandoned
         self._poll = poll = self._loop.create_future()
         if self.is_ending or self._call is not None:
             self._deliver(self._call)
         elif not was_polling:
-            self._disarm()
+            self._cancel_deadline()
             self._owner.sandbox_is_idle(self)
         return poll
 
-    def expect(self, request_id: str) -> None:
-        """Checks that ``request_id`` is the call in hand: no sandbox may answer for another.
+    def require_current(self, request_id: str) -> None:
+        """Checks that ``request_id`` is the current call: no sandbox may answer for another.
 
         :raises RefusedError: it is not.
         """
@@ -154,17 +155,17 @@ class Sandbox:
 
     def succeed(self, request_id: str, payload: bytes) -> None:
         """The function returned ``payload``."""
-        self.expect(request_id)
+        self.require_current(request_id)
         self._settle(lambda _, logs: Success(_as_json(payload), logs))
 
-    def overflow(self, request_id: str) -> None:
+    def reject_response(self, request_id: str) -> None:
         """The function returned more than it may."""
-        self.expect(request_id)
+        self.require_current(request_id)
         self._settle(lambda _, logs: failures.response_too_large(logs))
 
     def fail(self, request_id: str, error: bytes, error_name: str | None) -> None:
         """The function raised ``error``, a JSON object."""
-        self.expect(request_id)
+        self.require_current(request_id)
         self._settle(lambda _, logs: failures.reported(error, error_name, logs))
 
     def fail_to_start(self, error: bytes, error_name: str | None) -> None:
@@ -194,12 +195,12 @@ class Sandbox:
         if self.is_ending:
             return
         self.is_ending = True
-        self._disarm()
+        self._cancel_deadline()
         self._process.kill()
         self._settle(lambda *_: OutcomeUnknown("the sandbox was ended while the call ran"))
         self._deliver(None)
 
-    def _disarm(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

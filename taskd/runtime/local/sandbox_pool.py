@@ -1,4 +1,4 @@
-"""The pool: which sandbox runs which call, how many there are, and when one goes.
+"""The pool of sandboxes: which one runs which call, how many there are, and when one is ended.
 
 Decides only; what a sandbox is made of, and what happens in one, is not its business.
 """
@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Callable
 
 from taskd.runtime.local import failures
-from taskd.runtime.local.call_queue import Call, WaitingCalls
-from taskd.runtime.local.deployed_function import Deployment
+from taskd.runtime.local.call_queue import Call, CallQueue
+from taskd.runtime.local.deployed_function import DeployedFunction
 from taskd.runtime.local.sandbox import Sandbox
 from taskd.runtime.local.settings import LocalSettings
 
@@ -21,13 +21,13 @@ _TURNAROUND_S = 0.05
 """A sandbox that has answered asks for its next call well within this, which is less than a cold start takes."""
 
 
-class Pool:
+class SandboxPool:
     """Every sandbox there is, and every call that waits for one. Belongs to the running event loop."""
 
     def __init__(
         self,
         settings: LocalSettings,
-        make: Callable[[Deployment], Sandbox],
+        make: Callable[[DeployedFunction], Sandbox],
         on_busy: Callable[[], None],
         on_ended: Callable[[Sandbox], None],
     ) -> None:
@@ -35,12 +35,12 @@ class Pool:
         self._make = make
         self._on_busy = on_busy
         self._on_ended = on_ended
-        self._deployments: dict[str, Deployment] = {}
+        self._deployments: dict[str, DeployedFunction] = {}
         self._sandboxes: dict[Sandbox, asyncio.Task[None]] = {}
         self._cleaning: set[asyncio.Task[None]] = set()
         self._idle: dict[str, list[Sandbox]] = {}
         """Only sandboxes of what is deployed now; the last is the one used last."""
-        self._waiting = WaitingCalls()
+        self._waiting = CallQueue()
         self._expiry: asyncio.TimerHandle | None = None
         self._turnaround: asyncio.TimerHandle | None = None
         self._is_stopped = False
@@ -49,7 +49,7 @@ class Pool:
     def _loop(self) -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
 
-    def deployment(self, name: str) -> Deployment | None:
+    def deployment(self, name: str) -> DeployedFunction | None:
         """What calls of the function run now."""
         return self._deployments.get(name)
 
@@ -57,7 +57,7 @@ class Pool:
         """The functions that can be called."""
         return list(self._deployments)
 
-    def uses(self, deployment: Deployment) -> bool:
+    def uses(self, deployment: DeployedFunction) -> bool:
         """Whether its code is run, or would be by the next call."""
         current = self._deployments.get(deployment.function.name)
         users = [current, *(sandbox.deployment for sandbox in self._sandboxes)]
@@ -67,10 +67,10 @@ class Pool:
         """The sandboxes that have a call in hand."""
         return [sandbox for sandbox in self._sandboxes if sandbox.is_busy]
 
-    def deploy(self, deployment: Deployment) -> None:
+    def deploy(self, deployment: DeployedFunction) -> None:
         """New calls of the function run this; the warm sandboxes of what was before end."""
         current = self._deployments.get(deployment.function.name)
-        if current is not None and current.runs_like(deployment):
+        if current is not None and current.is_interchangeable_with(deployment):
             return
         self._deployments[deployment.function.name] = deployment
         self._end_idle(deployment.function.name)
@@ -86,7 +86,7 @@ class Pool:
             sandbox.end()
 
     def submit(self, call: Call) -> None:
-        """Runs ``call`` now or as soon as there is a sandbox for it; its future hears of the result."""
+        """Runs ``call`` now or as soon as there is a sandbox for it; its future gets the result."""
         if self._is_stopped:
             call.settle(failures.shutting_down())
         elif self._waiting.oldest() is not None or not self._serve(call):
@@ -94,25 +94,25 @@ class Pool:
 
     def _wait(self, call: Call) -> None:
         wait_s = min(self._settings.queue_wait_s, call.invocation.timeout_s)
-        call.since_s = self._loop.time()
-        call.patience = self._loop.call_later(wait_s, call.settle, failures.no_sandbox(wait_s))
+        call.waiting_since_s = self._loop.time()
+        call.wait_timeout = self._loop.call_later(wait_s, call.settle, failures.no_sandbox(wait_s))
         self._waiting.add(call)
 
     def _serve_waiting(self) -> None:
         while (call := self._waiting.oldest()) is not None and self._serve(call):
-            self._waiting.take(call)
+            self._waiting.remove(call)
 
     def _serve(self, call: Call) -> bool:
-        """Has ``call`` run or refused; ``False`` when it has to wait for room."""
+        """Has ``call`` run or settled with an error; ``False`` when it has to wait for a sandbox."""
         deployment = self._deployments.get(call.function_name)
         if deployment is None:
             call.settle(failures.unknown_function(call.function_name))
-        elif deployment.refusal is not None:
-            call.settle(deployment.refusal)
+        elif deployment.error is not None:
+            call.settle(deployment.error)
         elif idle := self._idle.get(call.function_name):
-            self._hand(idle.pop(), call)
+            self._assign(idle.pop(), call)
         elif self._is_turning_around(call.function_name):
-            self._look_again_soon()
+            self._arm_turnaround()
             return False
         elif len(self._sandboxes) < self._settings.max_sandboxes:
             self._begin(deployment, call)
@@ -129,20 +129,20 @@ class Pool:
             for sandbox in self._sandboxes
         )
 
-    def _look_again_soon(self) -> None:
+    def _arm_turnaround(self) -> None:
         """In case a sandbox takes its time to ask, or never does."""
         if self._turnaround is None:
-            self._turnaround = self._loop.call_later(_TURNAROUND_S, self._turnaround_is_over)
+            self._turnaround = self._loop.call_later(_TURNAROUND_S, self._end_turnaround)
 
-    def _turnaround_is_over(self) -> None:
+    def _end_turnaround(self) -> None:
         self._turnaround = None
         self._serve_waiting()
 
-    def _hand(self, sandbox: Sandbox, call: Call) -> None:
-        sandbox.hand(call)
+    def _assign(self, sandbox: Sandbox, call: Call) -> None:
+        sandbox.assign(call)
         self._on_busy()
 
-    def _begin(self, deployment: Deployment, call: Call) -> None:
+    def _begin(self, deployment: DeployedFunction, call: Call) -> None:
         sandbox = self._make(deployment)
         self._sandboxes[sandbox] = sandbox.begin(call)
         self._on_busy()
@@ -158,20 +158,20 @@ class Pool:
         sandbox.end()
 
     def sandbox_is_idle(self, sandbox: Sandbox) -> None:
-        """It takes the next call of its function, or waits for one, or goes if its function has changed."""
+        """It takes the next call of its function, or waits for one, or is ended if its function has changed."""
         name = sandbox.deployment.function.name
         if self._deployments.get(name) is not sandbox.deployment:
             sandbox.end()
             return
         call = self._next_of(name)
         if call is not None:
-            self._waiting.take(call)
-            self._hand(sandbox, call)
+            self._waiting.remove(call)
+            self._assign(sandbox, call)
         else:
-            self._rest(sandbox)
+            self._keep_idle(sandbox)
         self._serve_waiting()
 
-    def _rest(self, sandbox: Sandbox) -> None:
+    def _keep_idle(self, sandbox: Sandbox) -> None:
         sandbox.idle_since_s = self._loop.time()
         self._idle.setdefault(sandbox.deployment.function.name, []).append(sandbox)
         self._arm_expiry()
@@ -179,7 +179,7 @@ class Pool:
     def _next_of(self, name: str) -> Call | None:
         """The waiting call that a free sandbox of the function may take out of turn."""
         oldest = self._waiting.oldest()
-        if oldest is None or self._loop.time() - oldest.since_s > _AFFINITY_S:
+        if oldest is None or self._loop.time() - oldest.waiting_since_s > _AFFINITY_S:
             return None
         return self._waiting.oldest_of(name)
 
@@ -189,7 +189,7 @@ class Pool:
         self._cleaning.add(cleaning)
         cleaning.add_done_callback(self._cleaning.discard)
         idle = self._idle.get(sandbox.deployment.function.name, [])
-        if sandbox in idle:  # it died in its sleep
+        if sandbox in idle:  # its process ended between calls
             idle.remove(sandbox)
         self._on_ended(sandbox)
         self._serve_waiting()
@@ -213,7 +213,7 @@ class Pool:
         for timer in (self._expiry, self._turnaround):
             if timer is not None:
                 timer.cancel()
-        for call in self._waiting.take_all():
+        for call in self._waiting.remove_all():
             call.settle(failures.shutting_down())
         for sandbox in list(self._sandboxes):
             sandbox.end()
