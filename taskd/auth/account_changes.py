@@ -1,4 +1,4 @@
-"""Changes of the accounts, each from accounts to accounts; what breaks a rule is told where they are written."""
+"""Changes of the accounts, each a pure function from accounts to accounts; their rules are checked when written."""
 
 import re
 import secrets
@@ -8,7 +8,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from taskd.auth import tokens
-from taskd.auth.accounts import AccountError, Accounts, ApiToken, Application, Holder, Kind, Role, User, normal_email
+from taskd.auth.accounts import AccountError, Accounts, ApiToken, Application, Kind, Principal, Role, User, normal_email
 from taskd.auth.passwords import PASSWORD_MAX_CHARS, hash_password
 from taskd.auth.tokens import TokenKind
 from taskd.model.objectid import ObjectIdFactory
@@ -28,7 +28,7 @@ _new_id = ObjectIdFactory()
 
 
 def add_user(accounts: Accounts, email: str, password: str, first_name: str, last_name: str) -> Accounts:
-    """A user more, who may do nothing yet."""
+    """Adds a user, who may do nothing yet."""
     email = normal_email(email)
     if not _EMAIL.fullmatch(email):
         raise AccountError(f"{email!r} is not an email address such as ada@example.com.")
@@ -39,23 +39,23 @@ def add_user(accounts: Accounts, email: str, password: str, first_name: str, las
 
 
 def set_password(accounts: Accounts, email: str, password: str) -> Accounts:
-    """Another password for a user. Every earlier login of theirs ends."""
+    """Sets another password for a user. Every earlier login of theirs ends."""
     return _replaced(accounts, replace(_ended(find_user(accounts, email)), password=_hashed(password)))
 
 
 def end_logins(accounts: Accounts, email: str) -> Accounts:
-    """Every login of the user ends; API tokens stay."""
+    """Ends every login of the user; API tokens stay."""
     return _replaced(accounts, _ended(find_user(accounts, email)))
 
 
 def remove_user(accounts: Accounts, email: str) -> Accounts:
-    """The user goes, with their API tokens."""
+    """Removes the user, with their API tokens."""
     user = find_user(accounts, email)
     return replace(accounts, users=_without(accounts.users, user), tokens=_not_of(accounts.tokens, user))
 
 
 def add_application(accounts: Accounts, name: str, kind: Kind, *, public: bool) -> tuple[Accounts, Application, str]:
-    """An application more; gives it, and its secret, which is empty for one that is ``public``."""
+    """Adds an application; gives it, and its secret, which is empty for one that is ``public``."""
     _require_new_name(accounts.applications, name, "an application")
     secret = "" if public else secrets.token_urlsafe(_SECRET_BYTES)
     kept = secret if kind == "oauth1" or public else tokens.fingerprint(secret)
@@ -64,7 +64,7 @@ def add_application(accounts: Accounts, name: str, kind: Kind, *, public: bool) 
 
 
 def remove_application(accounts: Accounts, name: str) -> Accounts:
-    """The application goes, with its API tokens and the logins through it."""
+    """Removes the application, with its API tokens and the logins through it."""
     app = find_application(accounts, name)
     return replace(accounts, applications=_without(accounts.applications, app), tokens=_not_of(accounts.tokens, app))
 
@@ -72,17 +72,17 @@ def remove_application(accounts: Accounts, name: str) -> Accounts:
 def add_token(
     accounts: Accounts, name: str, owner: str, permissions: Sequence[str], expiry_ms: int
 ) -> tuple[Accounts, str]:
-    """An API token more, for a user or an application; gives the token, of which only a hash is kept."""
+    """Adds an API token, for a user or an application; gives the token, of which only a hash is kept."""
     _require_new_name(accounts.tokens, name, "a token")
     token = TokenKind.API + secrets.token_urlsafe(_SECRET_BYTES)
     kept = ApiToken(
-        _new_id(), name, find_holder(accounts, owner).id, tokens.fingerprint(token), tuple(permissions), expiry_ms
+        _new_id(), name, find_principal(accounts, owner).id, tokens.fingerprint(token), tuple(permissions), expiry_ms
     )
     return replace(accounts, tokens=(*accounts.tokens, kept)), token
 
 
 def revoke_token(accounts: Accounts, name: str) -> Accounts:
-    """The API token goes."""
+    """Removes the API token."""
     token = _named(accounts.tokens, name)
     if token is None:
         raise AccountError(f"There is no token {name}; `taskd auth token list` shows those there are.")
@@ -90,7 +90,7 @@ def revoke_token(accounts: Accounts, name: str) -> Accounts:
 
 
 def grant(accounts: Accounts, subject: str, names: Sequence[str]) -> Accounts:
-    """Permissions and ``role:`` names more for a user, an application or a ``role:``, which is made if need be."""
+    """Grants permissions and ``role:`` names to a user, an application or a ``role:``, which is made if need be."""
     return _change_grants(_with_role(accounts, subject), subject, names, _union)
 
 
@@ -115,7 +115,7 @@ def find_application(accounts: Accounts, name: str) -> Application:
     return application
 
 
-def find_holder(accounts: Accounts, name: str) -> Holder:
+def find_principal(accounts: Accounts, name: str) -> Principal:
     """The user with this email, or the application of this name."""
     return find_user(accounts, name) if "@" in name else find_application(accounts, name)
 
@@ -128,9 +128,9 @@ def _change_grants(accounts: Accounts, subject: str, names: Sequence[str], combi
             raise AccountError("A role holds permissions only, no other roles.")
         role = _find_role(accounts, subject)
         return _replaced(accounts, replace(role, permissions=combine(role.permissions, permissions)))
-    holder = find_holder(accounts, subject)
-    changed = {"roles": combine(holder.roles, roles), "permissions": combine(holder.permissions, permissions)}
-    return _replaced(accounts, replace(holder, **changed))
+    principal = find_principal(accounts, subject)
+    changed = {"roles": combine(principal.roles, roles), "permissions": combine(principal.permissions, permissions)}
+    return _replaced(accounts, replace(principal, **changed))
 
 
 def _with_role(accounts: Accounts, subject: str) -> Accounts:
@@ -158,7 +158,7 @@ def _ended(user: User) -> User:
     return replace(user, generation=user.generation + 1)
 
 
-def _replaced(accounts: Accounts, record: Role | Holder) -> Accounts:
+def _replaced(accounts: Accounts, record: Role | Principal) -> Accounts:
     """``accounts`` with ``record`` in the place of the one that has its id."""
     if isinstance(record, Role):
         return replace(accounts, roles=_swapped(accounts.roles, record))
@@ -175,7 +175,7 @@ def _without(records: tuple[R, ...], gone: R) -> tuple[R, ...]:
     return tuple(record for record in records if record is not gone)
 
 
-def _not_of(api_tokens: tuple[ApiToken, ...], owner: Holder) -> tuple[ApiToken, ...]:
+def _not_of(api_tokens: tuple[ApiToken, ...], owner: Principal) -> tuple[ApiToken, ...]:
     return tuple(token for token in api_tokens if token.owner != owner.id)
 
 

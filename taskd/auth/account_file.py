@@ -1,4 +1,9 @@
-"""``auth.toml``: the accounts as text, read with every problem named, and edited by one at a time."""
+"""``auth.toml``: the accounts as text, read with every problem named, and edited by one at a time.
+
+A node reads its own file, at the start and on SIGHUP, which is safe on one node: the file is edited under a lock and
+replaced in one step. Accounts of a service of many nodes belong behind a store that they share, since what is revoked
+in one file stays valid on the nodes that read another.
+"""
 
 import contextlib
 import json

@@ -75,7 +75,7 @@ class ApiToken(Struct, frozen=True, forbid_unknown_fields=True):
     """0 means never."""
 
 
-Holder = User | Application
+Principal = User | Application
 """What can be granted permissions and roles, and own API tokens."""
 Record = Role | User | Application | ApiToken
 
@@ -148,8 +148,8 @@ def _lacks_secret(app: Application) -> bool:
 
 
 def _unknown_owners(accounts: Accounts) -> Iterator[str]:
-    holders: tuple[Holder, ...] = (*accounts.users, *accounts.applications)
-    owners = {holder.id for holder in holders}
+    principals: tuple[Principal, ...] = (*accounts.users, *accounts.applications)
+    owners = {principal.id for principal in principals}
     yield from (
         f"token {token.name} has no owner {token.owner}" for token in accounts.tokens if token.owner not in owners
     )
@@ -157,9 +157,9 @@ def _unknown_owners(accounts: Accounts) -> Iterator[str]:
 
 def _grant_problems(accounts: Accounts) -> Iterator[str]:
     roles = {role.name for role in accounts.roles}
-    holders: tuple[Holder, ...] = (*accounts.users, *accounts.applications)
-    for holder in holders:
-        yield from (f"there is no role {name}" for name in holder.roles if name not in roles)
-    records: tuple[Record, ...] = (*accounts.roles, *holders, *accounts.tokens)
+    principals: tuple[Principal, ...] = (*accounts.users, *accounts.applications)
+    for principal in principals:
+        yield from (f"there is no role {name}" for name in principal.roles if name not in roles)
+    records: tuple[Record, ...] = (*accounts.roles, *principals, *accounts.tokens)
     for granted in records:
         yield from (f"there is no permission {name}" for name in granted.permissions if not is_permission(name))

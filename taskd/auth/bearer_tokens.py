@@ -1,6 +1,7 @@
-"""Bearer tokens of every kind, and the callers they stand for.
+"""Bearer tokens of every kind, verified, and the callers that they stand for.
 
-What was found good is remembered until it expires or the accounts change, so that a known token costs one look-up.
+What was verified is cached until it expires or the accounts change, so that a known token costs one look-up. The cache
+is a node's own: it never outlives the accounts that this node has read.
 """
 
 import math
@@ -8,7 +9,7 @@ import math
 from msgspec import Struct
 
 from taskd.auth import tokens
-from taskd.auth.account_index import Directory
+from taskd.auth.account_directory import Directory
 from taskd.auth.oidc import OidcVerifier, Subject
 from taskd.auth.tokens import TokenKind
 from taskd.model import errors
@@ -16,88 +17,88 @@ from taskd.model.caller import Caller
 from taskd.model.clock import Clock
 from taskd.model.errors import ContractError
 
-_REMEMBERED_MAX = 10_000
+_CACHED_MAX = 10_000
 _JWT_DOTS = 2
 
 
-class _Proof(Struct, frozen=True):
+class _Verified(Struct, frozen=True):
     caller: Caller
     expiry_ms: float
     subject: Subject | None = None
 
 
-class Bearers:
-    """Tells whom a bearer token stands for."""
+class BearerTokens:
+    """Verifies bearer tokens."""
 
     def __init__(self, oidc: OidcVerifier | None, clock: Clock) -> None:
         self._oidc = oidc
         self._clock = clock
-        self._proofs: dict[str, _Proof] = {}
+        self._cache: dict[str, _Verified] = {}
         self._directory: Directory
         self._key: bytes
 
     def use(self, directory: Directory, key: bytes) -> None:
-        """From now on these accounts and this key count."""
+        """From now on these accounts and this key are in force."""
         self._directory, self._key = directory, key
-        self._proofs.clear()
+        self._cache.clear()
 
     async def caller(self, token: str) -> Caller:
-        """Who shows ``token``.
+        """Who calls with ``token``.
 
         :raises ContractError: ``ACCESS_TOKEN_UNKNOWN``, ``ACCESS_TOKEN_EXPIRED``; ``UNAVAILABLE`` if its issuer is.
         """
-        return (await self._proof(token)).caller
+        return (await self._verified(token)).caller
 
     async def subject(self, token: str) -> Subject | None:
         """Whom the JWT ``token`` is about; ``None`` if it is a token of ours. Raises as :meth:`caller` does."""
-        return (await self._proof(token)).subject
+        return (await self._verified(token)).subject
 
-    async def _proof(self, token: str) -> _Proof:
-        proof = self._proofs.get(token)
-        if proof is not None and self._clock() < proof.expiry_ms:
-            return proof
+    async def _verified(self, token: str) -> _Verified:
+        verified = self._cache.get(token)
+        if verified is not None and self._clock() < verified.expiry_ms:
+            return verified
         directory = self._directory
-        proof = await self._prove(token)
-        if self._clock() >= proof.expiry_ms:
+        verified = await self._verify(token)
+        if self._clock() >= verified.expiry_ms:
             raise ContractError(errors.ACCESS_TOKEN_EXPIRED, "The access token has expired; get a new one.")
         if directory is self._directory:  # else the accounts changed meanwhile
-            self._remember(token, proof)
-        return proof
+            self._store_in_cache(token, verified)
+        return verified
 
-    def _remember(self, token: str, proof: _Proof) -> None:
-        if len(self._proofs) >= _REMEMBERED_MAX:
-            self._proofs.clear()
-        self._proofs[token] = proof
+    def _store_in_cache(self, token: str, verified: _Verified) -> None:
+        if len(self._cache) >= _CACHED_MAX:
+            self._cache.clear()
+        self._cache[token] = verified
 
-    async def _prove(self, token: str) -> _Proof:
+    async def _verify(self, token: str) -> _Verified:
         if token.startswith(TokenKind.API):
-            return self._prove_api_token(token)
+            return self._verify_api_token(token)
         if token.startswith(TokenKind.ACCESS):
-            return self._prove_access_token(token)
+            return self._verify_access_token(token)
         if self._oidc is not None and token.count(".") == _JWT_DOTS:
-            return self._prove_subject(await self._oidc.verify(token))
+            return self._verify_subject(await self._oidc.verify(token))
         raise _unknown()
 
-    def _prove_api_token(self, token: str) -> _Proof:
+    def _verify_api_token(self, token: str) -> _Verified:
         found = self._directory.token(tokens.fingerprint(token))
         if found is None:
             raise _unknown()
-        return _Proof(self._directory.token_caller(found), found.expiry_ms or math.inf)
+        return _Verified(self._directory.token_caller(found), found.expiry_ms or math.inf)
 
-    def _prove_access_token(self, token: str) -> _Proof:
+    def _verify_access_token(self, token: str) -> _Verified:
         claims = tokens.read(self._key, TokenKind.ACCESS, token)
         application = self._directory.application(claims.application_id) if claims else None
         user = self._directory.user(claims.user_id) if claims else None
         is_void = claims is None or application is None or (claims.user_id and user is None)
         if claims is None or is_void or (user and user.generation != claims.generation):
             raise _unknown()
-        return _Proof(self._directory.caller(user, application), claims.expiry_ms)
+        return _Verified(self._directory.caller(user, application), claims.expiry_ms)
 
-    def _prove_subject(self, subject: Subject) -> _Proof:
+    def _verify_subject(self, subject: Subject) -> _Verified:
         """Names that the issuer has and we have not are no concern of ours."""
         permissions = self._directory.permissions(subject.grants, roles=subject.grants)
         caller = Caller(user_id=subject.id, permissions=permissions, is_authenticated=True)
-        return _Proof(caller, subject.expiry_ms, subject)
+        return _Verified(caller, subject.expiry_ms, subject)
 
 
 def _unknown() -> ContractError:

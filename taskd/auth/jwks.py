@@ -1,4 +1,7 @@
-"""The public keys of an OIDC issuer, fetched over HTTPS, kept for a while, fetched anew when it rotates them."""
+"""The public keys of an OIDC issuer (a JWKS, RFC 7517): fetched over HTTPS, cached, fetched anew when it rotates them.
+
+The cache is a node's own: each node fetches what the issuer publishes.
+"""
 
 import asyncio
 import logging
@@ -14,9 +17,9 @@ from taskd.model.errors import ContractError
 
 log = logging.getLogger(__name__)
 
-_FRESH_MS = 3_600_000
-_AGAIN_MS = 10_000
-"""Between two fetches at least, so that made-up key ids are no way to have us hammer the issuer."""
+_KEYS_TTL_MS = 3_600_000
+_REFETCH_INTERVAL_MS = 10_000
+"""Between two fetches at least, so that made-up key ids do not make us flood the issuer with requests."""
 _TIMEOUT_S = 10.0
 _DOCUMENT_MAX_BYTES = 1024 * 1024
 _DISCOVERY = "/.well-known/openid-configuration"
@@ -40,7 +43,7 @@ class IssuerKeys:
 
         :raises ContractError: ``UNAVAILABLE`` while no keys could be fetched at all.
         """
-        if key_id not in self._keys or self._is_older_than(self._fetched_ms, _FRESH_MS):
+        if key_id not in self._keys or self._is_older_than(self._fetched_ms, _KEYS_TTL_MS):
             await self._renew(key_id)
         if self._fetched_ms is None:
             raise ContractError(errors.UNAVAILABLE, "The keys of the token issuer cannot be fetched now; try again.")
@@ -57,17 +60,17 @@ class IssuerKeys:
     async def _renew(self, key_id: str) -> None:
         """Fetches the keys, unless that was tried a moment ago. Old keys stay good while the issuer is silent."""
         async with self._one_at_a_time:
-            fresh = key_id in self._keys and not self._is_older_than(self._fetched_ms, _FRESH_MS)
-            if fresh or not self._is_older_than(self._tried_ms, _AGAIN_MS):
+            fresh = key_id in self._keys and not self._is_older_than(self._fetched_ms, _KEYS_TTL_MS)
+            if fresh or not self._is_older_than(self._tried_ms, _REFETCH_INTERVAL_MS):
                 return
             self._tried_ms = self._clock()
             try:
-                self._keys = _keys_of(await self._fetch(await self._where()))
+                self._keys = _keys_of(await self._fetch(await self._resolve_jwks_url()))
                 self._fetched_ms = self._clock()
             except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, PyJWTError) as error:
                 log.warning("The keys of %s cannot be fetched: %r.", self._issuer, error)
 
-    async def _where(self) -> str:
+    async def _resolve_jwks_url(self) -> str:
         if self._jwks_url is None:
             self._jwks_url = str((await self._fetch(self._issuer.rstrip("/") + _DISCOVERY))["jwks_uri"])
         return self._jwks_url

@@ -1,4 +1,8 @@
-"""Slows down guessing: failed logins are counted by account and by address, in memory that cannot grow."""
+"""Slows down guessing of passwords: failed logins are limited by account and by address, in bounded memory.
+
+Counts are a node's own and need no store: n nodes allow n times as many guesses, and a restart one burst more, which is
+still far too few to find a password.
+"""
 
 import ipaddress
 import math
@@ -13,57 +17,61 @@ from taskd.model.errors import ContractError
 _KEYS_MAX = 20_000
 
 
-class Allowance(Struct, frozen=True):
-    """So many failures at once, and one more every ``refill_ms``."""
+class RateLimit(Struct, frozen=True):
+    """``burst`` failures at once, and one more every ``interval_ms`` (the emission interval)."""
 
     burst: int
-    refill_ms: int
+    interval_ms: int
 
 
-PER_ACCOUNT = Allowance(burst=5, refill_ms=30_000)
-PER_ADDRESS = Allowance(burst=50, refill_ms=3_000)
+PER_ACCOUNT = RateLimit(burst=5, interval_ms=30_000)
+PER_ADDRESS = RateLimit(burst=50, interval_ms=3_000)
 
 
-class Attempts:
-    """Counts attempts by key; the keys that were seen longest ago are forgotten first."""
+class RateLimiter:
+    """Limits attempts by key; keys are evicted least recently used first.
 
-    def __init__(self, allowance: Allowance, clock: Clock, keys_max: int = _KEYS_MAX) -> None:
-        self._allowance = allowance
+    The generic cell rate algorithm in its virtual scheduling form (GCRA, ITU-T I.371): all that is kept of a key is its
+    theoretical arrival time.
+    """
+
+    def __init__(self, limit: RateLimit, clock: Clock, keys_max: int = _KEYS_MAX) -> None:
+        self._limit = limit
         self._clock = clock
         self._keys_max = keys_max
-        self._paid_off_ms: OrderedDict[str, int] = OrderedDict()
-        """When each key will have its whole allowance back."""
+        self._theoretical_arrival_ms: OrderedDict[str, int] = OrderedDict()
+        """When each key will have its whole burst back."""
 
     def __len__(self) -> int:
-        return len(self._paid_off_ms)
+        return len(self._theoretical_arrival_ms)
 
     def wait_ms(self, key: str) -> int:
         """How long until ``key`` may attempt again; 0 means now."""
         now_ms = self._clock()
-        span_ms = (self._allowance.burst - 1) * self._allowance.refill_ms
-        return max(0, self._paid_off_ms.get(key, now_ms) - span_ms - now_ms)
+        span_ms = (self._limit.burst - 1) * self._limit.interval_ms
+        return max(0, self._theoretical_arrival_ms.get(key, now_ms) - span_ms - now_ms)
 
     def take(self, key: str) -> None:
         """Counts an attempt of ``key``."""
-        paid_off_ms = max(self._paid_off_ms.pop(key, 0), self._clock())
-        self._paid_off_ms[key] = paid_off_ms + self._allowance.refill_ms
-        if len(self._paid_off_ms) > self._keys_max:
-            self._paid_off_ms.popitem(last=False)
+        theoretical_arrival_ms = max(self._theoretical_arrival_ms.pop(key, 0), self._clock())
+        self._theoretical_arrival_ms[key] = theoretical_arrival_ms + self._limit.interval_ms
+        if len(self._theoretical_arrival_ms) > self._keys_max:
+            self._theoretical_arrival_ms.popitem(last=False)
 
-    def give_back(self, key: str) -> None:
-        """Uncounts an attempt of ``key``: it was no guess."""
-        if key in self._paid_off_ms:
-            self._paid_off_ms[key] -= self._allowance.refill_ms
+    def refund(self, key: str) -> None:
+        """Takes back an attempt of ``key``: it was no guess."""
+        if key in self._theoretical_arrival_ms:
+            self._theoretical_arrival_ms[key] -= self._limit.interval_ms
 
 
 class LoginThrottle:
-    """Counts each login attempt from its beginning, so that many at once are no way around."""
+    """Counts each login attempt from its beginning, so that many at once cannot evade the limit."""
 
     def __init__(self, clock: Clock) -> None:
-        self._accounts = Attempts(PER_ACCOUNT, clock)
-        self._addresses = Attempts(PER_ADDRESS, clock)
+        self._accounts = RateLimiter(PER_ACCOUNT, clock)
+        self._addresses = RateLimiter(PER_ADDRESS, clock)
 
-    def enter(self, account: str, address: str) -> None:
+    def admit(self, account: str, address: str) -> None:
         """Counts an attempt.
 
         :raises ContractError: ``TOO_MANY_REQUESTS``, saying when to try again; the attempt does not count.
@@ -79,12 +87,12 @@ class LoginThrottle:
 
     def succeeded(self, account: str, address: str) -> None:
         """The attempt was no guess."""
-        self._accounts.give_back(account)
-        self._addresses.give_back(_network(address))
+        self._accounts.refund(account)
+        self._addresses.refund(_network(address))
 
 
 def _network(address: str) -> str:
-    """What one guesser has at hand: an IPv4 address, or the /64 network of an IPv6 one."""
+    """What one caller can choose from freely: an IPv4 address, or the /64 network of an IPv6 one."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

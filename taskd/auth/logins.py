@@ -5,7 +5,7 @@ import hmac
 from msgspec import Struct
 
 from taskd.auth import tokens
-from taskd.auth.account_index import Directory
+from taskd.auth.account_directory import Directory
 from taskd.auth.accounts import EMAIL_MAX_CHARS, Application, User, normal_email
 from taskd.auth.login_throttle import LoginThrottle
 from taskd.auth.passwords import PASSWORD_MAX_CHARS, PasswordChecker
@@ -50,7 +50,7 @@ class Logins:
         self._key: bytes
 
     def use(self, directory: Directory, key: bytes) -> None:
-        """From now on these accounts and this key count."""
+        """From now on these accounts and this key are in force."""
         self._directory, self._key = directory, key
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class Logins:
             ``TOO_MANY_REQUESTS`` after too many wrong ones.
         """
         account = normal_email(email)[:EMAIL_MAX_CHARS]
-        self._throttle.enter(account, address)
+        self._throttle.admit(account, address)
         user = self._directory.user_by_email(email)
         right = await self._passwords.check(password[:PASSWORD_MAX_CHARS], user.password if user else None)
         if user is None or not right or len(password) > PASSWORD_MAX_CHARS:

@@ -1,4 +1,9 @@
-"""Remembers signed requests for as long as their timestamps are good, so that none is taken twice."""
+"""OAuth 1 nonces (RFC 5849, 3.3): remembers signed requests while their timestamps are good, so none is taken twice.
+
+The memory is this process's own, which is safe on one node: what was signed before the process began is refused, since
+an earlier one may have seen it. Nodes that accept the same keys must share it, in one atomic step, behind a store:
+otherwise a request could be replayed once on each.
+"""
 
 import hashlib
 import os
@@ -14,14 +19,14 @@ _REMEMBERED_MAX = 1_000_000
 
 
 class Nonces:
-    """The requests seen. One signed before this memory began is refused: an earlier memory may have seen it."""
+    """The requests seen in the window, as keyed digests by timestamp."""
 
     def __init__(self, clock: Clock, remembered_max: int = _REMEMBERED_MAX) -> None:
         self._clock = clock
         self._began_s = clock() // 1000
         self._remembered_max = remembered_max
         self._salt = os.urandom(16)
-        self._seen: dict[int, set[int]] = {}
+        self._digests: dict[int, set[int]] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -37,25 +42,25 @@ class Nonces:
             raise ContractError(errors.REPLAYED, "The request was signed before this service started; sign it anew.")
 
     def remember(self, timestamp_s: int, *parts: str) -> None:
-        """Takes note of a genuine request, told apart by ``parts``.
+        """Remembers a genuine request, identified by ``parts``.
 
         :raises ContractError: ``REPLAYED`` if it was seen; ``TOO_MANY_REQUESTS`` if no more can be remembered.
         """
-        self._forget()
-        mark = self._mark(parts)
-        seen = self._seen.setdefault(timestamp_s, set())
-        if mark in seen:
+        self._evict_old()
+        digest = self._digest(parts)
+        seen = self._digests.setdefault(timestamp_s, set())
+        if digest in seen:
             raise ContractError(errors.REPLAYED, "This very request came before; sign each one with a new oauth_nonce.")
         if self._count >= self._remembered_max:
             raise ContractError(errors.TOO_MANY_REQUESTS, "Too many signed requests; try again in a moment.")
-        seen.add(mark)
+        seen.add(digest)
         self._count += 1
 
-    def _mark(self, parts: tuple[str, ...]) -> int:
+    def _digest(self, parts: tuple[str, ...]) -> int:
         text = "\0".join(parts).encode("utf-8", "surrogateescape")
         return int.from_bytes(hashlib.blake2b(text, digest_size=8, key=self._salt).digest())
 
-    def _forget(self) -> None:
+    def _evict_old(self) -> None:
         oldest_s = self._clock() // 1000 - WINDOW_S
-        for timestamp_s in [old for old in self._seen if old < oldest_s]:
-            self._count -= len(self._seen.pop(timestamp_s))
+        for timestamp_s in [old for old in self._digests if old < oldest_s]:
+            self._count -= len(self._digests.pop(timestamp_s))

@@ -1,9 +1,9 @@
-"""Requests signed with OAuth 1, and the callers they stand for."""
+"""Requests signed with OAuth 1, verified, and who has signed them."""
 
 from msgspec import Struct
 
 from taskd.auth import oauth1_signature, tokens
-from taskd.auth.account_index import Directory
+from taskd.auth.account_directory import Directory
 from taskd.auth.accounts import Application, User
 from taskd.auth.nonces import Nonces
 from taskd.auth.oauth1_signature import Authorization, Secrets, SignedRequest
@@ -20,8 +20,8 @@ class Signer(Struct, frozen=True):
     user: User | None
 
 
-class Signatures:
-    """Tells who has signed a request, and takes each request once."""
+class OAuth1Verifier:
+    """Verifies signatures, and takes each request once."""
 
     def __init__(self, clock: Clock) -> None:
         self._nonces = Nonces(clock)
@@ -29,7 +29,7 @@ class Signatures:
         self._key: bytes
 
     def use(self, directory: Directory, key: bytes) -> None:
-        """From now on these accounts and this key count."""
+        """From now on these accounts and this key are in force."""
         self._directory, self._key = directory, key
 
     def signer(self, request: SignedRequest, header: str) -> Signer:

@@ -82,7 +82,7 @@ class OidcVerifier:
             email=str(claims.get("email", "")),
             first_name=str(claims.get("given_name", "")),
             last_name=str(claims.get("family_name", "")),
-            grants=tuple(_names(_at(claims, self._grants_path))),
+            grants=tuple(_names(_nested(claims, self._grants_path))),
             expiry_ms=int((expiry_s + _LEEWAY_S) * 1000),
         )
 
@@ -98,7 +98,7 @@ def _seconds(claims: dict[str, Any], name: str) -> float:
     return value
 
 
-def _at(claims: Any, path: Iterable[str]) -> Any:
+def _nested(claims: Any, path: Iterable[str]) -> Any:
     for name in path:
         claims = claims.get(name) if isinstance(claims, dict) else None
     return claims

@@ -1,4 +1,4 @@
-"""Passwords: scrypt hashes, and checking them without holding up anything else."""
+"""Passwords: scrypt hashes (RFC 7914), and checking them without holding up anything else."""
 
 import asyncio
 import base64
@@ -25,15 +25,18 @@ _FORMAT = re.compile(r"scrypt\$(\d{1,2})\$(\d{1,2})\$(\d{1,2})\$([A-Za-z0-9+/=]{
 
 
 class Cost(Struct, frozen=True):
-    """What a guess costs: memory is ``2**log_n * block * 128`` bytes, time grows with that and ``passes``."""
+    """scrypt's parameters N (as its logarithm), r and p: what a guess costs.
+
+    Memory is ``2**log_n * block_size * 128`` bytes, time grows with that and ``parallelization``.
+    """
 
     log_n: int = 15
-    block: int = 8
-    passes: int = 3
+    block_size: int = 8
+    parallelization: int = 3
 
 
 DEFAULT_COST = Cost()
-_MOST = Cost(log_n=20, block=16, passes=16)
+_COST_MAX = Cost(log_n=20, block_size=16, parallelization=16)
 
 
 class _Hash(Struct, frozen=True):
@@ -43,7 +46,7 @@ class _Hash(Struct, frozen=True):
 
 
 def hash_password(password: str, cost: Cost = DEFAULT_COST) -> str:
-    """``password`` as it may be kept: ``scrypt$log_n$block$passes$salt$hash``."""
+    """``password`` as it may be kept: ``scrypt$log_n$block_size$parallelization$salt$hash``."""
     salt = os.urandom(_SALT_BYTES)
     return _write(cost, salt, _scrypt(password, salt, cost))
 
@@ -61,7 +64,7 @@ def matches(password: str, stored: str) -> bool:
 
 def _write(cost: Cost, salt: bytes, digest: bytes) -> str:
     encoded = (base64.b64encode(part).decode() for part in (salt, digest))
-    return "$".join(("scrypt", str(cost.log_n), str(cost.block), str(cost.passes), *encoded))
+    return "$".join(("scrypt", str(cost.log_n), str(cost.block_size), str(cost.parallelization), *encoded))
 
 
 def _parse(text: str) -> _Hash | None:
@@ -69,7 +72,11 @@ def _parse(text: str) -> _Hash | None:
     if match is None:
         return None
     cost = Cost(*(int(match[group]) for group in (1, 2, 3)))
-    within = 1 <= cost.log_n <= _MOST.log_n and 1 <= cost.block <= _MOST.block and 1 <= cost.passes <= _MOST.passes
+    within = (
+        1 <= cost.log_n <= _COST_MAX.log_n
+        and 1 <= cost.block_size <= _COST_MAX.block_size
+        and 1 <= cost.parallelization <= _COST_MAX.parallelization
+    )
     try:
         salt, digest = (base64.b64decode(match[group], validate=True) for group in (4, 5))
     except binascii.Error:
@@ -78,7 +85,7 @@ def _parse(text: str) -> _Hash | None:
 
 
 def _scrypt(password: str, salt: bytes, cost: Cost) -> bytes:
-    n, r, p = 2**cost.log_n, cost.block, cost.passes
+    n, r, p = 2**cost.log_n, cost.block_size, cost.parallelization
     memory_max_bytes = 128 * r * (n + p + 2)
     # keyboards differ in how they compose one and the same character
     secret = unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")
@@ -91,7 +98,7 @@ class PasswordChecker:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="password")
         self._waiting = 0
-        self._decoy = _write(DEFAULT_COST, os.urandom(_SALT_BYTES), os.urandom(_HASH_BYTES))
+        self._dummy_hash = _write(DEFAULT_COST, os.urandom(_SALT_BYTES), os.urandom(_HASH_BYTES))
 
     async def check(self, password: str, stored: str | None) -> bool:
         """Whether ``password`` is the one of ``stored``; without ``stored`` it takes as long, and is not.
@@ -103,11 +110,11 @@ class PasswordChecker:
         self._waiting += 1
         try:
             loop = asyncio.get_running_loop()
-            right = await loop.run_in_executor(self._threads, matches, password, stored or self._decoy)
+            right = await loop.run_in_executor(self._threads, matches, password, stored or self._dummy_hash)
         finally:
             self._waiting -= 1
         return right and stored is not None
 
     def close(self) -> None:
-        """Lets go of the threads. What still waits is called off."""
+        """Ends the threads. Checks that still wait are cancelled."""
         self._threads.shutdown(wait=False, cancel_futures=True)

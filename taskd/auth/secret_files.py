@@ -40,7 +40,7 @@ def read_secret(path: Path) -> str | None:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Puts ``text`` in the place of ``path``, in one step and durably, with mode 0600.
+    """Replaces ``path`` by ``text``, in one step and durably, with mode 0600.
 
     What root writes belongs to the owner of the folder, who is the one that reads it.
     """

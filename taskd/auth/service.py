@@ -1,15 +1,15 @@
-"""Everything that asks who is calling, behind one door; it opens the files, and opens them anew when told to."""
+"""The facade of authentication: reads the accounts and the key, reads them anew on request, and holds the verifiers."""
 
 import logging
 from pathlib import Path
 
 from taskd.auth import account_file, signing_key
-from taskd.auth.account_index import Directory
+from taskd.auth.account_directory import Directory
 from taskd.auth.accounts import Accounts
-from taskd.auth.bearer_tokens import Bearers
+from taskd.auth.bearer_tokens import BearerTokens
 from taskd.auth.jwks import IssuerKeys
 from taskd.auth.logins import Logins
-from taskd.auth.oauth1_verifier import Signatures
+from taskd.auth.oauth1_verifier import OAuth1Verifier
 from taskd.auth.oidc import OidcVerifier
 from taskd.auth.settings import AuthSettings
 from taskd.model.clock import Clock
@@ -19,20 +19,20 @@ log = logging.getLogger(__name__)
 
 
 class AuthService:
-    """The accounts in force, and the ways to show who one is."""
+    """The accounts in force, and the ways to authenticate."""
 
     def __init__(self, settings: AuthSettings, data: Path, clock: Clock) -> None:
         self._data = data
         self._file = accounts_path(settings, data)
         self._oidc = _oidc_verifier(settings, clock)
-        self.bearers = Bearers(self._oidc, clock)
-        self.signatures = Signatures(clock)
+        self.bearers = BearerTokens(self._oidc, clock)
+        self.signatures = OAuth1Verifier(clock)
         self.logins = Logins(settings, clock)
         self.directory = Directory(Accounts())
 
     @property
     def is_closed_to_all(self) -> bool:
-        """Whether there is nobody who could show who they are."""
+        """Whether there is nobody who could be authenticated."""
         return self.directory.is_empty and self._oidc is None
 
     def start(self) -> None:

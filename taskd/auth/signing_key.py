@@ -1,4 +1,8 @@
-"""The key that our own tokens are signed with: made once, kept in the data directory, rotated by hand."""
+"""The key that our own tokens are signed with: made once, kept in the data directory, rotated by hand.
+
+The file is a node's own, which is safe on one node: its tokens come back to it alone. Nodes that take each other's
+tokens need one key, from a store that they share, since a token signed with another key is void.
+"""
 
 import secrets
 from pathlib import Path

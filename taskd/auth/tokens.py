@@ -1,4 +1,4 @@
-"""Tokens that we issue: they carry what they say, signed with our key, so that nothing about them needs storing.
+"""Tokens that we issue: they carry their claims, signed with our key (HMAC-SHA256), so nothing of them needs storing.
 
 They end with their time, with the generation of their user, with their application, and with the key.
 """

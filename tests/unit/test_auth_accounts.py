@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from support.auth.accounts import ADA, BOB, EVERYBODY, OPERATORS, holder, with_holders, write_accounts
 
 from taskd.auth import account_changes
+from taskd.auth.account_directory import Directory
 from taskd.auth.account_file import AccountFileError, read_accounts, render
 from taskd.auth.account_file import editing as edit_file
-from taskd.auth.account_index import Directory
 from taskd.auth.accounts import AccountError, Accounts, User
 from taskd.auth.secret_files import SecretFileError
 from taskd.auth.signing_key import load_key, rotate_key

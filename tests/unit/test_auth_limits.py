@@ -12,7 +12,7 @@ from support.clocks import FakeClock
 
 from taskd.api.http.authentication import client_address
 from taskd.auth import passwords
-from taskd.auth.login_throttle import PER_ACCOUNT, PER_ADDRESS, Allowance, Attempts, LoginThrottle
+from taskd.auth.login_throttle import PER_ACCOUNT, PER_ADDRESS, LoginThrottle, RateLimit, RateLimiter
 from taskd.auth.nonces import WINDOW_S, Nonces
 from taskd.auth.passwords import Cost, PasswordChecker, hash_password, is_hash, matches
 from taskd.model import errors
@@ -38,7 +38,7 @@ def test_two_hashes_of_one_password_differ() -> None:
 
 
 def test_a_hash_made_today_costs_memory_and_time() -> None:
-    assert Cost(log_n=15, block=8, passes=3) == passwords.DEFAULT_COST
+    assert Cost(log_n=15, block_size=8, parallelization=3) == passwords.DEFAULT_COST
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ async def test_without_a_user_no_password_matches() -> None:
 
 def guess(throttle: LoginThrottle, account: str, address: str) -> ContractError | None:
     try:
-        throttle.enter(account, address)
+        throttle.admit(account, address)
     except ContractError as error:
         return error
     return None
@@ -92,9 +92,9 @@ def test_guessing_one_account_is_slowed_down_and_says_for_how_long() -> None:
     refusal = guess(throttle, "ada", "10.0.1.1")
     assert refusal is not None
     assert refusal.kind is errors.TOO_MANY_REQUESTS
-    assert refusal.extra["retryAfter"] == PER_ACCOUNT.refill_ms // 1000
+    assert refusal.extra["retryAfter"] == PER_ACCOUNT.interval_ms // 1000
     assert guess(throttle, "bob", "10.0.1.1") is None
-    clock.advance(PER_ACCOUNT.refill_ms)
+    clock.advance(PER_ACCOUNT.interval_ms)
     assert guess(throttle, "ada", "10.0.1.1") is None
     assert guess(throttle, "ada", "10.0.1.1") is not None
 
@@ -142,16 +142,16 @@ def test_only_a_proxy_on_this_machine_says_who_is_calling(peer: str, forwarded: 
 def test_right_logins_are_never_slowed_down() -> None:
     throttle = LoginThrottle(FakeClock())
     for _ in range(1000):
-        throttle.enter("ada", "10.0.0.1")
+        throttle.admit("ada", "10.0.0.1")
         throttle.succeeded("ada", "10.0.0.1")
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=300))
 def test_however_many_keys_attempt_the_memory_is_bounded(keys: list[int]) -> None:
-    attempts = Attempts(Allowance(burst=3, refill_ms=1000), FakeClock(), keys_max=20)
+    limiter = RateLimiter(RateLimit(burst=3, interval_ms=1000), FakeClock(), keys_max=20)
     for key in keys:
-        attempts.take(str(key))
-        assert len(attempts) <= 20
+        limiter.take(str(key))
+        assert len(limiter) <= 20
 
 
 def replayed(nonces: Nonces, timestamp_s: int, *parts: str) -> bool:

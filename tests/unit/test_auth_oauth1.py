@@ -10,7 +10,7 @@ from oauthlib.oauth1 import Client
 from support.auth.accounts import ADA, CONSUMER, EVERYBODY
 from support.clocks import FakeClock
 
-from taskd.auth.account_index import Directory
+from taskd.auth.account_directory import Directory
 from taskd.auth.logins import oauth1_token
 from taskd.auth.nonces import WINDOW_S
 from taskd.auth.oauth1_signature import (
@@ -22,7 +22,7 @@ from taskd.auth.oauth1_signature import (
     parse_authorization,
     query_parameters,
 )
-from taskd.auth.oauth1_verifier import Signatures
+from taskd.auth.oauth1_verifier import OAuth1Verifier
 from taskd.model import errors
 from taskd.model.errors import ContractError
 
@@ -121,7 +121,7 @@ class Signer:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.signatures = Signatures(self.clock)
+        self.signatures = OAuth1Verifier(self.clock)
         self.signatures.use(Directory(EVERYBODY), KEY)
 
     def kind_of_refusal(self, request: SignedRequest, header: str) -> errors.ErrorKind:

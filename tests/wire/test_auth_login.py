@@ -242,10 +242,10 @@ async def test_guessing_passwords_is_slowed_down_with_a_time_to_wait(guarded: Gu
     refusals = [await post(guarded, wrong) for _ in range(PER_ACCOUNT.burst + 1)]
     assert [response.status for response in refusals] == [400] * PER_ACCOUNT.burst + [429]
     await assert_error(refusals[-1], 1429)
-    assert refusals[-1].headers["Retry-After"] == str(PER_ACCOUNT.refill_ms // 1000)
+    assert refusals[-1].headers["Retry-After"] == str(PER_ACCOUNT.interval_ms // 1000)
     assert (await post(guarded, LOGIN)).status == 429
     assert (await post(guarded, {**LOGIN, "username": BOB.email})).status == 200
-    guarded.clock.advance(PER_ACCOUNT.refill_ms)
+    guarded.clock.advance(PER_ACCOUNT.interval_ms)
     assert (await post(guarded, LOGIN)).status == 200
 
 

@@ -13,7 +13,7 @@ from taskd.auth.secret_files import write_secret
 from taskd.auth.tokens import TokenKind
 
 PASSWORD = "correct horse battery"
-CHEAP = Cost(log_n=4, block=8, passes=1)
+CHEAP = Cost(log_n=4, block_size=8, parallelization=1)
 ADA = User(
     id="0" * 23 + "1",
     email="ada@example.com",

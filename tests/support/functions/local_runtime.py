@@ -52,7 +52,7 @@ class LocalBench:
 
     def removing(self) -> bool:
         """Whether code is being removed now."""
-        return bool(self.runtime._library._removals)
+        return bool(self.runtime._code._removals)
 
 
 @asynccontextmanager

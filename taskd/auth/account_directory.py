@@ -1,4 +1,4 @@
-"""The accounts, ready to be looked up: what one request needs is one or two dictionary look-ups away."""
+"""The accounts, indexed: what one request needs is one or two dictionary look-ups away."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from taskd.model.caller import Caller
 
 
 class Directory:
-    """Finds accounts by what callers show. Made anew from each version of the accounts."""
+    """Finds accounts by their ids, keys and hashes. Made anew from each version of the accounts."""
 
     def __init__(self, accounts: Accounts) -> None:
         self._roles = {role.name: role for role in accounts.roles}
@@ -19,7 +19,7 @@ class Directory:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody could ever show who they are."""
+        """Whether nobody could ever be authenticated."""
         return not (self._users or self._applications)
 
     def user(self, user_id: str) -> User | None:
@@ -48,12 +48,12 @@ class Directory:
 
     def caller(self, user: User | None, application: Application | None) -> Caller:
         """Who calls when ``user`` does through ``application``; what counts is what the user may."""
-        holder = user or application
+        principal = user or application
         return Caller(
             user_id=user.id if user else None,
             application_id=application.id if application else None,
-            permissions=self.permissions(holder.permissions, holder.roles) if holder else frozenset(),
-            is_authenticated=holder is not None,
+            permissions=self.permissions(principal.permissions, principal.roles) if principal else frozenset(),
+            is_authenticated=principal is not None,
         )
 
     def token_caller(self, token: ApiToken) -> Caller:
