@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from taskd.auth.accounts import Accounts, ApiToken, Application, Kind, Role, User, expand, normal_email
+from taskd.auth.tokens import Claims
 from taskd.model.caller import Caller
 
 
@@ -25,6 +26,11 @@ class Directory:
     def user(self, user_id: str) -> User | None:
         """The user with this id."""
         return self._users.get(user_id)
+
+    def current_user(self, claims: Claims) -> User | None:
+        """The user whom ``claims`` name; ``None`` if they were removed, or their logins ended since."""
+        user = self._users.get(claims.user_id)
+        return user if user is not None and user.generation == claims.generation else None
 
     def user_by_email(self, email: str) -> User | None:
         """The user with this email, in whatever case."""

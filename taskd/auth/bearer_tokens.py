@@ -87,10 +87,10 @@ class BearerTokens:
 
     def _verify_access_token(self, token: str) -> _Verified:
         claims = tokens.read(self._key, TokenKind.ACCESS, token)
-        application = self._directory.application(claims.application_id) if claims else None
-        user = self._directory.user(claims.user_id) if claims else None
-        is_void = claims is None or application is None or (claims.user_id and user is None)
-        if claims is None or is_void or (user and user.generation != claims.generation):
+        if claims is None:
+            raise _unknown()
+        application, user = self._directory.application(claims.application_id), self._directory.current_user(claims)
+        if application is None or (claims.user_id and user is None):
             raise _unknown()
         return _Verified(self._directory.caller(user, application), claims.expiry_ms)
 

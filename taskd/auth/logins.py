@@ -104,8 +104,8 @@ class Logins:
         :raises ContractError: ``REFRESH_TOKEN_UNKNOWN`` or ``REFRESH_TOKEN_EXPIRED``.
         """
         claims = tokens.read(self._key, TokenKind.REFRESH, refresh_token)
-        user = self._directory.user(claims.user_id) if claims else None
-        if claims is None or user is None or not _is_current(claims, user) or claims.application_id != application.id:
+        user = self._directory.current_user(claims) if claims else None
+        if claims is None or user is None or claims.application_id != application.id:
             raise ContractError(errors.REFRESH_TOKEN_UNKNOWN, "The refresh token is not good, so log in again.")
         if claims.is_expired(self._clock()):
             raise ContractError(errors.REFRESH_TOKEN_EXPIRED, "The refresh token has expired, so log in again.")
@@ -131,7 +131,3 @@ def oauth1_token(key: bytes, token_id: str, user: User, application: Application
     claims = Claims(token_id, user.id, application.id, user.generation, expiry_ms=0)
     token = tokens.issue(key, TokenKind.OAUTH1, claims)
     return OAuth1Token(token_id, token, tokens.oauth1_secret(key, token), user.id, application.id)
-
-
-def _is_current(claims: Claims, user: User) -> bool:
-    return claims.generation == user.generation

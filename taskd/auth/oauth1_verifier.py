@@ -57,9 +57,8 @@ class OAuth1Verifier:
         if not token:
             return None
         claims = tokens.read(self._key, TokenKind.OAUTH1, token)
-        user = self._directory.user(claims.user_id) if claims else None
-        good = claims is not None and user is not None and claims.generation == user.generation
-        if claims is None or not good or claims.application_id != application.id:
+        user = self._directory.current_user(claims) if claims else None
+        if claims is None or user is None or claims.application_id != application.id:
             raise ContractError(errors.OAUTH1_TOKEN, "The oauth_token is unknown or was revoked; log in again.")
         return user
 
