@@ -6,9 +6,9 @@ from typing import Any
 from aiohttp import web
 
 from taskd.api.http.error_response import error_response, fault, log
-from taskd.api.http.route_table import ROUTE_TABLE, TableRouter
 from taskd.model import errors
 from taskd.model.errors import ContractError, TaskdError
+from taskd.system.listening_site import ListeningSite
 
 KEEPALIVE_S = 75.0
 """How long a connection may idle, or take to send its headers; longer than load balancers keep theirs."""
@@ -19,7 +19,6 @@ LINGER_S = 5.0
 """How long the rest of a refused body is read, so that the client gets to see the refusal."""
 SHUTDOWN_S = 10.0
 """How long requests in progress are waited for when the server stops."""
-BACKLOG = 1024
 
 _CONNECTION_OPTIONS: dict[str, Any] = {
     "keepalive_timeout": KEEPALIVE_S,
@@ -43,7 +42,9 @@ async def serve(app: web.Application, host: str, port: int) -> tuple[web.AppRunn
     """
     runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S, access_log=None)
     await runner.setup()
-    site = _Site(runner, host, port)
+    assert runner.server is not None, "the runner is set up"
+    runner.server.request_handler = TableRouter(app.get(ROUTE_TABLE, {}), runner.server.request_handler)
+    site = ListeningSite(runner, host, port, _Connection)
     try:
         await site.start()
     except OSError as error:
@@ -85,31 +86,3 @@ def _below_the_application(status: int, exc: BaseException | None, message: str 
         reason = (message or "it cannot be parsed").partition("\n")[0].rstrip(":")
         return ContractError(errors.ILLEGAL_ARGUMENT, f"The request is not valid HTTP: {reason}.")
     return fault("outside of the application", exc)
-
-
-class _Site(web.BaseSite):
-    """Like aiohttp's ``TCPSite``, but with connections of our own kind."""
-
-    def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
-        super().__init__(runner, backlog=BACKLOG)
-        self._app_runner = runner
-        self._host = host
-        self._port = port
-
-    @property
-    def name(self) -> str:
-        """The base URL."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
-
-    async def start(self) -> None:
-        """Binds the socket and begins to accept."""
-        await super().start()
-        server = self._app_runner.server
-        assert server is not None, "the runner is set up"
-        server.request_handler = TableRouter(self._app_runner.app.get(ROUTE_TABLE, {}), server.request_handler)
-        listening = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(server), self._host, self._port, backlog=BACKLOG
-        )
-        self._server = listening
-        self._port = listening.sockets[0].getsockname()[1]

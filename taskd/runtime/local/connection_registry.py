@@ -12,7 +12,6 @@ from aiohttp import web
 UNIDENTIFIED_MAX = 256
 PER_SANDBOX_MAX = 16
 """Connections of one sandbox: Lambda's runtimes have one, or two."""
-_BACKLOG = 1024
 
 
 class ConnectionRegistry:
@@ -62,8 +61,8 @@ class ConnectionRegistry:
             connection.force_close()
 
 
-class _Connection(web.RequestHandler):
-    """A connection that is counted."""
+class RegisteredConnection(web.RequestHandler):
+    """A connection that is in the registry while it is open. ``options`` are those of ``RequestHandler``."""
 
     def __init__(self, server: web.Server, connections: ConnectionRegistry, options: dict[str, Any]) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
@@ -78,32 +77,3 @@ class _Connection(web.RequestHandler):
         """It has ended."""
         self._connections.remove(self)
         super().connection_lost(exc)
-
-
-class LoopbackSite(web.BaseSite):
-    """Listens on a free port of 127.0.0.1, and has the connections counted."""
-
-    def __init__(self, runner: web.AppRunner, connections: ConnectionRegistry, options: dict[str, Any]) -> None:
-        """``options`` are those of ``RequestHandler``."""
-        super().__init__(runner, backlog=_BACKLOG)
-        self._connections = connections
-        self._options = options
-        self.authority = ""
-        """Host and port, once it has started."""
-
-    @property
-    def name(self) -> str:
-        """The base URL."""
-        return f"http://{self.authority}"
-
-    async def start(self) -> None:
-        """Binds the socket and begins to accept."""
-        await super().start()
-        server = self._runner.server
-        assert server is not None, "the runner is set up"
-        listening = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(server, self._connections, self._options), "127.0.0.1", 0, backlog=_BACKLOG
-        )
-        self._server = listening
-        host, port = listening.sockets[0].getsockname()
-        self.authority = f"{host}:{port}"

@@ -12,9 +12,10 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from taskd.model import limits
-from taskd.runtime.local.connection_registry import ConnectionRegistry, LoopbackSite
+from taskd.runtime.local.connection_registry import ConnectionRegistry, RegisteredConnection
 from taskd.runtime.local.deployed_function import function_arn
 from taskd.runtime.local.sandbox import RefusedError, Sandbox
+from taskd.system.listening_site import ListeningSite
 
 _PREFIX = "/{secret}/2018-06-01/runtime"
 _KEEPALIVE_S = 3600.0
@@ -54,7 +55,7 @@ class RuntimeApi:
         app.router.add_post(f"{_PREFIX}/init/error", self._handled_by(_init_error))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = LoopbackSite(self._runner, self._connections, _CONNECTION_OPTIONS)
+        site = ListeningSite(self._runner, "127.0.0.1", 0, self._make_connection)
         await site.start()
         self._authority = site.authority
 
@@ -63,6 +64,9 @@ class RuntimeApi:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+
+    def _make_connection(self, server: web.Server) -> RegisteredConnection:
+        return RegisteredConnection(server, self._connections, _CONNECTION_OPTIONS)
 
     def new_address(self) -> tuple[str, str]:
         """A secret, and the value of ``AWS_LAMBDA_RUNTIME_API`` that holds it."""
