@@ -37,9 +37,9 @@ from taskd.runtime.local.runtime import LocalRuntime
 from taskd.store.base import Change, TaskStore
 from taskd.store.factory import make_store
 from taskd.system import systemd
-from taskd.system.gc_freeze import FrozenHeap, let_event_loop_in
+from taskd.system.gc_freeze import FrozenHeap, shorten_switch_interval
 from taskd.system.logging import set_up_logging
-from taskd.system.os_limits import refusals_in_words, take_all_descriptors
+from taskd.system.os_limits import raising_start_errors, raise_descriptor_limit
 from taskd.telemetry.metrics import Telemetry
 from taskd.triggers.scheduler import Scheduler
 
@@ -54,8 +54,8 @@ _REPORT_S = 5.0
 def run(config: Config, clock: Clock = system_clock_ms) -> int:
     """Runs the daemon until it is told to stop; gives the status for the process to exit with."""
     set_up_logging(config.log)
-    take_all_descriptors()
-    let_event_loop_in()
+    raise_descriptor_limit()
+    shorten_switch_interval()
     try:
         with asyncio.Runner(loop_factory=_new_event_loop) as runner:
             runner.run(Daemon(config, clock).run())
@@ -66,7 +66,7 @@ def run(config: Config, clock: Clock = system_clock_ms) -> int:
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:
-    with refusals_in_words():
+    with raising_start_errors():
         return uvloop.new_event_loop()
 
 
@@ -101,7 +101,7 @@ class Daemon:
         """
         with self._signals():
             async with contextlib.AsyncExitStack() as stack:
-                with refusals_in_words():
+                with raising_start_errors():
                     await self._start(stack)
                 reporting = asyncio.create_task(self._report_to_systemd())
                 stack.callback(reporting.cancel)

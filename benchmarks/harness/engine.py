@@ -17,7 +17,7 @@ from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.store import EmbeddedStore
-from taskd.system.gc_freeze import FrozenHeap, let_event_loop_in
+from taskd.system.gc_freeze import FrozenHeap, shorten_switch_interval
 from taskd.telemetry.metrics import Telemetry
 
 REGION = "eu-west-1"
@@ -64,7 +64,7 @@ async def open_store(
     folder: Path, segment_mib: int = 64, clock: Clock = system_clock_ms
 ) -> AsyncIterator[EmbeddedStore]:
     """A store in ``folder``, with the heap and the interpreter that a daemon has, stopped at the end."""
-    let_event_loop_in()
+    shorten_switch_interval()
     store = EmbeddedStore(StoreSettings(data=str(folder), segment_mib=segment_mib), clock)
     heap = FrozenHeap()
     await store.start()

@@ -29,15 +29,15 @@ class FrozenHeap:
         gc.set_threshold(_YOUNG_MAX, *self._thresholds[1:])
         gc.collect()
         self._freeze_all()
-        gc.callbacks.append(self._hear)
+        gc.callbacks.append(self._on_collection)
 
     def stop(self) -> None:
         """Leaves everything to the collector again."""
-        gc.callbacks.remove(self._hear)
+        gc.callbacks.remove(self._on_collection)
         gc.set_threshold(*self._thresholds)
         gc.unfreeze()
 
-    def _hear(self, phase: str, info: dict[str, int]) -> None:
+    def _on_collection(self, phase: str, info: dict[str, int]) -> None:
         if phase != "stop" or info["generation"] < len(gc.get_threshold()) - 1:
             return
         if self._is_thawed:
@@ -63,6 +63,6 @@ compaction would take a hundred busy connections half a second. Shorter than thi
 """
 
 
-def let_event_loop_in() -> None:
+def shorten_switch_interval() -> None:
     """Has threads let go of the interpreter soon; for the whole process."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)

@@ -27,7 +27,7 @@ class StartError(TaskdError):
 
 
 @contextmanager
-def refusals_in_words() -> Iterator[None]:
+def raising_start_errors() -> Iterator[None]:
     """Whatever the machine refuses meanwhile is raised as :class:`StartError`."""
     try:
         yield
@@ -38,7 +38,7 @@ def refusals_in_words() -> Iterator[None]:
         raise StartError(f"This machine does not let taskd start: {what}. {advice}") from error
 
 
-def take_all_descriptors() -> None:
+def raise_descriptor_limit() -> None:
     """Raises the limit of open files as far as this process may: each connection takes one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS_MAX)

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession
 from support.daemon.process import Api, DaemonProcess, running_daemon
 
-from taskd.system.os_limits import StartError, refusals_in_words
+from taskd.system.os_limits import StartError, raising_start_errors
 
 CANNOT_START = 1
 LIMITED = """
@@ -75,7 +75,7 @@ async def test_the_soft_limit_of_open_files_is_raised_as_far_as_it_may_be(tmp_pa
     ],
 )
 def test_each_refusal_says_what_to_do(code: int, advice: str) -> None:
-    with pytest.raises(StartError) as caught, refusals_in_words():
+    with pytest.raises(StartError) as caught, raising_start_errors():
         raise OSError(code, os.strerror(code), "/some/where")
     assert os.strerror(code) in str(caught.value)
     assert "/some/where" in str(caught.value)
