@@ -39,7 +39,7 @@ from taskd.store.factory import make_store
 from taskd.system import systemd
 from taskd.system.gc_freeze import FrozenHeap, shorten_switch_interval
 from taskd.system.logging import set_up_logging
-from taskd.system.os_limits import raising_start_errors, raise_descriptor_limit
+from taskd.system.os_limits import raise_descriptor_limit, raising_start_errors
 from taskd.telemetry.metrics import Telemetry
 from taskd.triggers.scheduler import Scheduler
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.functions.zips import python_zip
 from support.power_cut.disk_model import lay_out
-from support.power_cut.recorded_processes import RecordedDisk
+from support.power_cut.recorded_disk import RecordedDisk
 
 from taskd.auth.account_file import FILE_NAME, read_accounts
 from taskd.auth.signing_key import load_key

@@ -23,10 +23,10 @@ from typing import NamedTuple
 import pytest
 from aiohttp import ClientSession
 from support.daemon.process import DaemonProcess, api_of, running_daemon
-from support.power_cut.acknowledged import Known, Witness
 from support.power_cut.checks import check
 from support.power_cut.disk_model import Image, image_of, lay_out
-from support.power_cut.recorded_processes import KILL, RecordedDisk, Timed, lasting
+from support.power_cut.observations import Known, Witness
+from support.power_cut.recorded_disk import KILL, RecordedDisk, Timed, lasting
 from support.power_cut.workload import CONFIG, Workday, create_once
 
 STATES = int(os.environ.get("TASKD_POWER_STATES", "20"))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-from support.power_cut.acknowledged import Known
+from support.power_cut.observations import Known
 from support.store.views import lost_history
 
 from taskd.auth.account_file import FILE_NAME, read_accounts

@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout
 from support.daemon.process import DaemonProcess
 from support.functions.zips import zip_of
-from support.power_cut.acknowledged import Witness
+from support.power_cut.observations import Witness
 
 CREATORS = 4
 CONFIG = """

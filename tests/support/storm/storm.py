@@ -18,7 +18,7 @@ from support.daemon import shifted_clock
 from support.daemon.process import DaemonProcess
 from support.daemon.shifted_clock import ShiftedClock
 from support.disk.full_disk import NoMountError, small_disk_at
-from support.power_cut.recorded_processes import KILL, RecordedDisk
+from support.power_cut.recorded_disk import KILL, RecordedDisk
 from support.storm import faults
 from support.storm.clients import Client, a_key
 from support.storm.faults import Fault
