@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from support.clocks import FakeClock
-from support.power_cut.disk_model import image_of, lay_out
-from support.power_cut.stepped_store import History, Life, Shelf, contents
+from support.power_cut.disk_model import read_image, write_image
+from support.power_cut.stepped_store import CatalogueStub, FrameHistory, SteppedStore, contents
 
 from taskd.cli import main
 from taskd.model.status import Status
@@ -28,27 +28,27 @@ REPAIRS = int(os.environ.get("TASKD_REPAIRS", "25"))
 NOW_MS = 1_700_000_000_000
 
 
-def a_journal(data: Path) -> History:
+def a_journal(data: Path) -> FrameHistory:
     """A snapshot, a sealed segment and one that is written to, small enough to damage every bit of."""
     rng = random.Random(3)
-    life = Life(data, Shelf(), rng, segment_bytes=400)
-    life.recover()
-    history = History()
+    store = SteppedStore(data, CatalogueStub(), rng, segment_bytes=400)
+    store.recover()
+    history = FrameHistory()
     while len(list((data / "journal").glob("*.journal"))) < 3 or len(history.payloads) < 14:
-        group = life.next_group()[:1]
+        group = store.next_group()[:1]
         if len(group[0]) < 250:
             history.extend(group)
-            life.commit(group)
+            store.commit(group)
         if len(history.payloads) == 8:
-            life.compact()
-    life.end()
+            store.compact()
+    store.end()
     return history
 
 
-def try_to_start(data: Path, history: History) -> None:
+def try_to_start(data: Path, history: FrameHistory) -> None:
     """The state is that after some prefix, or the start is refused with the place of the damage."""
     try:
-        recovered = recover(data / "journal", Shelf(), FakeClock())
+        recovered = recover(data / "journal", CatalogueStub(), FakeClock())
     except JournalDamagedError as error:
         assert_names_the_place(error, data / "journal")
         return
@@ -65,7 +65,7 @@ def assert_names_the_place(error: JournalDamagedError, journal: Path) -> None:
 def test_every_flipped_bit_gives_a_prefix_or_is_named(memory: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL)
     history = a_journal(memory)
-    image = image_of(memory / "journal")
+    image = read_image(memory / "journal")
     for name, content in image.items():
         if not name.endswith(".journal"):
             continue
@@ -73,9 +73,9 @@ def test_every_flipped_bit_gives_a_prefix_or_is_named(memory: Path, caplog: pyte
         for bit in range(len(content) * 8):
             damaged = bytearray(content)
             damaged[bit // 8] ^= 1 << bit % 8
-            lay_out({**image, name: bytes(damaged)}, memory / "journal")
+            write_image({**image, name: bytes(damaged)}, memory / "journal")
             try_to_start(memory, history)
-        lay_out(image, memory / "journal")
+        write_image(image, memory / "journal")
 
 
 def test_every_length_that_a_segment_is_cut_to_gives_a_prefix_or_is_named(
@@ -84,17 +84,17 @@ def test_every_length_that_a_segment_is_cut_to_gives_a_prefix_or_is_named(
     """All but one case are told by the journal alone: a last segment cut between frames needs the catalogue."""
     caplog.set_level(logging.CRITICAL)
     history = a_journal(memory)
-    image = image_of(memory / "journal")
-    complete = Shelf(len(history.payloads), history.rows[-1])
+    image = read_image(memory / "journal")
+    complete = CatalogueStub(len(history.payloads), history.rows[-1])
     for name, content in image.items():
         if not name.endswith(".journal"):
             continue
         assert content is not None
         for length in range(len(content)):
-            lay_out({**image, name: content[:length]}, memory / "journal")
+            write_image({**image, name: content[:length]}, memory / "journal")
             with pytest.raises(StoreError):
                 recover(memory / "journal", complete, FakeClock())
-        lay_out(image, memory / "journal")
+        write_image(image, memory / "journal")
 
 
 class Busy:
@@ -195,9 +195,9 @@ async def test_a_repaired_journal_starts_with_all_that_the_catalogue_knew_and_ru
 
 def test_repair_leaves_a_sound_journal_alone(memory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a_journal(memory)
-    image = image_of(memory)
+    image = read_image(memory)
     assert main(["journal", "repair", str(memory)]) == 0
-    assert image_of(memory) == image
+    assert read_image(memory) == image
     assert capsys.readouterr().out.startswith("Nothing to repair: ")
 
 

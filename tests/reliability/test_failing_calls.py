@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.disk.failing_calls import FailingCalls
-from support.power_cut.stepped_store import History, Life, Shelf, contents
+from support.power_cut.stepped_store import CatalogueStub, FrameHistory, SteppedStore, contents
 
 from taskd.system.files import SyncFailedError
 
@@ -21,11 +21,11 @@ SYNCS = ("fsync", "fdatasync")
 SEED = 7
 
 
-class Work:
-    """Two processes, one after the other, on a journal of tiny segments; the first may be hit by a failure."""
+class ProcessPair:
+    """Two processes, one after the other, on a journal of tiny segments; a call of the first may fail."""
 
     def __init__(self, data: Path, calls: FailingCalls, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.history = History()
+        self.history = FrameHistory()
         self.acknowledged = 0
         self.decided = 0
         self.refusals = 0
@@ -34,52 +34,52 @@ class Work:
         self._monkeypatch = monkeypatch
         self._data = data
         self._rng = random.Random(SEED)
-        self._shelf = Shelf()
+        self._catalogue = CatalogueStub()
 
-    def first_life(self) -> None:
-        life = Life(self._data, self._shelf, self._rng, segment_bytes=500)
+    def run_first(self) -> None:
+        store = SteppedStore(self._data, self._catalogue, self._rng, segment_bytes=500)
         try:
             with self._calls.active(self._monkeypatch):
-                life.recover()
+                store.recover()
                 for number in range(10):
-                    self._commit(life)
+                    self._commit(store)
                     if number % 4 == 3:
-                        self._compact(life)
+                        self._compact(store)
         except (OSError, SyncFailedError) as error:
             self.ended_by = error
-        life.end()
+        store.end()
 
-    def second_life(self) -> None:
-        life = Life(self._data, self._shelf, self._rng, segment_bytes=500)
-        sequence = life.recover().position.sequence
+    def run_second(self) -> None:
+        store = SteppedStore(self._data, self._catalogue, self._rng, segment_bytes=500)
+        sequence = store.recover().position.sequence
         assert self.acknowledged <= sequence <= self.decided
-        assert contents(life.state) == self.history.states[sequence]
-        assert self._shelf.rows == self.history.rows[sequence]
+        assert contents(store.state) == self.history.states[sequence]
+        assert self._catalogue.rows == self.history.rows[sequence]
         self.history = self.history.until(sequence)
-        self._commit(life)
+        self._commit(store)
         assert self.acknowledged > sequence
-        life.end()
+        store.end()
 
-    def _commit(self, life: Life) -> None:
-        group = life.next_group()
+    def _commit(self, store: SteppedStore) -> None:
+        group = store.next_group()
         before = self.history
-        self.history = before.until(life.sequence)
+        self.history = before.until(store.sequence)
         self.history.extend(group)
-        self.decided = life.sequence + len(group)
+        self.decided = store.sequence + len(group)
         try:
-            life.commit(group)
+            store.commit(group)
         except OSError:
-            if life.groups.error is None:
+            if store.listener.error is None:
                 raise
             self.refusals += 1
             self.history = before
-            self.decided = life.sequence
+            self.decided = store.sequence
         else:
-            self.acknowledged = life.sequence
+            self.acknowledged = store.sequence
 
-    def _compact(self, life: Life) -> None:
+    def _compact(self, store: SteppedStore) -> None:
         try:
-            life.compact()
+            store.compact()
         except OSError:
             self.refusals += 1
 
@@ -89,17 +89,17 @@ def test_any_call_may_fail_once(
 ) -> None:
     caplog.set_level(logging.CRITICAL)
     counting = FailingCalls(memory)
-    undisturbed = Work(memory / "data", counting, monkeypatch)
-    undisturbed.first_life()
+    undisturbed = ProcessPair(memory / "data", counting, monkeypatch)
+    undisturbed.run_first()
     assert undisturbed.ended_by is None
     assert undisturbed.refusals == 0
     for code in CODES:
         for fail_at in range(counting.count):
             shutil.rmtree(memory / "data")
             calls = FailingCalls(memory, fail_at, code)
-            work = Work(memory / "data", calls, monkeypatch)
+            processes = ProcessPair(memory / "data", calls, monkeypatch)
             try:
-                work.first_life()
-                work.second_life()
+                processes.run_first()
+                processes.run_second()
             except Exception as error:
                 raise AssertionError(f"{errno.errorcode[code]} at call {fail_at} ({calls.failed})") from error

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.clocks import FakeClock
 from support.http.service import BASE, http_service
-from support.power_cut.stepped_store import Shelf
+from support.power_cut.stepped_store import CatalogueStub
 from support.store.journals import write_journal
 
 from taskd.model.status import Status
@@ -52,7 +52,7 @@ def test_a_journal_with_sound_checksums_and_senseless_content_is_applied_or_refu
     journal.mkdir()
     write_journal(journal, [payload])
     with contextlib.suppress(JournalDamagedError):
-        recover(journal, Shelf(), FakeClock())
+        recover(journal, CatalogueStub(), FakeClock())
 
 
 async def test_a_clock_that_jumps_loses_nothing_and_runs_nothing_twice(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.functions.zips import python_zip
-from support.power_cut.disk_model import lay_out
+from support.power_cut.disk_model import write_image
 from support.power_cut.recorded_disk import RecordedDisk
 
 from taskd.auth.account_file import FILE_NAME, read_accounts
@@ -103,7 +103,7 @@ class Computer:
     def cut_power(self) -> Path:
         """The data directory with nothing in it that was not synced."""
         self._after.mkdir()
-        lay_out(self._disk.platter_now().as_it_is_safe(), self._after)
+        write_image(self._disk.current_model().durable_image(), self._after)
         return self._after / "data"
 
 

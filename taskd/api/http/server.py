@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from taskd.api.http.error_response import error_response, fault, log
+from taskd.api.http.route_table import ROUTE_TABLE, TableRouter
 from taskd.model import errors
 from taskd.model.errors import ContractError, TaskdError
 from taskd.system.listening_site import ListeningSite

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-from support.power_cut.observations import Known
+from support.power_cut.observations import KnownState
 from support.store.views import lost_history
 
 from taskd.auth.account_file import FILE_NAME, read_accounts
@@ -19,7 +19,7 @@ from taskd.store.embedded.store import EmbeddedStore
 PAGE = 100
 
 
-async def check(data: Path, known: Known, codes: Mapping[str, bytes]) -> None:
+async def check(data: Path, known: KnownState, codes: Mapping[str, bytes]) -> None:
     """Starts a store on ``data`` twice, and asserts every promise; ``codes`` has the zip of every version."""
     tasks = await _started_twice(data, known, codes)
     _check_creations(tasks, known)
@@ -29,7 +29,7 @@ async def check(data: Path, known: Known, codes: Mapping[str, bytes]) -> None:
     assert not _broken(data), "the catalogue was damaged"
 
 
-async def _started_twice(data: Path, known: Known, codes: Mapping[str, bytes]) -> dict[str, Task]:
+async def _started_twice(data: Path, known: KnownState, codes: Mapping[str, bytes]) -> dict[str, Task]:
     seen = []
     for _ in range(2):
         failures: list[BaseException] = []
@@ -61,15 +61,15 @@ def _broken(data: Path) -> list[Path]:
     return list(data.glob("*.broken-*"))
 
 
-def _check_creations(tasks: Mapping[str, Task], known: Known) -> None:
+def _check_creations(tasks: Mapping[str, Task], known: KnownState) -> None:
     assert set(known.created) <= set(tasks), f"acknowledged tasks are gone: {set(known.created) - set(tasks)}"
     originals = [task for task in tasks.values() if not task.retry_for_task_ids and task.schedule_id is None]
     keys = [msgspec.json.decode(task.data)["key"] for task in originals]
     assert len(set(keys)) == len(keys), "one creation made two tasks"
-    assert set(keys) <= known.tries, "tasks were invented"
+    assert set(keys) <= known.attempted, "tasks were invented"
 
 
-def _check_ends(tasks: Mapping[str, Task], known: Known) -> None:
+def _check_ends(tasks: Mapping[str, Task], known: KnownState) -> None:
     ends = {task_id: str(tasks[task_id].status) for task_id in known.ends}
     assert ends == known.ends, "a final status has changed"
     assert all(tasks[task_id].status is Status.CANCELED for task_id in known.canceled), "a canceled task goes on"
@@ -84,13 +84,13 @@ def _check_retries(tasks: Mapping[str, Task]) -> None:
     assert named == made
 
 
-async def _check_schedules(store: EmbeddedStore, known: Known) -> None:
+async def _check_schedules(store: EmbeddedStore, known: KnownState) -> None:
     found = {schedule.id for schedule in (await store.find_schedules(parse(f"limit({PAGE})"))).rows}
     assert known.schedules <= found, "acknowledged schedules are gone"
-    assert not known.gone & found, "removed schedules are back"
+    assert not known.removed_schedules & found, "removed schedules are back"
 
 
-def _check_code(store: EmbeddedStore, data: Path, known: Known, codes: Mapping[str, bytes]) -> None:
+def _check_code(store: EmbeddedStore, data: Path, known: KnownState, codes: Mapping[str, bytes]) -> None:
     found = {function.name: function.code_version for function in store.functions()}
     for name, versions in known.code.items():
         assert found.get(name, "") in versions, f"{name} has another version than the one deployed"

@@ -1,14 +1,14 @@
-"""What is on a disk for certain, what is on its way there, and what a power cut could leave of that.
+"""What is durable on a disk, what is pending, and what a power cut could leave of that.
 
-The model is POSIX at its least generous. A file's writes are safe once the *file* was synced; until then each may be
-there, be missing, or be torn at any sector, in any order. A name is safe once its *directory* was synced; until then
+The model is POSIX at its least generous. A file's writes are durable once the *file* was synced; until then each may be
+there, be missing, or be torn at any sector, in any order. A name is durable once its *directory* was synced; until then
 each creation, rename and removal may have happened or not. A rename is one step, which a sync of either directory
-makes safe. Modes and times of files are not part of it.
+makes durable. Modes and times of files are not part of it.
 
 Operations are tuples; ``key`` says which file or directory, and may be used again for a new one when the old is gone:
 ``("create"|"mkdir", name, key)``, ``("unlink", name)``, ``("rename", old, new)``, ``("write", key, offset, data)``,
 ``("truncate"|"extend", key, size)``, ``("sync", key)``, or in two steps ``("syncing", key, number)`` and
-``("synced", key, number)``: what is done between these two is not safe by it. ``("mark", ...)`` changes nothing.
+``("synced", key, number)``: what is done between these two is not durable by it. ``("mark", ...)`` changes nothing.
 """
 
 import random
@@ -45,14 +45,14 @@ class Change(NamedTuple):
             tree[self.new[0]][self.new[1]] = self.node
 
 
-class Platter:
-    """A disk that begins as ``base``, all of it safe; ``keys`` has the key of every path in it and of the root."""
+class DiskModel:
+    """A disk that begins as ``base``, all of it durable; ``keys`` has the key of every path in it and of the root."""
 
     def __init__(self, base: Image, keys: dict[str, int]) -> None:
         self._nodes: dict[int, int] = {}
         self._serial = 0
         self._now: Tree = {}
-        self._safe: Tree = {}
+        self._durable: Tree = {}
         self._changes: list[Change] = []
         self._contents: dict[int, bytes] = {}
         self._pending: dict[int, list[tuple[int, Operation]]] = {}
@@ -61,10 +61,10 @@ class Platter:
         for name, content in sorted(base.items()):
             self._place(name, self._new_node(keys[name], is_directory=content is None))
             self._contents[self._nodes[keys[name]]] = content or b""
-        self._settle(self._changes)
+        self._commit(self._changes)
 
     def advance(self, operation: Operation) -> None:
-        """Takes in the next operation."""
+        """Applies the next operation."""
         self._serial += 1
         kind = operation[0]
         if kind in ("create", "mkdir"):
@@ -75,41 +75,41 @@ class Platter:
             node = self._nodes[operation[1]]
             self._pending.setdefault(node, []).append((self._serial, operation))
         elif kind == "sync":
-            self._make_safe(self._nodes[operation[1]], self._serial)
+            self._make_durable(self._nodes[operation[1]], self._serial)
         elif kind == "syncing":
             self._syncing[operation[1:]] = self._serial
         elif kind == "synced":
-            self._make_safe(self._nodes[operation[1]], self._syncing.pop(operation[1:]))
+            self._make_durable(self._nodes[operation[1]], self._syncing.pop(operation[1:]))
         else:
             assert kind == "mark", f"{operation[:2]} is no operation"
 
-    def as_it_is(self) -> Image:
+    def current_image(self) -> Image:
         """What the running processes see: everything done."""
         return self._image(self._now, {node: _operations(pending) for node, pending in self._pending.items()})
 
-    def as_it_is_safe(self) -> Image:
-        """What a power cut leaves at least: nothing done that was not synced."""
-        return self._image(self._safe, {})
+    def durable_image(self) -> Image:
+        """What a power cut leaves at least: nothing that was not synced."""
+        return self._image(self._durable, {})
 
-    def after_power_cut(self, rng: random.Random) -> Image:
+    def image_after_power_cut(self, rng: random.Random) -> Image:
         """One of the contents that a power cut at this moment may leave."""
-        mood = rng.choice(["nothing", "everything", "anything", "anything"])
-        if mood == "nothing":
-            return self.as_it_is_safe()
-        if mood == "everything":
-            return self.as_it_is()
-        tree = {directory: dict(names) for directory, names in self._safe.items()}
+        extent = rng.choice(["nothing", "everything", "anything", "anything"])
+        if extent == "nothing":
+            return self.durable_image()
+        if extent == "everything":
+            return self.current_image()
+        tree = {directory: dict(names) for directory, names in self._durable.items()}
         for change in self._changes:
             if rng.random() < 0.5:
                 change.apply(tree)
-        pending = {node: _survivors(of_node, rng) for node, of_node in sorted(self._pending.items())}
+        pending = {node: _surviving_parts(of_node, rng) for node, of_node in sorted(self._pending.items())}
         return self._image(tree, pending)
 
     def _new_node(self, key: int, *, is_directory: bool) -> int:
         node = self._nodes[key] = len(self._contents)
         self._contents[node] = b""
         if is_directory:
-            self._now[node], self._safe[node] = {}, {}
+            self._now[node], self._durable[node] = {}, {}
         return node
 
     def _find(self, name: str) -> Place:
@@ -131,23 +131,23 @@ class Platter:
         change.apply(self._now)
         self._changes.append(change)
 
-    def _make_safe(self, node: int, serial: int) -> None:
+    def _make_durable(self, node: int, serial: int) -> None:
         """What was done to the file or directory up to ``serial`` can no longer be lost."""
         if node in self._now:
-            self._settle([change for change in self._changes if change.serial <= serial and change.concerns(node)])
+            self._commit([change for change in self._changes if change.serial <= serial and change.concerns(node)])
             return
         pending = self._pending.pop(node, [])
         done = [operation for at, operation in pending if at <= serial]
         self._contents[node] = apply_to_file(self._contents[node], done)
         self._pending[node] = pending[len(done) :]
 
-    def _settle(self, changes: list[Change]) -> None:
-        """Makes ``changes`` safe, and what befell the same files before them: no rename is safe before a creation."""
+    def _commit(self, changes: list[Change]) -> None:
+        """Makes ``changes`` durable, and earlier ones of the same files: no rename is durable before a creation."""
         newest = {change.node: change.serial for change in changes}
-        settled = [change for change in self._changes if change.serial <= newest.get(change.node, -1)]
-        for change in settled:
-            change.apply(self._safe)
-        self._changes = [change for change in self._changes if change not in settled]
+        committed = [change for change in self._changes if change.serial <= newest.get(change.node, -1)]
+        for change in committed:
+            change.apply(self._durable)
+        self._changes = [change for change in self._changes if change not in committed]
 
     def _image(self, tree: Tree, pending: dict[int, list[Operation]]) -> Image:
         image: Image = {}
@@ -168,7 +168,7 @@ def _operations(pending: Iterable[tuple[int, Operation]]) -> list[Operation]:
     return [operation for _, operation in pending]
 
 
-def _survivors(pending: list[tuple[int, Operation]], rng: random.Random) -> list[Operation]:
+def _surviving_parts(pending: list[tuple[int, Operation]], rng: random.Random) -> list[Operation]:
     parts = [part for operation in _operations(pending) for part in _torn(operation, rng)]
     if rng.random() < 0.3:
         rng.shuffle(parts)
@@ -177,10 +177,10 @@ def _survivors(pending: list[tuple[int, Operation]], rng: random.Random) -> list
 
 def _torn(operation: Operation, rng: random.Random) -> Iterator[Operation]:
     """The parts of an unsynced operation that reach the disk: all, none, or some sectors of a write."""
-    fate = rng.choice(["kept", "lost", "torn"])
-    if fate == "kept" or (fate == "torn" and operation[0] != "write"):
+    outcome = rng.choice(["kept", "lost", "torn"])
+    if outcome == "kept" or (outcome == "torn" and operation[0] != "write"):
         yield operation
-    elif fate == "torn":
+    elif outcome == "torn":
         _, key, offset, data = operation
         sector = rng.choice([16, 64, 512])
         begin = 0
@@ -203,14 +203,14 @@ def apply_to_file(content: bytes, operations: Iterable[Operation]) -> bytes:
     return bytes(data)
 
 
-def image_of(root: Path) -> Image:
+def read_image(root: Path) -> Image:
     """What is below ``root`` now."""
     return {
         str(path.relative_to(root)): None if path.is_dir() else path.read_bytes() for path in sorted(root.rglob("*"))
     }
 
 
-def lay_out(image: Image, root: Path) -> None:
+def write_image(image: Image, root: Path) -> None:
     """Makes the directory ``root`` hold ``image``, for its owner alone."""
     for name, content in image.items():
         path = root / name

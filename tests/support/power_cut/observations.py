@@ -4,13 +4,12 @@ Times are of ``time.monotonic_ns``, which is one clock for all processes: what w
 """
 
 import time
-from bisect import bisect_right
 from collections import Counter
 from typing import NamedTuple
 
 
-class Fact(NamedTuple):
-    """``kind`` is the name of the method of :class:`Known` that takes it in."""
+class Observation(NamedTuple):
+    """``kind`` is the name of the method of :class:`KnownState` that takes it in."""
 
     time_ns: int
     kind: str
@@ -18,11 +17,11 @@ class Fact(NamedTuple):
     value: str
 
 
-class Known:
+class KnownState:
     """All that is known at one moment."""
 
     def __init__(self) -> None:
-        self.tries: set[str] = set()
+        self.attempted: set[str] = set()
         """Keys of creations that were sent."""
         self.created: dict[str, str] = {}
         """Tasks whose creation was acknowledged, with their keys."""
@@ -35,17 +34,17 @@ class Known:
         """The versions that each function may have: one, unless a deployment is on its way."""
         self.schedules: set[str] = set()
         """Schedules that exist for certain."""
-        self.gone: set[str] = set()
+        self.removed_schedules: set[str] = set()
         """Schedules whose removal was acknowledged."""
         self.users: set[str] = set()
 
-    def trying(self, key: str, _: str) -> None:
-        self.tries.add(key)
+    def creation_attempt(self, key: str, _: str) -> None:
+        self.attempted.add(key)
 
     def creation(self, task_id: str, key: str) -> None:
         self.created[task_id] = key
 
-    def cancelling(self, task_id: str, _: str) -> None:
+    def cancellation(self, task_id: str, _: str) -> None:
         self.canceled.add(task_id)
 
     def end(self, task_id: str, status: str) -> None:
@@ -54,39 +53,40 @@ class Known:
     def run(self, task_id: str, _: str) -> None:
         self.runs[task_id] += 1
 
-    def deploying(self, name: str, version: str) -> None:
+    def deployment_attempt(self, name: str, version: str) -> None:
         self.code.setdefault(name, {""}).add(version)
 
     def deployment(self, name: str, version: str) -> None:
         self.code[name] = {version}
 
-    def schedule(self, schedule_id: str, _: str) -> None:
+    def schedule_creation(self, schedule_id: str, _: str) -> None:
         self.schedules.add(schedule_id)
 
-    def unscheduling(self, schedule_id: str, _: str) -> None:
+    def schedule_removal_attempt(self, schedule_id: str, _: str) -> None:
         self.schedules.remove(schedule_id)
 
-    def removal(self, schedule_id: str, _: str) -> None:
-        self.gone.add(schedule_id)
+    def schedule_removal(self, schedule_id: str, _: str) -> None:
+        self.removed_schedules.add(schedule_id)
 
     def user(self, email: str, _: str) -> None:
         self.users.add(email)
 
 
-class Witness:
-    """Notes facts as they become known."""
+class ObservationLog:
+    """What clients and functions observed, and when."""
 
     def __init__(self) -> None:
-        self._facts: list[Fact] = []
+        self._observations: list[Observation] = []
 
-    def note(self, kind: str, subject: str, value: str = "", time_ns: int | None = None) -> None:
-        """``kind`` is a method of :class:`Known`; it is so since now, or since ``time_ns``."""
-        self._facts.append(Fact(time.monotonic_ns() if time_ns is None else time_ns, kind, subject, value))
+    def record(self, kind: str, subject: str, value: str = "", time_ns: int | None = None) -> None:
+        """``kind`` is a method of :class:`KnownState`; it is so since now, or since ``time_ns``."""
+        since_ns = time.monotonic_ns() if time_ns is None else time_ns
+        self._observations.append(Observation(since_ns, kind, subject, value))
 
-    def known_at(self, time_ns: int) -> Known:
+    def known_at(self, time_ns: int) -> KnownState:
         """What was known at a moment."""
-        known = Known()
-        facts = sorted(self._facts, key=lambda fact: fact.time_ns)
-        for fact in facts[: bisect_right(facts, time_ns, key=lambda fact: fact.time_ns)]:
-            getattr(known, fact.kind)(fact.subject, fact.value)
+        known = KnownState()
+        made = [observation for observation in self._observations if observation.time_ns <= time_ns]
+        for observation in sorted(made, key=lambda observation: observation.time_ns):
+            getattr(known, observation.kind)(observation.subject, observation.value)
         return known

@@ -1,6 +1,6 @@
-"""A recorded disk: every write, sync and rename that this process does below a directory, for ``disk_model``.
+"""A recorded directory: every write, sync and rename that this process does below a directory, for ``disk_model``.
 
-The process can be made to die at any of them, and its writes to fall short.
+The process can be killed at any of them, and its writes to fall short.
 """
 
 import errno
@@ -12,23 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.power_cut.disk_model import ROOT, Image, Operation, image_of
+from support.power_cut.disk_model import ROOT, Image, Operation, read_image
 
 
-class Killed(BaseException):
-    """The process is no more; not an ``Exception``, so that no handler of errors lives on after it."""
+class ProcessKilled(BaseException):
+    """The process was killed; not an ``Exception``, so that no handler of errors goes on after it."""
 
 
-class Disk:
-    """Records what is done to the files below ``root``. What is there at the beginning counts as safe."""
+class RecordedDirectory:
+    """Records what is done to the files below ``root``. What is there at the beginning counts as durable."""
 
     def __init__(self, root: Path, rng: random.Random) -> None:
         self.root = root
         self.trace: list[Operation] = []
         self.kill_at: int | None = None
-        """The process dies instead of doing the operation of this number."""
+        """The process is killed instead of doing the operation of this number."""
         self.short_writes = False
-        self.base: Image = image_of(root)
+        self.base: Image = read_image(root)
         self._rng = rng
         self._files: dict[int, int] = {}
         self._nodes: dict[str, int] = {}
@@ -56,7 +56,7 @@ class Disk:
 
     def _do(self, *operation: Any) -> None:
         if self.kill_at is not None and len(self.trace) >= self.kill_at:
-            raise Killed
+            raise ProcessKilled
         self.trace.append(operation)
 
     def _below(self, path: Any) -> str | None:

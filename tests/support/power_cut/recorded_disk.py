@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from support.power_cut.disk_model import ROOT, Image, Operation, Platter, image_of, lay_out
+from support.power_cut.disk_model import ROOT, DiskModel, Image, Operation, read_image, write_image
 
 SOURCE = Path(__file__).with_name("recorder.c")
 KINDS = ("create", "mkdir", "unlink", "rename", "write", "truncate", "extend", "syncing", "synced", "unsupported")
@@ -23,11 +23,11 @@ KINDS = ("create", "mkdir", "unlink", "rename", "write", "truncate", "extend", "
 _HEADER = struct.Struct("=qIIIIQq")
 
 
-KILL = signal.SIGUSR2
+KILL_SIGNAL = signal.SIGUSR2
 """What ends a recorded process at once, as SIGKILL does, with everything recorded that it did."""
 
 
-class Timed(NamedTuple):
+class TimedOperation(NamedTuple):
     """An operation and when it was done, by the clock of ``time.monotonic_ns``."""
 
     time_ns: int
@@ -35,7 +35,7 @@ class Timed(NamedTuple):
 
 
 class RecordedDisk:
-    """What processes started with :attr:`environment` do to files below ``root``; what is there before is safe."""
+    """What processes started with :attr:`environment` do to files below ``root``; what is there before is durable."""
 
     def __init__(self, root: Path, traces: Path) -> None:
         """``traces`` is a directory outside of ``root``."""
@@ -45,7 +45,7 @@ class RecordedDisk:
         self._begin()
 
     def _begin(self) -> None:
-        self._base = image_of(self.root)
+        self._base = read_image(self.root)
         self._keys = {name: (self.root / name).stat().st_ino for name in (ROOT, *self._base)}
 
     @property
@@ -57,34 +57,34 @@ class RecordedDisk:
             "TASKD_RECORD_TRACE": str(self._traces / "trace"),
         }
 
-    def platter(self) -> Platter:
+    def initial_model(self) -> DiskModel:
         """The disk before anything was done to it."""
-        return Platter(self._base, self._keys)
+        return DiskModel(self._base, self._keys)
 
-    def platter_now(self) -> Platter:
+    def current_model(self) -> DiskModel:
         """The disk after all that was done so far."""
-        platter = self.platter()
+        model = self.initial_model()
         for timed in self.operations():
-            platter.advance(timed.operation)
-        return platter
+            model.advance(timed.operation)
+        return model
 
     def cut_power(self, rng: random.Random) -> None:
         """Leaves below the root what a power cut now may leave, and begins anew; the recorded processes are gone."""
-        image = self.platter_now().after_power_cut(rng)
+        image = self.current_model().image_after_power_cut(rng)
         for path in self.root.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        lay_out(image, self.root)
+        write_image(image, self.root)
         for trace in self._traces.iterdir():
             trace.unlink()
         self._begin()
 
-    def operations(self) -> list[Timed]:
+    def operations(self) -> list[TimedOperation]:
         """All that was done so far, by whichever process, in the order of time."""
         traces = [path.read_bytes() for path in sorted(self._traces.iterdir())]
         return sorted((timed for trace in traces for timed in _read(trace)), key=lambda timed: timed.time_ns)
 
 
-def _read(trace: bytes) -> Iterator[Timed]:
+def _read(trace: bytes) -> Iterator[TimedOperation]:
     """The records of one process; the last may be cut off, because the process was killed before it had done it."""
     at = 0
     while at + _HEADER.size <= len(trace):
@@ -95,7 +95,7 @@ def _read(trace: bytes) -> Iterator[Timed]:
             parts.append(trace[at : at + size])
             at += size
         if at <= len(trace):
-            yield Timed(time_ns, _operation(KINDS[kind - 1], parts, node, value))
+            yield TimedOperation(time_ns, _operation(KINDS[kind - 1], parts, node, value))
 
 
 def _operation(kind: str, parts: list[bytes], node: int, value: int) -> Operation:
@@ -128,9 +128,9 @@ def _compile(library: Path) -> None:
         fresh.rename(library)
 
 
-def lasting(image: Image) -> Image:
+def persistent_files(image: Image) -> Image:
     """The data directory in ``image``, without what is made anew at each start."""
-    passing = ("data/functions/.work/", "data/catalogue.db-shm")
+    transient = ("data/functions/.work/", "data/catalogue.db-shm")
     return {
-        name: content for name, content in image.items() if name.startswith("data") and not name.startswith(passing)
+        name: content for name, content in image.items() if name.startswith("data") and not name.startswith(transient)
     }

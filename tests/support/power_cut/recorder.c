@@ -1,9 +1,9 @@
 /* Records what a process does to the files below one directory, so that tests can rebuild what a power cut would leave.
 
    Preloaded into a process (LD_PRELOAD), it stands between it and libc. TASKD_RECORD_ROOT is the directory, by its real
-   path; records go to TASKD_RECORD_TRACE.<pid>: a header, two names below the root, data. support/recording.py reads them.
+   path; records go to TASKD_RECORD_TRACE.<pid>: a header, two names below the root, data. recorded_disk.py reads them.
 
-   Files are known by their inode. A sync has two records, before and after: what was written meanwhile is not safe by it.
+   Files are known by their inode. A sync has two records, before and after: what was written meanwhile is not durable by it.
    SQLite's -shm files are left out: mapped, never synced, and made anew at each start.
 
    SIGUSR2 is SIGKILL, but never between a deed and its record: the next process would find more than was recorded. */

@@ -1,7 +1,7 @@
-"""The store's files without its threads: lives of a journal that end by a kill, every step under the test's control.
+"""The store's files without its threads: processes on a journal that end by a kill, each step called by the test.
 
 What the event loop and the writer's thread do in turns is done here by one caller: decide, commit a group, apply,
-hand to the catalogue, now and then compact. The catalogue is a stand-in that remembers how far it got.
+hand to the catalogue, now and then compact. The catalogue is a stub that remembers how far it got.
 """
 
 import random
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from support.clocks import FakeClock
-from support.power_cut.recorded_directory import Disk
+from support.power_cut.recorded_directory import RecordedDirectory
 
 from taskd.model import task as transitions
 from taskd.model.function import Function
@@ -30,19 +30,19 @@ ERROR = TaskError(ErrorType.RUNTIME, "E", "m")
 Rows = dict[str, Task]
 
 
-class Shelf:
+class CatalogueStub:
     """A catalogue in memory: the newest state of every task it was handed, and how far that reaches."""
 
-    def __init__(self, position: int = 0, rows: Rows | None = None, disk: Disk | None = None) -> None:
+    def __init__(self, position: int = 0, rows: Rows | None = None, recorded: RecordedDirectory | None = None) -> None:
         self.position = position
         self.rows = dict(rows or {})
-        self._disk = disk
+        self._recorded = recorded
 
     def put(self, position: int, added: Sequence[Task], changed: Sequence[Task]) -> None:
         self.rows.update((task.id, task) for task in [*added, *changed])
         self.position = position
-        if self._disk is not None:
-            self._disk.mark("handed", position)
+        if self._recorded is not None:
+            self._recorded.mark("projected", position)
 
     def wait_for_room(self) -> None:
         """There always is."""
@@ -51,7 +51,7 @@ class Shelf:
         return [task for task in self.rows.values() if task.status in (Status.NEW, Status.IN_PROGRESS)]
 
 
-class Groups:
+class GroupListener:
     """A listener for a writer whose groups are committed by hand."""
 
     def __init__(self) -> None:
@@ -68,16 +68,16 @@ class Groups:
         self.error = error
 
 
-class Life:
-    """A process on a data directory, from recovery to whatever ends it."""
+class SteppedStore:
+    """The store of a process, from recovery to whatever ends it."""
 
-    def __init__(self, data: Path, shelf: Shelf, rng: random.Random, segment_bytes: int) -> None:
+    def __init__(self, data: Path, catalogue: CatalogueStub, rng: random.Random, segment_bytes: int) -> None:
         self.rng = rng
         self.clock = FakeClock()
-        self.shelf = shelf
+        self.catalogue = catalogue
         self._lock: DirectoryLock | None = None
         self.writer: JournalWriter[Entry] | None = None
-        self.groups = Groups()
+        self.listener = GroupListener()
         self._data = data
         self._journal = data / "journal"
         self._segment_bytes = segment_bytes
@@ -85,30 +85,30 @@ class Life:
     def recover(self) -> Recovered:
         """Comes back, and begins to write."""
         self._lock = DirectoryLock(self._data)
-        recovered = recover(self._journal, self.shelf, self.clock)
+        recovered = recover(self._journal, self.catalogue, self.clock)
         self.state = recovered.state
         self.sequence = recovered.position.sequence
         self.writer = JournalWriter(
-            recovered.position, self.groups, segment_bytes=self._segment_bytes, clock=self.clock
+            recovered.position, self.listener, segment_bytes=self._segment_bytes, clock=self.clock
         )
         self.writer.start()
         return recovered
 
     def next_group(self) -> list[bytes]:
         """Frames that fit the state one after the other, as decisions would have made them."""
-        scratch = copy_of(self.state)
+        scratch = copy_of_state(self.state)
         return [self._frame(scratch) for _ in range(self.rng.choice([1, 1, 2, 5]))]
 
     def commit(self, payloads: list[bytes]) -> None:
         """Makes a group durable, then true."""
         assert self.writer is not None
-        self.groups.error = None
+        self.listener.error = None
         self.writer._commit([Entry(payload=payload, essential=False) for payload in payloads])
-        if self.groups.error is not None:
-            raise self.groups.error
+        if self.listener.error is not None:
+            raise self.listener.error
         for payload in payloads:
             self.sequence += 1
-            self.shelf.put(self.sequence, *apply_frame(self.state, decode_events(payload)))
+            self.catalogue.put(self.sequence, *apply_frame(self.state, decode_events(payload)))
 
     def compact(self) -> None:
         """What the compactor does; the catalogue counts as durable up to where it was handed things."""
@@ -151,7 +151,7 @@ class Life:
         return events.Added((transitions.create(TaskDraft("f", data, 0), task_id, seq, 0),))
 
 
-def copy_of(state: LiveState) -> LiveState:
+def copy_of_state(state: LiveState) -> LiveState:
     """A state that may be changed without changing the first."""
     copy = LiveState()
     copy.tasks.put(state.tasks.values())
@@ -162,10 +162,10 @@ def copy_of(state: LiveState) -> LiveState:
 
 def contents(state: LiveState) -> dict[str, Any]:
     """What two states must have in common to be equal."""
-    return vars(copy_of(state)) | {"tasks": {task.id: task for task in state.tasks.values()}}
+    return vars(copy_of_state(state)) | {"tasks": {task.id: task for task in state.tasks.values()}}
 
 
-class History:
+class FrameHistory:
     """What was decided, frame by frame, and what the state and the rows were after each."""
 
     def __init__(self) -> None:
@@ -181,11 +181,11 @@ class History:
             added, changed = apply_frame(self._state, decode_events(payload))
             self._rows.update((task.id, task) for task in [*added, *changed])
             self.payloads.append(payload)
-            self.states.append(contents(copy_of(self._state)))
+            self.states.append(contents(copy_of_state(self._state)))
             self.rows.append(dict(self._rows))
 
-    def until(self, sequence: int) -> "History":
+    def until(self, sequence: int) -> "FrameHistory":
         """The history that goes on from frame ``sequence``, as though the later ones had not been decided."""
-        kept = History()
+        kept = FrameHistory()
         kept.extend(self.payloads[:sequence])
         return kept

@@ -18,7 +18,7 @@ from support.daemon import shifted_clock
 from support.daemon.process import DaemonProcess
 from support.daemon.shifted_clock import ShiftedClock
 from support.disk.full_disk import NoMountError, small_disk_at
-from support.power_cut.recorded_disk import KILL, RecordedDisk
+from support.power_cut.recorded_disk import KILL_SIGNAL, RecordedDisk
 from support.storm import faults
 from support.storm.clients import Client, a_key
 from support.storm.faults import Fault
@@ -86,7 +86,7 @@ class Storm:
         self.daemon = DaemonProcess(directory, config, program=program, environment=environment)
         self.daemon.data = home / "data"
         if self.record is not None:
-            self.daemon.kill_signal = KILL
+            self.daemon.kill_signal = KILL_SIGNAL
         self._over = asyncio.Event()
         self._schedules: list[str] = []
 
