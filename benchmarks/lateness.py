@@ -33,9 +33,9 @@ import os, time
 
 def handler(task, context):
     now_ns = time.time_ns()
-    ledger = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(ledger, f"{task['data'].get('due_ms', 0)} {now_ns}\\n".encode())
-    os.close(ledger)
+    run_log = os.open(os.environ["RUN_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(run_log, f"{task['data'].get('due_ms', 0)} {now_ns}\\n".encode())
+    os.close(run_log)
 """
 QUICK = {"tasks": 3, "rate_per_s": 100, "seconds": 0.2}
 SPACING_MS = 25
@@ -63,23 +63,25 @@ async def call(session: ClientSession, method: str, path: str, body: object = No
 def idle(frame: Frame, tasks: int) -> Figures:
     """The distribution on an idle daemon."""
     with frame.scratch() as scratch, running_daemon(Path(scratch)) as daemon:
-        ledger = Path(scratch) / "ledger"
-        asyncio.run(_run_one_by_one(daemon.url, ledger, tasks))
-        entries = [tuple(map(int, line.split())) for line in ledger.read_text().splitlines()]
+        run_log = Path(scratch) / "run-log"
+        asyncio.run(_run_one_by_one(daemon.url, run_log, tasks))
+        entries = [tuple(map(int, line.split())) for line in run_log.read_text().splitlines()]
     return percentiles([now_ns / 1e6 - due_ms for due_ms, now_ns in entries if due_ms])
 
 
-async def _run_one_by_one(url: str, ledger: Path, tasks: int) -> None:
+async def _run_one_by_one(url: str, run_log: Path, tasks: int) -> None:
     async with ClientSession(url) as session:
-        await schedule(session, ledger, tasks)
+        await schedule(session, run_log, tasks)
         while (await call(session, "GET", "?in(status,new,inProgress)&limit(1)"))["page"]["total"]:
             await asyncio.sleep(0.2)
 
 
-async def schedule(session: ClientSession, ledger: Path, tasks: int) -> None:
+async def schedule(session: ClientSession, run_log: Path, tasks: int) -> None:
     """Deploys the function, warms its sandbox, and creates the tasks ahead of their time."""
     function = {"name": "clock", "runtime": "python3.11", "entryPoint": "index.handler", "code": code()}
-    await call(session, "POST", "/functions", {**function, "environmentVariables": {"LEDGER": {"value": str(ledger)}}})
+    await call(
+        session, "POST", "/functions", {**function, "environmentVariables": {"RUN_LOG": {"value": str(run_log)}}}
+    )
     await call(session, "POST", "", {"functionName": "clock"})
     first_ms = int(time.time() * 1000) + AHEAD_MS + tasks * _CALL_MS
     for number in range(tasks):

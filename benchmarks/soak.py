@@ -1,7 +1,7 @@
 """A soak: a daemon under load for as long as wanted, with or without faults.
 
 ``python -m benchmarks.soak --minutes 30`` prints what the daemon holds over time and fails on a leak;
-``--faults`` lets storms of faults strike instead, here and around Lambda by turns, and compares books after each.
+``--faults`` injects storms of faults instead, here and around Lambda by turns, and verifies what clients were told.
 The machinery is that of the tests.
 """
 

@@ -1,17 +1,17 @@
 """A storm of faults on a real daemon with real clients and functions; see ``support.storm.storm`` for what is asserted.
 
-``TASKD_STORM_STRIKES=<n>`` and ``TASKD_STORM_SEED=<n>`` make it longer, and another.
+``TASKD_STORM_FAULTS=<n>`` and ``TASKD_STORM_SEED=<n>`` make it longer, and another.
 """
 
 import os
 from pathlib import Path
 
-from support.storm.storm import Storm, disk_for, weather
+from support.storm.storm import Storm, disk_for, run_storm
 
-STRIKES = int(os.environ.get("TASKD_STORM_STRIKES", "7"))
+FAULTS = int(os.environ.get("TASKD_STORM_FAULTS", "7"))
 SEED = int(os.environ.get("TASKD_STORM_SEED", "1"))
 
 
 async def test_a_storm_loses_nothing_and_runs_nothing_twice(tmp_path: Path) -> None:
     with disk_for(tmp_path) as disk:
-        await weather(Storm(tmp_path, SEED, disk=disk, recorded=True), STRIKES)
+        await run_storm(Storm(tmp_path, SEED, disk=disk, recorded=True), FAULTS)

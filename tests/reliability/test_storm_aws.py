@@ -1,19 +1,19 @@
-"""A storm of faults with Lambda on the other side; see ``support.storm.aws`` for what befalls that.
+"""A storm of faults with Lambda on the other side; see ``support.storm.aws`` for those of the endpoint.
 
-``TASKD_STORM_STRIKES=<n>`` and ``TASKD_STORM_SEED=<n>`` make it longer, and another.
+``TASKD_STORM_FAULTS=<n>`` and ``TASKD_STORM_SEED=<n>`` make it longer, and another.
 """
 
 import os
 from pathlib import Path
 
 from support.storm.aws import aws_storm
-from support.storm.storm import disk_for, weather
+from support.storm.storm import disk_for, run_storm
 
-STRIKES = int(os.environ.get("TASKD_STORM_STRIKES", "8"))
+FAULTS = int(os.environ.get("TASKD_STORM_FAULTS", "8"))
 SEED = int(os.environ.get("TASKD_STORM_SEED", "1"))
 
 
 async def test_a_storm_around_lambda_loses_nothing_and_runs_nothing_twice(tmp_path: Path) -> None:
     with disk_for(tmp_path) as disk:
         async with aws_storm(tmp_path, SEED, disk) as storm:
-            await weather(storm, STRIKES)
+            await run_storm(storm, FAULTS)

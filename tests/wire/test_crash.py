@@ -16,13 +16,13 @@ CLIENTS = 16
 KILLS = 10
 SEED = 20_26
 
-RECORDER = """
+RUN_LOGGER = """
 import os, time
 
 def handler(task, context):
-    ledger = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(ledger, (task["id"] + "\\n").encode())  # one write: whole or not at all
-    os.close(ledger)
+    run_log = os.open(os.environ["RUN_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(run_log, (task["id"] + "\\n").encode())  # one write: whole or not at all
+    os.close(run_log)
     time.sleep(task["data"]["ms"] / 1000)
     return task["id"]
 """
@@ -34,19 +34,19 @@ level = "warning"
 """
 
 
-async def deploy_recorder(api: Api, ledger: Path) -> None:
+async def deploy_run_logger(api: Api, run_log: Path) -> None:
     body = {
-        "name": "recorder",
+        "name": "run-logger",
         "runtime": "python3.11",
         "entryPoint": "index.handler",
-        "code": base64.b64encode(python_zip(RECORDER)).decode(),
-        "environmentVariables": {"LEDGER": {"value": str(ledger)}},
+        "code": base64.b64encode(python_zip(RUN_LOGGER)).decode(),
+        "environmentVariables": {"RUN_LOG": {"value": str(run_log)}},
     }
     await api.call("POST", "/functions", body)
 
 
-class Storm:
-    """Clients that create, and a killer that strikes when so many creations have been acknowledged."""
+class CrashLoad:
+    """Clients that create, and kills whenever so many creations have been acknowledged."""
 
     def __init__(self, daemon: DaemonProcess, api: Api, rng: random.Random) -> None:
         self.daemon = daemon
@@ -57,7 +57,7 @@ class Storm:
         self.up = asyncio.Event()
         self.up.set()
 
-    async def client(self, creations: int) -> None:
+    async def create_many(self, creations: int) -> None:
         for number in range(creations):
             await self.create({"ms": self.rng.choice([0, 0, 0, 5, 20]), "n": number})
 
@@ -66,7 +66,7 @@ class Storm:
         while True:
             await self.up.wait()
             try:
-                task = await self.api.create("recorder", data=data, priority=self.rng.randrange(3))
+                task = await self.api.create("run-logger", data=data, priority=self.rng.randrange(3))
             except (ClientError, OSError):
                 continue
             async with self.progress:
@@ -77,10 +77,10 @@ class Storm:
     def has_acknowledged(self, count: int) -> bool:
         return len(self.acknowledged) >= count
 
-    async def killer(self) -> None:
-        for moment in sorted(self.rng.sample(range(1, TASKS - 50), KILLS)):
+    async def kill_repeatedly(self) -> None:
+        for count in sorted(self.rng.sample(range(1, TASKS - 50), KILLS)):
             async with self.progress:
-                await self.progress.wait_for(partial(self.has_acknowledged, moment))
+                await self.progress.wait_for(partial(self.has_acknowledged, count))
             await asyncio.sleep(self.rng.random() / 20)
             self.up.clear()
             await self.daemon.kill()
@@ -89,19 +89,19 @@ class Storm:
 
 
 async def test_nothing_is_lost_and_nothing_runs_twice_through_ten_kills(tmp_path: Path) -> None:
-    ledger = tmp_path / "ledger"
-    ledger.touch()
+    run_log = tmp_path / "run-log"
+    run_log.touch()
     async with running_daemon(tmp_path, CONFIG) as daemon, api_of(daemon) as api:
-        await deploy_recorder(api, ledger)
-        storm = Storm(daemon, api, random.Random(SEED))
-        await asyncio.gather(storm.killer(), *(storm.client(TASKS // CLIENTS) for _ in range(CLIENTS)))
+        await deploy_run_logger(api, run_log)
+        load = CrashLoad(daemon, api, random.Random(SEED))
+        await asyncio.gather(load.kill_repeatedly(), *(load.create_many(TASKS // CLIENTS) for _ in range(CLIENTS)))
         await api.wait_until_idle()
         tasks = {task["id"]: task for task in await api.all_tasks()}
         assert await daemon.stop() == 0
-    runs = Counter(ledger.read_text().split())
+    runs = Counter(run_log.read_text().split())
 
-    assert len(storm.acknowledged) == TASKS
-    assert set(storm.acknowledged) <= set(tasks)
+    assert len(load.acknowledged) == TASKS
+    assert set(load.acknowledged) <= set(tasks)
     # A creation that broke off is either there whole or not at all; at most one per client and kill.
     assert len(tasks) - TASKS <= CLIENTS * KILLS
     assert max(runs.values()) == 1
@@ -114,13 +114,13 @@ async def test_nothing_is_lost_and_nothing_runs_twice_through_ten_kills(tmp_path
 
 
 async def test_a_task_that_runs_when_the_daemon_dies_is_failed_as_a_zombie_and_not_run_again(tmp_path: Path) -> None:
-    ledger = tmp_path / "ledger"
-    ledger.touch()
+    run_log = tmp_path / "run-log"
+    run_log.touch()
     async with running_daemon(tmp_path, CONFIG) as daemon, api_of(daemon) as api:
-        await deploy_recorder(api, ledger)
-        running = await api.create("recorder", data={"ms": 60_000})
+        await deploy_run_logger(api, run_log)
+        running = await api.create("run-logger", data={"ms": 60_000})
         await api.wait_for(running["id"], lambda task: task["status"] == "inProgress")
-        waiting = await api.create("recorder", data={"ms": 0}, startTimestamp="2999-01-01T00:00:00.000Z")
+        waiting = await api.create("run-logger", data={"ms": 0}, startTimestamp="2999-01-01T00:00:00.000Z")
         await daemon.kill()
         await daemon.start()
         zombie = await api.wait_until_final(running["id"])
@@ -129,4 +129,4 @@ async def test_a_task_that_runs_when_the_daemon_dies_is_failed_as_a_zombie_and_n
         assert zombie["error"]["name"] == "zombieTaskCleaned"
         assert (await api.get(waiting["id"]))["status"] == "new"
         assert await daemon.stop() == 0
-    assert ledger.read_text().split().count(running["id"]) <= 1
+    assert run_log.read_text().split().count(running["id"]) <= 1

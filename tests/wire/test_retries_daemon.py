@@ -15,23 +15,23 @@ SECOND_TIME_LUCKY = """
 import os, time
 
 def handler(task, context):
-    ledger = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(ledger, (task["id"] + "\\n").encode())
-    os.close(ledger)
+    run_log = os.open(os.environ["RUN_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(run_log, (task["id"] + "\\n").encode())
+    os.close(run_log)
     if "retryForTaskIds" not in task:
         time.sleep(task["data"]["seconds"])
         raise ConnectionError("the ward does not answer")
 """
 
 
-async def deploy(api: Api, ledger: Path) -> None:
+async def deploy(api: Api, run_log: Path) -> None:
     body = {
         "name": "lucky",
         "runtime": "python3.11",
         "entryPoint": "index.handler",
         "code": base64.b64encode(python_zip(SECOND_TIME_LUCKY)).decode(),
         "timeLimit": 300,
-        "environmentVariables": {"LEDGER": {"value": str(ledger)}},
+        "environmentVariables": {"RUN_LOG": {"value": str(run_log)}},
         "retryPolicy": {"enabled": True, "errorsToRetry": ["ConnectionError", "zombieTaskCleaned"]},
     }
     await api.call("POST", "/functions", body)
@@ -50,9 +50,9 @@ def assert_linked(first: dict[str, Any], second: dict[str, Any], error_name: str
 
 async def test_retries_go_on_after_a_crash_in_the_middle_of_their_delay(tmp_path: Path) -> None:
     """One task has failed and waits for its retry, another one runs, when the daemon is killed."""
-    ledger = tmp_path / "ledger"
+    run_log = tmp_path / "run-log"
     async with running_daemon(tmp_path) as daemon, api_of(daemon) as api:
-        await deploy(api, ledger)
+        await deploy(api, run_log)
         running = await api.create("lucky", data={"seconds": 60})
         await api.wait_for(running["id"], lambda task: task["status"] == "inProgress")
         failing = await api.create("lucky", data={"seconds": 0})
@@ -70,6 +70,6 @@ async def test_retries_go_on_after_a_crash_in_the_middle_of_their_delay(tmp_path
     assert_linked(retried, second, "ConnectionError")
     assert_linked(zombie, third, "zombieTaskCleaned")
     assert (second["status"], third["status"]) == ("complete", "complete")
-    runs = Counter(ledger.read_text().split())
+    runs = Counter(run_log.read_text().split())
     assert runs.pop(running["id"], 1) == 1  # it may have been killed before it wrote
     assert runs == {failing["id"]: 1, second["id"]: 1, third["id"]: 1}

@@ -13,18 +13,18 @@ from aiohttp import web
 from support.aws.environment import environment_with
 from support.storm import faults
 from support.storm.faults import Fault
-from support.storm.run_log import Ledger
+from support.storm.run_log import RunLog
 from support.storm.storm import CONFIG, Storm
 
-BREAKS_OFF_AFTER_S = 0.01
+SHUTDOWN_TIMEOUT_S = 0.01
 """Not 0, which means to wait for every answer."""
 
 
-class Endpoint:
+class LambdaEndpoint:
     """Lambda, as far as invoking goes; every run is recorded before it is answered."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, run_log: RunLog) -> None:
+        self._run_log = run_log
         self._port = 0
         self._runner: web.AppRunner | None = None
         self._answering = asyncio.Event()
@@ -34,7 +34,7 @@ class Endpoint:
         """Listens, always on the same port; gives the URL."""
         app = web.Application()
         app.router.add_post("/2015-03-31/functions/{name}/invocations", self._invoke)
-        self._runner = web.AppRunner(app, shutdown_timeout=BREAKS_OFF_AFTER_S)
+        self._runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
         await site.start()
@@ -57,15 +57,15 @@ class Endpoint:
     async def hanging_up(self) -> AsyncIterator[None]:
         """Meanwhile somebody else listens on the port, and ends every connection without a word."""
         await self.stop()
-        rude = await asyncio.start_server(_hang_up, "127.0.0.1", self._port, reuse_address=True)
+        closing_server = await asyncio.start_server(_hang_up, "127.0.0.1", self._port, reuse_address=True)
         yield
-        rude.close()
-        await rude.wait_closed()
+        closing_server.close()
+        await closing_server.wait_closed()
         await self.start()
 
     async def _invoke(self, request: web.Request) -> web.Response:
         task = json.loads(await request.read())
-        self._ledger.enter(task["id"])
+        self._run_log.append(task["id"])
         await asyncio.sleep(task["data"]["ms"] / 1000)
         await self._answering.wait()
         if task["data"]["fails"] and not task.get("retryForTaskIds"):
@@ -81,18 +81,18 @@ async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 class AwsStorm(Storm):
-    """A storm that blows the endpoint away, too. Lambda has functions that taskd does not know of."""
+    """A storm with faults of the endpoint, too. Lambda has functions that taskd does not know of."""
 
     retried_errors = frozenset()
 
-    def __init__(self, directory: Path, seed: int, endpoint: Endpoint, url: str, disk: Path | None) -> None:
+    def __init__(self, directory: Path, seed: int, endpoint: LambdaEndpoint, url: str, disk: Path | None) -> None:
         """``url`` is where the endpoint listens."""
         aws = f'[aws]\nendpoint_url = "{url}"\nregion = "eu-west-1"\n'
         config = f'runtime = "aws"\n{CONFIG}{aws}'
         super().__init__(directory, seed, disk=disk, config=config, environment=environment_with(), recorded=True)
         self._endpoint = endpoint
         mine = (
-            Fault("endpoint gone", self._go),
+            Fault("endpoint gone", self._disappear),
             Fault("endpoint hanging", self._hang),
             Fault("endpoint hanging up", self._hang_up),
         )
@@ -101,7 +101,7 @@ class AwsStorm(Storm):
     async def deploy(self) -> None:
         """Not needed."""
 
-    async def _go(self, storm: Storm) -> None:
+    async def _disappear(self, storm: Storm) -> None:
         await self._endpoint.stop()
         await asyncio.sleep(storm.rng.choice([0.3, 1.0]))
         await self._endpoint.start()
@@ -121,7 +121,7 @@ class AwsStorm(Storm):
 @asynccontextmanager
 async def aws_storm(directory: Path, seed: int, disk: Path | None) -> AsyncIterator[AwsStorm]:
     """A storm and its endpoint, which goes at the end."""
-    endpoint = Endpoint(Ledger(directory / "ledger"))
+    endpoint = LambdaEndpoint(RunLog(directory / "run-log"))
     url = await endpoint.start()
     try:
         yield AwsStorm(directory, seed, endpoint, url, disk)

@@ -1,4 +1,4 @@
-"""Clients of a storm: each creates tasks of many kinds, cancels some, and keeps books of what it was told."""
+"""Clients of a storm: each creates tasks of many kinds, cancels some, and enters what it was told in the ledger."""
 
 import asyncio
 import itertools
@@ -6,11 +6,11 @@ import random
 from typing import Any, Protocol
 
 from aiohttp import ClientError
-from support.storm.ledger import Books
+from support.storm.ledger import Ledger
 
 from taskd.model.clock import Clock
 
-PAUSE_S = 0.15
+PAUSE_MAX_S = 0.15
 """At most this long between two tasks of a client."""
 DURATIONS_MS = {0: 6, 5: 3, 30: 2, 300: 1}
 """How long functions take, and how often that is so: four sandboxes are busy most of the time, and keep up."""
@@ -21,7 +21,7 @@ UNAVAILABLE = {429: 1429, 503: 1503}
 _numbers = itertools.count()
 
 
-class Service(Protocol):
+class TaskApi(Protocol):
     """What a client talks to: a daemon that may die and come back elsewhere meanwhile."""
 
     async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
@@ -31,34 +31,37 @@ class Service(Protocol):
 class Client:
     """One client; its choices are its generator's."""
 
-    def __init__(self, service: Service, books: Books, clock: Clock, rng: random.Random) -> None:
-        self._service = service
-        self._books = books
+    def __init__(self, api: TaskApi, ledger: Ledger, clock: Clock, rng: random.Random) -> None:
+        self._api = api
+        self._ledger = ledger
         self._clock = clock
         self._rng = rng
 
-    async def work(self, over: asyncio.Event) -> None:
+    async def work(self, stopping: asyncio.Event) -> None:
         """Creates and cancels until it is over."""
-        while not over.is_set():
+        while not stopping.is_set():
             try:
                 await self._one_task()
-                await asyncio.sleep(self._rng.random() * PAUSE_S)
+                await asyncio.sleep(self._rng.random() * PAUSE_MAX_S)
             except (ClientError, OSError, TimeoutError):  # the daemon is down
                 await asyncio.sleep(0.02)
 
     async def create(self, **body: Any) -> tuple[int, Any]:
-        """Creates a task of these fields, and books it."""
-        self._books.tries[body["data"]["key"]] += 1
-        status, task = await self._service.call("POST", "", {"functionName": "recorder", **body})
+        """Creates a task of these fields, and enters it in the ledger."""
+        self._ledger.attempts[body["data"]["key"]] += 1
+        status, task = await self._api.call("POST", "", {"functionName": "run-logger", **body})
         if status == 200:
-            self._books.created.add(task["id"])
+            self._ledger.created.add(task["id"])
         else:
             assert UNAVAILABLE.get(status) == task["code"], task
         return status, task
 
     async def _one_task(self) -> None:
         rng = self._rng
-        data = a_key() | {"ms": rng.choices([*DURATIONS_MS], [*DURATIONS_MS.values()])[0], "fails": rng.random() < 0.1}
+        data = unique_key() | {
+            "ms": rng.choices([*DURATIONS_MS], [*DURATIONS_MS.values()])[0],
+            "fails": rng.random() < 0.1,
+        }
         kind = rng.choices(["now", "soon", "far"], [17, 2, 1])[0]
         start_ms = {"now": None, "soon": rng.randrange(500), "far": rng.randrange(*FAR_MS)}[kind]
         start = {} if start_ms is None else {"startTimestamp": self._clock() + start_ms}
@@ -69,13 +72,13 @@ class Client:
             await self._cancel(task["id"])
 
     async def _cancel(self, task_id: str) -> None:
-        status, answer = await self._service.call("POST", f"/{task_id}/cancel")
+        status, answer = await self._api.call("POST", f"/{task_id}/cancel")
         if status == 200:
-            self._books.canceled.add(task_id)
+            self._ledger.canceled.add(task_id)
         else:
             assert answer["code"] in (27, *UNAVAILABLE.values()), answer
 
 
-def a_key() -> dict[str, str]:
+def unique_key() -> dict[str, str]:
     """By what a creation is known again, also if its answer was lost."""
     return {"key": f"k{next(_numbers)}"}

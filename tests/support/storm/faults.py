@@ -1,4 +1,4 @@
-"""What befalls the daemon of a storm. Each fault strikes, and returns when all ought to be well again."""
+"""The faults that a storm injects into a daemon. Each returns when all ought to be well again."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from support.disk.full_disk import fill
-from support.storm.clients import a_key
+from support.storm.clients import unique_key
 from support.storm.schedule_grid import moment_ms
 
 if TYPE_CHECKING:
     from support.storm.storm import Storm
 
-NOTICED_WITHIN_S = 15
+DETECTION_TIMEOUT_S = 15
 LARGE = "x" * 20_000
 WORDS = 3_000
 """Of an error that does not fit into what is left of the journal's last block."""
@@ -25,17 +25,19 @@ HOUR_MS = 3_600_000
 
 
 class Fault(NamedTuple):
-    """A kind of fault, and how it strikes."""
+    """A kind of fault, and how it is injected."""
 
     name: str
-    strike: Callable[[Storm], Awaitable[None]]
+    inject: Callable[[Storm], Awaitable[None]]
     needs_disk: bool = False
     """Whether it needs a disk of its own."""
-    needs_record: bool = False
+    needs_recorded_disk: bool = False
     """Whether it needs to know all that the daemon ever did to its disk."""
 
-    def can_strike(self, storm: Storm) -> bool:
-        return (storm.disk is not None or not self.needs_disk) and (storm.record is not None or not self.needs_record)
+    def is_possible(self, storm: Storm) -> bool:
+        return (storm.disk is not None or not self.needs_disk) and (
+            storm.recorded_disk is not None or not self.needs_recorded_disk
+        )
 
 
 async def kill(storm: Storm) -> None:
@@ -46,9 +48,9 @@ async def kill(storm: Storm) -> None:
 
 async def cut_power(storm: Storm) -> None:
     """The daemon is gone at once, and so is some of what it wrote and did not sync."""
-    assert storm.record is not None
+    assert storm.recorded_disk is not None
     await storm.daemon.kill()
-    storm.record.cut_power(storm.rng)
+    storm.recorded_disk.cut_power(storm.rng)
     await storm.daemon.start()
     assert "lostHistory" not in await storm.health()
 
@@ -59,14 +61,14 @@ async def terminate(storm: Storm) -> None:
     await storm.daemon.start()
 
 
-async def freeze(storm: Storm) -> None:
+async def pause(storm: Storm) -> None:
     """For a while the daemon does nothing at all, and time passes."""
     storm.daemon.process.send_signal(signal.SIGSTOP)
     await asyncio.sleep(storm.rng.choice([0.3, 1.0]))
     storm.daemon.process.send_signal(signal.SIGCONT)
 
 
-async def shoot(storm: Storm) -> None:
+async def kill_sandbox(storm: Storm) -> None:
     """Kills a process that runs functions."""
     sandboxes = [pid for pid in descendants(storm.daemon.process.pid) if "awslambdaric" in command_line(pid)]
     for pid in sandboxes[:1]:
@@ -92,54 +94,56 @@ async def fill_disk(storm: Storm) -> None:
     """
     assert storm.disk is not None
     ending = storm.rng.choice(["freed", "reserve taken", "killed", "restarted"])
-    storm.struck[-1] += f" ({ending})"
-    status, witness = await storm.create(data=a_key() | {"ms": 700, "fails": True, "words": WORDS}, priority=9)
-    assert status == 200, witness
-    await _begun(storm, witness["id"])
-    ballast = fill(storm.disk)
-    await _refused(storm)
+    storm.injected[-1] += f" ({ending})"
+    status, task = await storm.create(data=unique_key() | {"ms": 700, "fails": True, "words": WORDS}, priority=9)
+    assert status == 200, task
+    await _wait_until_running(storm, task["id"])
+    filler = fill(storm.disk)
+    await _wait_until_refused(storm)
     if ending == "reserve taken":
         fill(storm.disk)
-    await _until(storm, lambda health: health["inFlight"] == 0, NOTICED_WITHIN_S)
+    await _wait_for_health(storm, lambda health: health["inFlight"] == 0, DETECTION_TIMEOUT_S)
     await asyncio.sleep(0.2 + storm.rng.random())
     if ending in ("killed", "restarted"):
         await storm.daemon.kill()
     if ending == "restarted":
         await storm.daemon.start()
     freed_ms = storm.clock()
-    ballast.unlink()
+    filler.unlink()
     if ending == "killed":
         await storm.daemon.start()
-    await _healed(storm)
+    await _wait_until_recovered(storm)
     if ending in ("freed", "reserve taken"):
-        found = await storm.ended(witness["id"])
+        found = await storm.ended(task["id"])
         assert found["error"]["name"] == "Flaky", found
         if ending == "freed":
             assert moment_ms(found, "statusChangedTimestamp") <= freed_ms, f"waited for space to end: {found}"
 
 
-async def _begun(storm: Storm, task_id: str) -> None:
-    async with asyncio.timeout(NOTICED_WITHIN_S):
-        while task_id not in storm.ledger.counts():
+async def _wait_until_running(storm: Storm, task_id: str) -> None:
+    async with asyncio.timeout(DETECTION_TIMEOUT_S):
+        while task_id not in storm.run_log.counts():
             await asyncio.sleep(0.02)
 
 
-async def _refused(storm: Storm) -> None:
+async def _wait_until_refused(storm: Storm) -> None:
     """Creates until that is refused for want of space, and somebody who asks is told why."""
-    async with asyncio.timeout(NOTICED_WITHIN_S):
-        while (await storm.create(data=a_key() | {"ms": 0, "fails": False, "large": LARGE}))[0] == 200:
+    async with asyncio.timeout(DETECTION_TIMEOUT_S):
+        while (await storm.create(data=unique_key() | {"ms": 0, "fails": False, "large": LARGE}))[0] == 200:
             pass
-    await _until(storm, lambda health: "full" in health["status"] or "No space" in health["status"], NOTICED_WITHIN_S)
+    await _wait_for_health(
+        storm, lambda health: "full" in health["status"] or "No space" in health["status"], DETECTION_TIMEOUT_S
+    )
 
 
-async def _healed(storm: Storm) -> None:
+async def _wait_until_recovered(storm: Storm) -> None:
     """Returns when it is as though nothing had been, without any help."""
-    await _until(storm, lambda health: health["status"] == "ok", NOTICED_WITHIN_S)
-    status, task = await storm.create(data=a_key() | {"ms": 0, "fails": False})
+    await _wait_for_health(storm, lambda health: health["status"] == "ok", DETECTION_TIMEOUT_S)
+    status, task = await storm.create(data=unique_key() | {"ms": 0, "fails": False})
     assert status == 200, task
 
 
-async def _until(storm: Storm, holds: Callable[[dict[str, Any]], bool], within_s: float) -> None:
+async def _wait_for_health(storm: Storm, holds: Callable[[dict[str, Any]], bool], within_s: float) -> None:
     health: dict[str, Any] = {}
     try:
         async with asyncio.timeout(within_s):
@@ -168,10 +172,10 @@ def descendants(pid: int) -> list[int]:
 
 ON_ANY_RUNTIME = (
     Fault("SIGKILL", kill),
-    Fault("power cut", cut_power, needs_record=True),
+    Fault("power cut", cut_power, needs_recorded_disk=True),
     Fault("SIGTERM", terminate),
-    Fault("SIGSTOP", freeze),
+    Fault("SIGSTOP", pause),
     Fault("clock set", set_clock),
     Fault("disk full", fill_disk, needs_disk=True),
 )
-ON_THE_LOCAL_RUNTIME = (Fault("sandbox killed", shoot),)
+ON_THE_LOCAL_RUNTIME = (Fault("sandbox killed", kill_sandbox),)

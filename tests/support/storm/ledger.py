@@ -9,11 +9,11 @@ from support.storm.run_log import Run
 from support.storm.schedule_grid import Grid, Record, moment_ms
 
 FINAL = {"complete", "failed", "retried", "canceled"}
-ON_ITS_WAY_MS = 15_000
+RUN_DELAY_MAX_MS = 15_000
 """At most this long from a task's turn to the first line of its function, on a machine that is busy."""
 
 
-class Seen(NamedTuple):
+class ServiceState(NamedTuple):
     """What the service and its functions say at one moment: schedules, then tasks, between the runs."""
 
     runs_before: Counter[str]
@@ -26,12 +26,12 @@ class Seen(NamedTuple):
         return Counter(run.task_id for run in self.runs)
 
 
-class Books:
-    """The books of all clients of one storm."""
+class Ledger:
+    """What all clients of one storm were told."""
 
     def __init__(self, clock: ShiftedClock) -> None:
         self._clock = clock
-        self.tries: Counter[str] = Counter()
+        self.attempts: Counter[str] = Counter()
         """Creations sent, by the key that the task carries in its data."""
         self.created: set[str] = set()
         """Tasks whose creation was acknowledged."""
@@ -40,25 +40,25 @@ class Books:
         self.ends: dict[str, Record] = {}
         """Tasks as they were when they were first seen to have ended."""
 
-    def compare(self, created: set[str], canceled: set[str], seen: Seen) -> None:
+    def verify(self, created: set[str], canceled: set[str], state: ServiceState) -> None:
         """Asserts every promise; ``created`` and ``canceled`` were acknowledged before the listing began."""
-        tasks = seen.tasks
+        tasks = state.tasks
         assert created <= set(tasks), f"acknowledged tasks are missing: {created - set(tasks)}"
         originals = [task for task in tasks.values() if "retryForTaskIds" not in task]
         made = Counter(task["data"]["key"] for task in originals if "scheduleId" not in task)
-        assert all(made[key] <= self.tries[key] for key in made), "tasks were invented"
-        assert set(seen.runs_before) <= set(tasks), "something ran that is no task"
+        assert all(made[key] <= self.attempts[key] for key in made), "tasks were invented"
+        assert set(state.runs_before) <= set(tasks), "something ran that is no task"
         not_canceled = [task_id for task_id in canceled if tasks[task_id]["status"] != "canceled"]
         assert not not_canceled, f"canceled tasks went on: {not_canceled}"
-        runs_after = seen.runs_after
+        runs_after = state.runs_after
         for task_id, task in tasks.items():
-            self._compare_end(task_id, task)
-            _compare_runs(task, seen.runs_before[task_id], runs_after[task_id])
-            _compare_links(task, tasks)
-        self._compare_starts(seen)
-        _compare_schedules(seen.schedules, originals)
+            self._verify_end(task_id, task)
+            _verify_runs(task, state.runs_before[task_id], runs_after[task_id])
+            _verify_links(task, tasks)
+        self._verify_starts(state)
+        _verify_schedules(state.schedules, originals)
 
-    def close(self, tasks: dict[str, Record], retried_errors: frozenset[str]) -> None:
+    def verify_final(self, tasks: dict[str, Record], retried_errors: frozenset[str]) -> None:
         """Asserts what is true when nothing waits or runs any more: all came to an end that fits how it ran."""
         for task in tasks.values():
             what = f"{task}"
@@ -72,23 +72,23 @@ class Books:
             if task["status"] == "complete":
                 assert "retryForTaskIds" in task or not task["data"]["fails"], f"cannot have succeeded: {what}"
 
-    def _compare_end(self, task_id: str, task: Record) -> None:
+    def _verify_end(self, task_id: str, task: Record) -> None:
         """Nothing leaves a final status, and nothing about the task changes after it."""
         if task["status"] in FINAL:
             assert self.ends.setdefault(task_id, task) == task, f"{self.ends[task_id]} became {task}"
         else:
             assert task_id not in self.ends, f"{self.ends[task_id]} became {task}"
 
-    def _compare_starts(self, seen: Seen) -> None:
+    def _verify_starts(self, state: ServiceState) -> None:
         """Nothing ran before its time had come, by the clock that the daemon goes by."""
-        for run in seen.runs:
-            if run.task_id in seen.tasks:
-                start_ms = moment_ms(seen.tasks[run.task_id], "startTimestamp")
-                shown_ms = self._clock.latest_ms(run.begin_ms, ON_ITS_WAY_MS)
+        for run in state.runs:
+            if run.task_id in state.tasks:
+                start_ms = moment_ms(state.tasks[run.task_id], "startTimestamp")
+                shown_ms = self._clock.latest_ms(run.begin_ms, RUN_DELAY_MAX_MS)
                 assert start_ms <= shown_ms, f"{run.task_id} ran {start_ms - shown_ms} ms before its time"
 
 
-def _compare_runs(task: Record, runs_before: int, runs_after: int) -> None:
+def _verify_runs(task: Record, runs_before: int, runs_after: int) -> None:
     status, task_id = task["status"], task["id"]
     assert runs_after <= 1, f"ran {runs_after} times: {task}"
     if status in ("canceled", "new"):
@@ -97,7 +97,7 @@ def _compare_runs(task: Record, runs_before: int, runs_after: int) -> None:
         assert runs_after, f"{task_id} is {status} and never ran"
 
 
-def _compare_links(task: Record, tasks: dict[str, Record]) -> None:
+def _verify_links(task: Record, tasks: dict[str, Record]) -> None:
     """A task and its retry name each other; the listing may have seen one of them before they were linked."""
     if "retriedByTaskId" in task and task["retriedByTaskId"] in tasks:
         assert tasks[task["retriedByTaskId"]]["retryForTaskIds"][-1] == task["id"], task
@@ -108,7 +108,7 @@ def _compare_links(task: Record, tasks: dict[str, Record]) -> None:
         assert tasks[retried]["data"] == task["data"], task
 
 
-def _compare_schedules(schedules: Sequence[Record], originals: Sequence[Record]) -> None:
+def _verify_schedules(schedules: Sequence[Record], originals: Sequence[Record]) -> None:
     made = defaultdict(list)
     for task in originals:
         if "scheduleId" in task:

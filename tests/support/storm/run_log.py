@@ -9,20 +9,20 @@ from support.functions.zips import python_zip
 
 from taskd.model.clock import system_clock_ms
 
-RECORDER = python_zip("""
+RUN_LOGGER = python_zip("""
 import os, time
 
 class Flaky(Exception): pass
 
 def handler(task, context):
-    ledger = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(ledger, f"{task['id']} {time.time_ns() // 1_000_000}\\n".encode())  # one write: whole or not at all
-    os.close(ledger)
+    run_log = os.open(os.environ["RUN_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(run_log, f"{task['id']} {time.time_ns() // 1_000_000}\\n".encode())  # one write: whole or not at all
+    os.close(run_log)
     time.sleep(task["data"]["ms"] / 1000)
     if task["data"]["fails"] and len(task.get("retryForTaskIds", [])) < 1:
         raise Flaky("once " * task["data"].get("words", 1))
 """)
-"""A function that writes to the file ``LEDGER``, takes ``ms`` milliseconds, and may fail once, in ``words``."""
+"""A function that writes to the file ``RUN_LOG``, takes ``ms`` milliseconds, and may fail once, in ``words``."""
 
 
 class Run(NamedTuple):
@@ -32,14 +32,14 @@ class Run(NamedTuple):
     begin_ms: int
 
 
-class Ledger:
+class RunLog:
     """The runs that there have been, in a file that outlives every process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.touch()
 
-    def enter(self, task_id: str) -> None:
+    def append(self, task_id: str) -> None:
         """A run begins, in the test's own process."""
         fd = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         os.write(fd, f"{task_id} {system_clock_ms()}\n".encode())

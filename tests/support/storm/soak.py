@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 from support.storm.aws import aws_storm
 from support.storm.faults import descendants
-from support.storm.storm import Storm, disk_for, weather
+from support.storm.storm import Storm, disk_for, run_storm
 
 SAMPLES = 12
-STRIKES = 16
+FAULTS_PER_STORM = 16
 """In one storm: each fault twice, at least."""
 LEAK_FACTOR = 1.25
 """How much larger the last third of the samples may be than the second."""
 SLACK = 8
-"""How much larger in absolute numbers it may always be: caches and buffers breathe."""
+"""How much larger in absolute numbers it may always be: caches and buffers vary."""
 
 
 class Sample(NamedTuple):
@@ -63,46 +63,46 @@ def leaks(samples: list[Sample]) -> list[str]:
     return found
 
 
-async def storm(directory: Path, minutes: float, seed: int) -> None:
+async def run_storms(directory: Path, minutes: float, seed: int) -> None:
     """Storm after storm until the time is over, each with a seed of its own: even ones here, odd ones around Lambda."""
     ends_s = time.monotonic() + minutes * 60
     while time.monotonic() < ends_s:
-        place = directory / f"{seed}"
-        place.mkdir()
-        with disk_for(place) as disk:
-            one = await (around_lambda if seed % 2 else on_this_machine)(place, seed, disk)
-        ended = f"{len(one.books.created)} acknowledged, {len(one.books.ends)} seen to end"
-        struck = ", ".join(f"{count} x {name}" for name, count in Counter(one.struck).items())
-        print(f"seed {seed}: {struck}; {ended}, nothing lost, nothing run twice", flush=True)
+        folder = directory / f"{seed}"
+        folder.mkdir()
+        with disk_for(folder) as disk:
+            storm = await (run_lambda_storm if seed % 2 else run_local_storm)(folder, seed, disk)
+        ended = f"{len(storm.ledger.created)} acknowledged, {len(storm.ledger.ends)} seen to end"
+        injected = ", ".join(f"{count} x {name}" for name, count in Counter(storm.injected).items())
+        print(f"seed {seed}: {injected}; {ended}, nothing lost, nothing run twice", flush=True)
         seed += 1
 
 
-async def on_this_machine(place: Path, seed: int, disk: Path | None) -> Storm:
+async def run_local_storm(directory: Path, seed: int, disk: Path | None) -> Storm:
     """One storm on the local runtime."""
-    one = Storm(place, seed, disk=disk, recorded=True)
-    await weather(one, STRIKES)
-    return one
+    storm = Storm(directory, seed, disk=disk, recorded=True)
+    await run_storm(storm, FAULTS_PER_STORM)
+    return storm
 
 
-async def around_lambda(place: Path, seed: int, disk: Path | None) -> Storm:
+async def run_lambda_storm(directory: Path, seed: int, disk: Path | None) -> Storm:
     """One storm on the AWS runtime."""
-    async with aws_storm(place, seed, disk) as one:
-        await weather(one, STRIKES)
-        return one
+    async with aws_storm(directory, seed, disk) as storm:
+        await run_storm(storm, FAULTS_PER_STORM)
+        return storm
 
 
-async def quiet(directory: Path, minutes: float, seed: int) -> None:
+async def run_without_faults(directory: Path, minutes: float, seed: int) -> None:
     """One daemon under load, and what it holds from time to time."""
-    one = Storm(directory, seed)
+    storm = Storm(directory, seed)
     samples: list[Sample] = []
 
     async def measure() -> None:
-        samples.append(sample(one.daemon.process.pid, await one.told("/metrics")))
+        samples.append(sample(storm.daemon.process.pid, await storm.get_text("/metrics")))
         row = "".join(f"{value:>14,}" for value in samples[-1])
-        print(f"{len(one.books.created):>10,}{row}", flush=True)
+        print(f"{len(storm.ledger.created):>10,}{row}", flush=True)
 
     print(f"{'created':>10}" + "".join(f"{name:>14}" for name in Sample._fields))
-    await one.run_quietly(minutes * 60, measure, minutes * 60 / SAMPLES)
+    await storm.run_undisturbed(minutes * 60, measure, minutes * 60 / SAMPLES)
     found = leaks(samples)
     print("leaks: " + ("; ".join(found) or "none"))
     if found:
@@ -114,11 +114,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--faults", action="store_true", help="let faults strike, instead of looking for leaks")
+    parser.add_argument("--faults", action="store_true", help="inject faults, instead of looking for leaks")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="taskd-soak-") as directory:
         print(f"seed {options.seed}")
-        asyncio.run((storm if options.faults else quiet)(Path(directory), options.minutes, options.seed))
+        run = run_storms if options.faults else run_without_faults
+        asyncio.run(run(Path(directory), options.minutes, options.seed))
 
 
 if __name__ == "__main__":

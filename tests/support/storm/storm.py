@@ -1,4 +1,4 @@
-"""A storm: clients that keep books, functions that record each run, schedules, and faults that strike at random.
+"""A storm: clients that keep a ledger, functions that log each run, schedules, and faults injected at random.
 
 Everything random comes from one seed, which failures name. ``python -m benchmarks.soak`` runs it for as long as wanted.
 """
@@ -20,22 +20,22 @@ from support.daemon.shifted_clock import ShiftedClock
 from support.disk.full_disk import NoMountError, small_disk_at
 from support.power_cut.recorded_disk import KILL_SIGNAL, RecordedDisk
 from support.storm import faults
-from support.storm.clients import Client, a_key
+from support.storm.clients import Client, unique_key
 from support.storm.faults import Fault
-from support.storm.ledger import Books, Seen
-from support.storm.run_log import RECORDER, Ledger
+from support.storm.ledger import Ledger, ServiceState
+from support.storm.run_log import RUN_LOGGER, RunLog
 from support.storm.schedule_grid import Record, moment_ms
 
 CLIENTS = 8
 PAGE = 100
-AT_ONCE = 0.3
-"""How probably a fault strikes at once after another."""
+IMMEDIATE_PROBABILITY = 0.3
+"""How probably a fault is injected at once after another."""
 INTERVALS_S = (0.1, 0.35, 1.0, 2.5)
 """Of the schedules of a storm."""
-AWAKE_MS = 1_500
+SCHEDULE_DELAY_MAX_MS = 1_500
 """How late a schedule may be while all is well."""
-HEALS_WITHIN_S = 30
-ENDS_WITHIN_S = 60
+RECOVERY_TIMEOUT_S = 30
+END_TIMEOUT_S = 60
 CONFIG = """
 [local]
 max_sandboxes = 4
@@ -50,7 +50,7 @@ LOG_TAIL_CHARS = 8_000
 
 
 class Storm:
-    """A daemon, its clients and what befalls it."""
+    """A daemon, its clients and the faults injected into it."""
 
     retried_errors: frozenset[str] = frozenset({"Flaky"})
     """Errors that the retry policy of the function covers; its second attempt succeeds."""
@@ -73,49 +73,51 @@ class Storm:
         self.disk = disk
         self.rng = random.Random(f"{seed} faults")
         self.clock = ShiftedClock(directory / "clock")
-        self.ledger = Ledger(directory / "ledger")
-        self.books = Books(self.clock)
+        self.run_log = RunLog(directory / "run-log")
+        self.ledger = Ledger(self.clock)
         self.faults: Sequence[Fault] = [*faults.ON_ANY_RUNTIME, *faults.ON_THE_LOCAL_RUNTIME]
-        """What may strike; the seed says in which order."""
-        self.struck: list[str] = []
+        """What may be injected; the seed says in which order."""
+        self.injected: list[str] = []
         program = ("-P", shifted_clock.__file__, str(self.clock.path))
         home = disk or directory / "home"
         home.mkdir(exist_ok=True)
-        self.record = RecordedDisk(home, directory / "traces") if recorded else None
-        environment = {**(environment or {}), **(self.record.environment if self.record else {})}
+        self.recorded_disk = RecordedDisk(home, directory / "traces") if recorded else None
+        environment = {**(environment or {}), **(self.recorded_disk.environment if self.recorded_disk else {})}
         self.daemon = DaemonProcess(directory, config, program=program, environment=environment)
         self.daemon.data = home / "data"
-        if self.record is not None:
+        if self.recorded_disk is not None:
             self.daemon.kill_signal = KILL_SIGNAL
-        self._over = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._schedules: list[str] = []
 
-    async def run(self, strikes: int, pause_s: float = 0.5) -> None:
-        """Clients work while ``strikes`` faults strike; the books are compared between them, and at the end.
+    async def run(self, fault_count: int, pause_s: float = 0.5) -> None:
+        """Clients work while so many faults are injected; what they were told is verified between them, and at the end.
 
-        Now and then the next one strikes at once, when the service may not have recovered from the last.
+        Now and then the next one is injected at once, when the service may not have recovered from the last.
         """
-        async with self._started(), self._working():
-            for fault in self._order(strikes):
-                self.struck.append(fault.name)
-                await fault.strike(self)
-                if self.rng.random() < AT_ONCE:
+        async with self._started(), self._clients_working():
+            for fault in self._fault_sequence(fault_count):
+                self.injected.append(fault.name)
+                await fault.inject(self)
+                if self.rng.random() < IMMEDIATE_PROBABILITY:
                     continue
-                await self.compare()
+                await self.verify()
                 await asyncio.sleep(self.rng.random() * pause_s)
 
-    async def run_quietly(self, duration_s: float, measure: Callable[[], Awaitable[None]], interval_s: float) -> None:
+    async def run_undisturbed(
+        self, duration_s: float, measure: Callable[[], Awaitable[None]], interval_s: float
+    ) -> None:
         """Clients work undisturbed, and ``measure`` is called now and then: for leaks, which a restart would hide."""
-        async with self._started(), self._working():
+        async with self._started(), self._clients_working():
             ends_s = time.monotonic() + duration_s
             while time.monotonic() < ends_s:
                 await asyncio.sleep(interval_s)
                 await measure()
 
-    def _order(self, strikes: int) -> Iterator[Fault]:
-        """Every fault that can strike here once, in random order, then all again in another."""
-        possible = [fault for fault in self.faults if fault.can_strike(self)]
-        for number in range(strikes):
+    def _fault_sequence(self, fault_count: int) -> Iterator[Fault]:
+        """Every fault that is possible here once, in random order, then all again in another."""
+        possible = [fault for fault in self.faults if fault.is_possible(self)]
+        for number in range(fault_count):
             if number % len(possible) == 0:
                 self.rng.shuffle(possible)
             yield possible[number % len(possible)]
@@ -130,64 +132,64 @@ class Storm:
         assert await self.daemon.stop() == 0
 
     @asynccontextmanager
-    async def _working(self) -> AsyncIterator[None]:
-        """Clients work meanwhile; at the end all tasks come to theirs, and the books are closed."""
-        clients = [asyncio.create_task(self._client(number).work(self._over)) for number in range(CLIENTS)]
+    async def _clients_working(self) -> AsyncIterator[None]:
+        """Clients work meanwhile; at the end all tasks come to theirs, and the ledger is verified."""
+        clients = [asyncio.create_task(self._client(number).work(self._stopping)) for number in range(CLIENTS)]
         try:
             yield
-            self._over.set()
+            self._stopping.set()
             await asyncio.gather(*clients)
         finally:
             for client in clients:
                 client.cancel()
-        await self._close()
+        await self._finish()
 
     def _client(self, number: int) -> Client:
-        return Client(self, self.books, self.clock, random.Random(f"{self.seed} client {number}"))
+        return Client(self, self.ledger, self.clock, random.Random(f"{self.seed} client {number}"))
 
-    async def compare(self) -> None:
-        """Asserts that what was due gets its turn, and that the books and the service agree, while clients go on."""
+    async def verify(self) -> None:
+        """Asserts that what was due gets its turn, and that the ledger and the service agree, while clients go on."""
         # What had to wait for a second attempt when the clock was set back waits until then by that clock.
         due_ms = self.clock()
-        await self._none_left(
+        await self._wait_until_none(
             lambda: f"and(eq(status,new),le(startTimestamp,{due_ms}),le(statusChangedTimestamp,{due_ms}))"
         )
-        await self._compare(await self._awake())
+        await self._verify(await self._schedules_in_time())
 
-    async def _compare(self, schedules: Sequence[Record]) -> dict[str, Record]:
-        """Compares the books with what is seen from now on; gives the tasks."""
-        created, canceled = set(self.books.created), set(self.books.canceled)
-        runs = self.ledger.counts()
-        seen = Seen(runs, schedules, await self._all_tasks(), self.ledger.runs())
-        self.books.compare(created, canceled, seen)
-        return seen.tasks
+    async def _verify(self, schedules: Sequence[Record]) -> dict[str, Record]:
+        """Compares the ledger with the state from now on; gives the tasks."""
+        created, canceled = set(self.ledger.created), set(self.ledger.canceled)
+        runs = self.run_log.counts()
+        state = ServiceState(runs, schedules, await self._all_tasks(), self.run_log.runs())
+        self.ledger.verify(created, canceled, state)
+        return state.tasks
 
-    async def _close(self) -> None:
+    async def _finish(self) -> None:
         """What is due comes to its end; then it becomes time for the rest, and no schedule fires any more."""
-        await self.compare()
+        await self.verify()
         removed = await self._remove_schedules()
         known = await self._all_tasks()
         last_ms = max(moment_ms(task, "startTimestamp") for task in known.values())
         self.clock.jump(max(0, last_ms - self.clock()) + 1)
-        await self._none_left(lambda: "in(status,new,inProgress)")
-        tasks = await self._compare(removed)
+        await self._wait_until_none(lambda: "in(status,new,inProgress)")
+        tasks = await self._verify(removed)
         made = [task for task in tasks.values() if task["id"] not in known and "retryForTaskIds" not in task]
         assert not made, f"made by nobody: {made}"
         assert any(task["status"] == "complete" for task in tasks.values()), "nothing ran at all"
-        self.books.close(tasks, self.retried_errors)
+        self.ledger.verify_final(tasks, self.retried_errors)
 
     async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """See ``Service``."""
+        """See ``TaskApi``."""
         async with self._session.request(method, f"{self.daemon.url}/tasks/v1{path}", json=body) as response:
             return response.status, json.loads(await response.text())
 
-    async def done(self, method: str, path: str, body: object = None) -> Any:
+    async def call_ok(self, method: str, path: str, body: object = None) -> Any:
         """The answer to a call that must succeed."""
         status, answer = await self.call(method, path, body)
         assert status == 200, answer
         return answer
 
-    async def told(self, path: str) -> str:
+    async def get_text(self, path: str) -> str:
         """What the daemon says of itself under a path of its own."""
         async with self._session.get(f"{self.daemon.url}{path}") as response:
             assert response.status in (200, 503)
@@ -195,7 +197,7 @@ class Storm:
 
     async def health(self) -> Record:
         """What ``/health`` says."""
-        return dict(json.loads(await self.told("/health")))
+        return dict(json.loads(await self.get_text("/health")))
 
     async def create(self, **body: Any) -> tuple[int, Any]:
         """A task of the storm's own; gives the status and the JSON of the answer."""
@@ -203,34 +205,34 @@ class Storm:
 
     async def ended(self, task_id: str) -> Record:
         """A task, as soon as it has come to its end."""
-        await self._none_left(lambda: f"and(eq(id,{task_id}),in(status,new,inProgress))")
-        return dict((await self.done("GET", f"?id={task_id}"))["data"][0])
+        await self._wait_until_none(lambda: f"and(eq(id,{task_id}),in(status,new,inProgress))")
+        return dict((await self.call_ok("GET", f"?id={task_id}"))["data"][0])
 
     async def deploy(self) -> None:
         """Makes the function known."""
         body = {
-            "name": "recorder",
+            "name": "run-logger",
             "runtime": "python3.11",
             "entryPoint": "index.handler",
-            "code": base64.b64encode(RECORDER).decode(),
-            "environmentVariables": {"LEDGER": {"value": str(self.ledger.path)}},
+            "code": base64.b64encode(RUN_LOGGER).decode(),
+            "environmentVariables": {"RUN_LOG": {"value": str(self.run_log.path)}},
             "retryPolicy": {"enabled": True, "errorsToRetry": sorted(self.retried_errors)},
         }
-        await self.done("POST", "/functions", body)
+        await self.call_ok("POST", "/functions", body)
 
     async def add_schedules(self) -> None:
         """One of each interval, from now on."""
         for interval_s in INTERVALS_S:
-            data = a_key() | {"ms": 0, "fails": self.rng.random() < 0.1}
-            body = {"functionName": "recorder", "interval": interval_s, "data": data, "priority": 1}
-            self._schedules.append((await self.done("POST", "/schedules", body))["id"])
+            data = unique_key() | {"ms": 0, "fails": self.rng.random() < 0.1}
+            body = {"functionName": "run-logger", "interval": interval_s, "data": data, "priority": 1}
+            self._schedules.append((await self.call_ok("POST", "/schedules", body))["id"])
 
-    async def _awake(self) -> list[Record]:
+    async def _schedules_in_time(self) -> list[Record]:
         """All schedules, as soon as none is late."""
-        async with asyncio.timeout(HEALS_WITHIN_S):
+        async with asyncio.timeout(RECOVERY_TIMEOUT_S):
             while True:
-                since_ms = self.clock() - AWAKE_MS
-                found = (await self.done("GET", f"/schedules?limit({PAGE})"))["data"]
+                since_ms = self.clock() - SCHEDULE_DELAY_MAX_MS
+                found = (await self.call_ok("GET", f"/schedules?limit({PAGE})"))["data"]
                 assert [schedule["id"] for schedule in found] == self._schedules
                 if all(moment_ms(schedule, "nextTimestamp") >= since_ms for schedule in found):
                     return list(found)
@@ -238,37 +240,37 @@ class Storm:
 
     async def _remove_schedules(self) -> list[Record]:
         """No schedule makes any more tasks; gives the schedules as they were."""
-        schedules = await self._awake()
+        schedules = await self._schedules_in_time()
         for schedule in schedules:
-            await self.done("DELETE", f"/schedules/{schedule['id']}")
+            await self.call_ok("DELETE", f"/schedules/{schedule['id']}")
         return schedules
 
     async def _all_tasks(self) -> dict[str, Record]:
         found: dict[str, Record] = {}
         while True:
-            page = await self.done("GET", f"?limit({PAGE},{len(found)})")
+            page = await self.call_ok("GET", f"?limit({PAGE},{len(found)})")
             found |= {task["id"]: task for task in page["data"]}
             if len(page["data"]) < PAGE:
                 return found
 
-    async def _none_left(self, query: Callable[[], str]) -> None:
+    async def _wait_until_none(self, query: Callable[[], str]) -> None:
         """Returns when a query, made anew each time, finds no task any more."""
         found: Record = {}
         try:
-            async with asyncio.timeout(ENDS_WITHIN_S):
-                while (found := await self.done("GET", f"?{query()}&limit(3)"))["page"]["total"]:
+            async with asyncio.timeout(END_TIMEOUT_S):
+                while (found := await self.call_ok("GET", f"?{query()}&limit(3)"))["page"]["total"]:
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            raise AssertionError(f"after {ENDS_WITHIN_S} s these have not ended: {found}") from None
+            raise AssertionError(f"after {END_TIMEOUT_S} s these have not ended: {found}") from None
 
 
-async def weather(storm: Storm, strikes: int) -> None:
-    """Runs the storm; whatever goes wrong is told with the seed, what struck, and the daemon's last words."""
+async def run_storm(storm: Storm, fault_count: int) -> None:
+    """Runs the storm; an error gets a note with the seed, the faults injected, and the end of the daemon's log."""
     try:
-        await storm.run(strikes)
+        await storm.run(fault_count)
     except BaseException as error:
         log = storm.daemon.log.read_text()[-LOG_TAIL_CHARS:]
-        error.add_note(f"seed {storm.seed}, after {storm.struck}; the daemon said:\n{log}")
+        error.add_note(f"seed {storm.seed}, after {storm.injected}; the daemon said:\n{log}")
         raise
     finally:
         if storm.daemon.process.returncode is None:
