@@ -20,7 +20,7 @@ from taskd.store.embedded.store import EmbeddedStore
 STEPS = ("PRAGMA", "BEGIN", "INSERT INTO tasks", "INSERT INTO logs", "UPDATE tasks", "UPDATE meta", "COMMIT")
 BACKLOG_MAX = 20
 RUNNING = 10
-HEALS_WITHIN_S = 10
+RECOVERY_TIMEOUT_S = 10
 
 
 class FailingConnection:
@@ -63,7 +63,7 @@ def failing_connection(store: EmbeddedStore) -> FailingConnection:
 
 
 async def healthy(service: Service) -> None:
-    async with asyncio.timeout(HEALS_WITHIN_S):
+    async with asyncio.timeout(RECOVERY_TIMEOUT_S):
         while await trouble(service.store) is not None:
             await asyncio.sleep(0.01)
 
@@ -83,7 +83,7 @@ async def test_a_write_that_fails_at_any_step_is_done_again_as_a_whole(tmp_path:
         connection.fail(step, times=2)
         await service.store.settle([Completed(running[0], (LogLine(1, "once"),))])
         created = await service.create()
-        async with asyncio.timeout(HEALS_WITHIN_S):
+        async with asyncio.timeout(RECOVERY_TIMEOUT_S):
             while connection.failures or await trouble(service.store) is not None:
                 await asyncio.sleep(0.01)
         page = await service.get("")

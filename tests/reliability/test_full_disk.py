@@ -18,7 +18,7 @@ from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.store import EmbeddedStore
 
 ERROR = TaskError(ErrorType.RUNTIME, "E", "it went wrong")
-HEALS_WITHIN_S = 10
+RECOVERY_TIMEOUT_S = 10
 ANSWERS_WITHIN_S = 3
 
 
@@ -38,7 +38,7 @@ async def opened(disk: Path) -> AsyncIterator[EmbeddedStore]:
 
 
 async def healthy(store: EmbeddedStore) -> None:
-    async with asyncio.timeout(HEALS_WITHIN_S):
+    async with asyncio.timeout(RECOVERY_TIMEOUT_S):
         while await trouble(store) is not None:
             await asyncio.sleep(0.05)
 

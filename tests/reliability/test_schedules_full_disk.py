@@ -50,7 +50,7 @@ def full(disk: Path) -> Iterator[None]:
     filler.unlink()
 
 
-async def healed(store: EmbeddedStore) -> None:
+async def recovered(store: EmbeddedStore) -> None:
     """Returns when the store has noticed that there is room again."""
     async with asyncio.timeout(10):
         while await trouble(store) is not None:
@@ -71,7 +71,7 @@ async def test_schedules_wait_for_room_and_fire_once_then(
         for change in (store.add_schedule(ScheduleDraft("f", b"{}", 1, 0)), store.remove_schedule(schedule.id)):
             with pytest.raises(StoreUnavailableError):
                 await change
-    await healed(store)
+    await recovered(store)
     [occurrence] = await store.fire(10)
     assert (occurrence.task.start_ms, occurrence.skipped) == (schedule.start_ms, 5)
     assert await store.fire(10) == []
@@ -81,7 +81,7 @@ async def test_schedules_wait_for_room_and_fire_once_then(
 async def test_a_key_of_a_refused_request_is_free_again(store: EmbeddedStore, small_disk: Path) -> None:
     with full(small_disk), pytest.raises(StoreUnavailableError):
         await store.add([LARGE], IdempotencyKey(KEY, b"large"))
-    await healed(store)
+    await recovered(store)
     [task] = await store.add([SMALL], IdempotencyKey(KEY, b"small"))
     assert await store.add([SMALL], IdempotencyKey(KEY, b"small")) == [task]
     assert (await store.find(parse(""))).rows == [task]

@@ -6,8 +6,8 @@ from taskd.store.embedded import gil_pacing
 from taskd.store.embedded.gil_pacing import PAUSE_S, WORK_S, Breath
 
 
-class Time:
-    """A time that passes only when it is told to, or slept away."""
+class FakeTime:
+    """A time that passes only when it is set, or slept away."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -22,7 +22,7 @@ class Time:
 
 
 def test_pauses_come_after_as_much_work_as_may_be_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    time = Time()
+    time = FakeTime()
     monkeypatch.setattr(gil_pacing, "time", time)
     breathe = Breath()
     pauses = []

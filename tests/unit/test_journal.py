@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.store.journals import Collector, open_writer, read_journal, write_journal
+from support.store.journals import CommitListener, open_writer, read_journal, write_journal
 
 from taskd.store.embedded.errors import DirectoryInUseError, JournalDamagedError
 from taskd.store.embedded.journal.compaction import replace_with_snapshot
@@ -42,7 +42,7 @@ def test_a_long_segment_is_sealed_and_a_new_one_begun(journal: Path) -> None:
 
 
 def test_frames_queued_while_a_sync_runs_share_the_next_one(journal: Path) -> None:
-    listener = Collector()
+    listener = CommitListener()
     writer = open_writer(journal, listener)
     for number in range(500):
         writer.append([Entry(payload=b"%d" % number, essential=False)])
@@ -67,7 +67,7 @@ def test_a_torn_tail_gives_back_all_before_it(journal: Path, cut: int) -> None:
 def test_frames_of_one_unsynced_group_may_be_torn_in_any_order(journal: Path) -> None:
     """A power cut may keep the end of a write and lose its beginning; none of it was acknowledged."""
     write_journal(journal, PAYLOADS[:1])
-    listener = Collector()
+    listener = CommitListener()
     writer = open_writer(journal, listener)
     group = [Entry(payload=payload, essential=False) for payload in PAYLOADS[1:]]
     writer._commit(group)  # one group, written by this thread
@@ -185,7 +185,7 @@ def test_a_second_daemon_is_kept_off_the_directory(tmp_path: Path) -> None:
 
 def test_a_failed_write_is_cut_back_and_refused(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_journal(journal, PAYLOADS[:2])
-    listener = Collector()
+    listener = CommitListener()
     writer = open_writer(journal, listener)
     real_pwrite = os.pwrite
 
@@ -206,7 +206,7 @@ def test_a_failed_write_is_cut_back_and_refused(journal: Path, monkeypatch: pyte
 
 
 def test_a_failed_sync_stops_the_writer_for_good(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    listener = Collector()
+    listener = CommitListener()
     writer = open_writer(journal, listener)
 
     def broken(fd: int) -> None:
@@ -234,7 +234,7 @@ def test_a_rotation_that_fails_half_way_leaves_no_segment_that_contradicts_the_o
     journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """File descriptors run out between the new segment's first byte and its first frame: the old one goes on."""
-    listener = Collector()
+    listener = CommitListener()
     writer = open_writer(journal, listener, segment_bytes=100)
     real_open = os.open
 
@@ -255,7 +255,7 @@ def test_a_rotation_that_fails_half_way_leaves_no_segment_that_contradicts_the_o
 
 def test_the_segment_being_written_is_not_taken_for_sealed_after_a_restart(journal: Path) -> None:
     write_journal(journal, PAYLOADS)
-    writer = open_writer(journal, Collector())
+    writer = open_writer(journal, CommitListener())
     assert writer.sealed_below == 0
     writer.close()
 
@@ -263,7 +263,7 @@ def test_the_segment_being_written_is_not_taken_for_sealed_after_a_restart(journ
 def test_a_directory_that_cannot_be_synced_stops_the_writer_for_good(
     journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listener = Collector()
+    listener = CommitListener()
     writer = open_writer(journal, listener, segment_bytes=100)
     real_fsync = os.fsync
 

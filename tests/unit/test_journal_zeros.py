@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support.store.journals import Collector, open_writer, read_journal, write_journal
+from support.store.journals import CommitListener, open_writer, read_journal, write_journal
 
 from taskd.store.embedded.errors import JournalDamagedError
 from taskd.store.embedded.journal import writer as journal_writer
@@ -19,7 +19,7 @@ FRAME_BYTES = 24 + 5
 
 def left_by_a_killed_writer(journal: Path) -> Path:
     """Writes a frame; gives the segment as it is when the process does not get to close it."""
-    writer = open_writer(journal, Collector())
+    writer = open_writer(journal, CommitListener())
     writer._commit([Entry(payload=b"first", essential=False)])  # by this thread
     [path] = [segment.path for segment in segments(journal)[0]]
     left = path.read_bytes()
@@ -105,7 +105,7 @@ def test_a_file_system_that_does_not_tell_is_not_taken_for_full(
 
 
 def test_a_full_disk_is_noticed_though_the_zeros_have_room(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    listener = Collector()
+    listener = CommitListener()
     writer = open_writer(journal, listener)
     writer._commit([Entry(payload=b"before", essential=False)])
     real = os.fstatvfs

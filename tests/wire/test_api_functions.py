@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientResponse
 from support.functions.local_runtime import appears
 from support.http.error_shape import assert_error
-from support.http.raw import talk
+from support.http.raw import send_raw
 from support.http.service import BASE, Service, http_service
 from support.http.synchronous_calls import APPLICATION, USER, assert_refused, call_api, deploy, deploy_gate
 from yarl import URL
@@ -40,7 +40,7 @@ async def event_of(service: Service, path: str, method: str = "GET", **options: 
 
 async def raw_request(service: Service, request: bytes) -> tuple[bytes, bytes]:
     """Head and body of the answer to what a client of its own kind sends."""
-    head, _, body = (await talk(service.url, request)).partition(b"\r\n\r\n")
+    head, _, body = (await send_raw(service.url, request)).partition(b"\r\n\r\n")
     return head, body
 
 

@@ -63,7 +63,7 @@ def jwk(key_id: str, key: Any, **fields: str) -> dict[str, Any]:
 
 
 class Site(Struct):
-    """A face that trusts an issuer."""
+    """A server that trusts an issuer."""
 
     guarded: Guarded
     issuer: Issuer

@@ -175,23 +175,23 @@ async def test_the_service_manager_is_told_how_it_goes(tmp_path: Path, monkeypat
         monkeypatch.setenv("NOTIFY_SOCKET", address)
         monkeypatch.setenv("WATCHDOG_USEC", "400000")
         loop = asyncio.get_running_loop()
-        heard: list[str] = []
+        received: list[str] = []
 
-        async def hear(word: str) -> None:
+        async def receive(word: str) -> None:
             async with asyncio.timeout(30):
-                while word not in heard:
-                    heard.append((await loop.sock_recv(manager, 4096)).decode().partition("\n")[0])
+                while word not in received:
+                    received.append((await loop.sock_recv(manager, 4096)).decode().partition("\n")[0])
 
         async with running_daemon(tmp_path) as daemon:
-            await hear("READY=1")
-            await hear("WATCHDOG=1")
-            heard.clear()
-            await hear("STATUS=Running: 0 in flight, 0 due")
+            await receive("READY=1")
+            await receive("WATCHDOG=1")
+            received.clear()
+            await receive("STATUS=Running: 0 in flight, 0 due")
             daemon.process.send_signal(signal.SIGHUP)
-            await hear("RELOADING=1")
-            await hear("READY=1")
+            await receive("RELOADING=1")
+            await receive("READY=1")
             daemon.process.send_signal(signal.SIGTERM)
-            await hear("STOPPING=1")
+            await receive("STOPPING=1")
             assert await daemon.process.wait() == 0
 
 

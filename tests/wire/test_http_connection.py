@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import ClientSession, web
 from support.http.error_shape import assert_error
-from support.http.raw import talk
+from support.http.raw import send_raw
 
 from taskd.api.http import request_body
 from taskd.api.http.admission import Admission
@@ -156,7 +156,7 @@ async def test_a_fault_leads_to_its_traceback(client: ClientSession, caplog: pyt
 async def test_what_is_not_http_is_refused_without_noise(
     url: str, sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = await talk(url, sent)
+    answer = await send_raw(url, sent)
     assert b" 400 Bad Request\r\n" in answer
     assert b'{"code":26,"name":"ILLEGAL_ARGUMENT_EXCEPTION","message":"The request is not valid HTTP' in answer
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

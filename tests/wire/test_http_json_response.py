@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import ClientSession, web
-from support.http.raw import talk
+from support.http.raw import send_raw
 
 from taskd.api.http.json_response import JsonResponse
 from taskd.api.http.server import serve
@@ -42,7 +42,7 @@ async def url() -> AsyncIterator[str]:
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_an_answer_says_what_aiohttp_would_say(url: str, method: str, version: str, query: str) -> None:
     end = f"{query} {version}\r\nHost: a\r\nConnection: close\r\n\r\n"
-    ours, reference = [await talk(url, f"{method} {path}{end}".encode()) for path in ("/ours", "/reference")]
+    ours, reference = [await send_raw(url, f"{method} {path}{end}".encode()) for path in ("/ours", "/reference")]
     assert parts(ours) == parts(reference)
 
 
@@ -55,7 +55,7 @@ async def test_a_connection_serves_one_answer_after_another(url: str) -> None:
 
 async def test_an_old_client_that_asks_for_it_keeps_its_connection(url: str) -> None:
     request = b"GET /ours HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n"
-    answer = await talk(url, request + request.replace(b"keep-alive", b"close"))
+    answer = await send_raw(url, request + request.replace(b"keep-alive", b"close"))
     assert answer.count(b"HTTP/1.0 200 OK\r\n") == 2
     assert answer.count(b"Connection: keep-alive\r\n") == 1
 

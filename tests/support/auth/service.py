@@ -15,7 +15,7 @@ from taskd.auth.settings import AuthSettings
 
 
 class Guarded(Struct):
-    """A face that asks callers who they are."""
+    """A server that asks callers who they are."""
 
     service: Service
     auth: AuthService
@@ -32,7 +32,7 @@ class Guarded(Struct):
 async def guarded_service(
     directory: Path, accounts: Accounts = EVERYBODY, settings: AuthSettings | None = None
 ) -> AsyncIterator[Guarded]:
-    """A face on a free port that knows ``accounts``."""
+    """A server on a free port that knows ``accounts``."""
     clock = FakeClock()
     accounts_file = directory / "auth" / "auth.toml"
     write_accounts(accounts_file, accounts)

@@ -4,7 +4,7 @@ import asyncio
 from urllib.parse import urlsplit
 
 
-async def talk(url: str, sent: bytes) -> bytes:
+async def send_raw(url: str, sent: bytes) -> bytes:
     """Sends bytes, and gives all that comes back until the server closes."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)

@@ -1,4 +1,4 @@
-"""The HTTP face over a real store and a real local runtime, for wire tests that need no dispatcher."""
+"""The HTTP server over a real store and a real local runtime, for wire tests that need no runner."""
 
 import base64
 import io
@@ -34,7 +34,7 @@ BASE = "/tasks/v1"
 
 
 class Service(Struct):
-    """A running face, and what is behind it."""
+    """A running server, and what is behind it."""
 
     client: ClientSession
     url: str
@@ -79,7 +79,7 @@ async def http_service(
     authenticate: Authenticate = trust_everybody,
     auth: AuthService | None = None,
 ) -> AsyncIterator[Service]:
-    """A face on a free port, over a fresh store and runtime in ``directory``; ``auth`` asks callers who they are."""
+    """A server on a free port, over a fresh store and runtime in ``directory``; ``auth`` asks callers who they are."""
     store = EmbeddedStore(store_settings or StoreSettings(data=str(directory / "data")))
     runtime = LocalRuntime(directory / "functions", LocalSettings())
     calls = SynchronousCalls()

@@ -1,6 +1,6 @@
 """What clients of a recorded daemon were told, and when: what must be there after a power cut at any moment.
 
-Times are of ``time.monotonic_ns``, which is one clock for all processes: what was heard at a moment was done before it.
+Times are of ``time.monotonic_ns``, which is one clock for all processes: what was observed at a moment was done by then.
 """
 
 import time

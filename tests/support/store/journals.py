@@ -11,38 +11,38 @@ from taskd.store.embedded.journal.writer import Entry, JournalWriter, Position, 
 SEGMENT_BYTES = 64 << 20
 
 
-class Collector:
-    """A listener that keeps what it hears, and lets a test wait for it."""
+class CommitListener:
+    """A listener that keeps what it is called with, and lets a test wait for it."""
 
     def __init__(self) -> None:
         self.committed_groups: list[list[Entry]] = []
         self.refusals: list[tuple[list[Entry], OSError]] = []
         self.fatal_error: BaseException | None = None
-        self.heard = threading.Condition()
+        self._changed = threading.Condition()
 
     def committed(self, group: Sequence[Entry]) -> None:
-        with self.heard:
+        with self._changed:
             self.committed_groups.append(list(group))
-            self.heard.notify_all()
+            self._changed.notify_all()
 
     def refused(self, group: Sequence[Entry], error: OSError) -> None:
-        with self.heard:
+        with self._changed:
             self.refusals.append((list(group), error))
-            self.heard.notify_all()
+            self._changed.notify_all()
 
     def fatal(self, error: BaseException) -> None:
-        with self.heard:
+        with self._changed:
             self.fatal_error = error
-            self.heard.notify_all()
+            self._changed.notify_all()
 
     def wait_for(self, condition: object) -> None:
         """Waits until ``condition()`` holds; a minute at most, so that a defect fails instead of hanging."""
         assert callable(condition)
-        with self.heard:
-            assert self.heard.wait_for(condition, 60)
+        with self._changed:
+            assert self._changed.wait_for(condition, 60)
 
 
-def open_writer(directory: Path, listener: Collector, segment_bytes: int = SEGMENT_BYTES) -> JournalWriter[Entry]:
+def open_writer(directory: Path, listener: CommitListener, segment_bytes: int = SEGMENT_BYTES) -> JournalWriter[Entry]:
     """A started writer behind whatever ``directory`` holds."""
     live, _ = segments(directory)
     replay = Replay(live)
@@ -59,7 +59,7 @@ def open_writer(directory: Path, listener: Collector, segment_bytes: int = SEGME
 
 def write_journal(directory: Path, payloads: Sequence[bytes], segment_bytes: int = SEGMENT_BYTES) -> None:
     """Appends ``payloads``, each a frame in a group of its own, so that each but the last is known to be synced."""
-    listener = Collector()
+    listener = CommitListener()
     writer = open_writer(directory, listener, segment_bytes)
     for count, payload in enumerate(payloads, 1):
         writer.append([Entry(payload=payload, essential=False)])
