@@ -16,7 +16,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 
 @pytest.fixture
-async def guarded(tmp_path: Path) -> AsyncIterator[Service]:
+async def header_auth_service(tmp_path: Path) -> AsyncIterator[Service]:
     """A service that asks who is calling."""
     async with http_service(tmp_path, authenticate=from_test_header) as running:
         yield running

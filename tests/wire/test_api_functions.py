@@ -172,12 +172,12 @@ FORGED = [
 ]
 
 
-async def test_nobody_can_pretend_to_be_somebody_else(guarded: Service) -> None:
-    await deploy(guarded, ECHO, executionOptions={"permissionMode": "public"})
+async def test_nobody_can_pretend_to_be_somebody_else(header_auth_service: Service) -> None:
+    await deploy(header_auth_service, ECHO, executionOptions={"permissionMode": "public"})
     forged = dict.fromkeys(FORGED, "somebody")
-    event = await event_of(guarded, "probe", headers=forged)
+    event = await event_of(header_auth_service, "probe", headers=forged)
     assert "somebody" not in event["headers"].values()
-    event = await event_of(guarded, "probe", headers={**forged, "Test-Permissions": "none"})
+    event = await event_of(header_auth_service, "probe", headers={**forged, "Test-Permissions": "none"})
     identity = {name: value for name, value in event["headers"].items() if name.startswith("x-exh")}
     assert identity == {"x-exh-requesting-user-id": USER, "x-exh-requesting-application-id": APPLICATION}
     assert "somebody" not in event["headers"].values()
@@ -302,10 +302,12 @@ MODES = [
 
 @pytest.mark.parametrize(("mode", "shown", "expected"), MODES)
 async def test_the_permission_mode_says_who_may_call(
-    guarded: Service, mode: str, shown: str | None, expected: int
+    header_auth_service: Service, mode: str, shown: str | None, expected: int
 ) -> None:
-    await deploy(guarded, ECHO, executionOptions={"permissionMode": mode})
-    response = await call_api(guarded, "probe", headers={} if shown is None else {"Test-Permissions": shown})
+    await deploy(header_auth_service, ECHO, executionOptions={"permissionMode": mode})
+    response = await call_api(
+        header_auth_service, "probe", headers={} if shown is None else {"Test-Permissions": shown}
+    )
     assert response.status == expected if expected == 200 else await assert_error(response, expected)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientResponse
 from support.auth.accounts import EVERYBODY, holder, with_holders
-from support.auth.service import Guarded, guarded_service
+from support.auth.service import SecuredService, secured_service
 from support.http.error_shape import assert_error
 from support.http.service import function_body
 
@@ -49,8 +49,8 @@ TABLE |= {
     endpoint.replace("GET ", "HEAD "): needed for endpoint, needed in TABLE.items() if endpoint.startswith("GET ")
 }
 """What each endpoint asks for. One that is not here fails :func:`test_no_endpoint_is_missing_from_the_table`."""
-GUARDED = {endpoint: needed for endpoint, needed in TABLE.items() if needed != OPEN}
-NEEDING = {endpoint: needed for endpoint, needed in GUARDED.items() if needed != ANY_USER}
+SECURED = {endpoint: needed for endpoint, needed in TABLE.items() if needed != OPEN}
+NEEDING = {endpoint: needed for endpoint, needed in SECURED.items() if needed != ANY_USER}
 FUNCTION = "reports"
 
 NOBODY_SPECIAL = holder(1000)
@@ -68,16 +68,16 @@ ACCOUNTS = with_holders(
 
 
 @pytest.fixture
-async def guarded(tmp_path: Path) -> AsyncIterator[Guarded]:
-    async with guarded_service(tmp_path, ACCOUNTS) as guarded:
-        yield guarded
+async def secured(tmp_path: Path) -> AsyncIterator[SecuredService]:
+    async with secured_service(tmp_path, ACCOUNTS) as secured:
+        yield secured
 
 
-async def call(guarded: Guarded, endpoint: str, token: str | None = None, ending: str = "") -> ClientResponse:
+async def call(secured: SecuredService, endpoint: str, token: str | None = None, ending: str = "") -> ClientResponse:
     method, path = endpoint.split()
     url = path.format(id="0" * 24, name=FUNCTION, rest="x") + ending
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    response = await guarded.service.client.request(method, url, headers=headers)
+    response = await secured.service.client.request(method, url, headers=headers)
     await response.read()
     return response
 
@@ -90,8 +90,8 @@ async def code_of(response: ClientResponse) -> int | None:
     return answer.get("code") if isinstance(answer, dict) else None
 
 
-def test_no_endpoint_is_missing_from_the_table(guarded: Guarded) -> None:
-    resources = guarded.service.app.router.resources()
+def test_no_endpoint_is_missing_from_the_table(secured: SecuredService) -> None:
+    resources = secured.service.app.router.resources()
     routes = {(route.method, resource.canonical.rstrip("/")) for resource in resources for route in resource}
     assert {f"{method} {path}" for method, path in routes} == set(TABLE)
 
@@ -106,61 +106,61 @@ async def test_the_document_says_what_each_endpoint_asks_for(guarded: Guarded) -
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
-async def test_nobody_is_asked_for_credentials_everywhere(guarded: Guarded, ending: str) -> None:
-    for endpoint in GUARDED:
-        response = await call(guarded, endpoint, ending=ending)
+async def test_nobody_is_asked_for_credentials_everywhere(secured: SecuredService, ending: str) -> None:
+    for endpoint in SECURED:
+        response = await call(secured, endpoint, ending=ending)
         if response.method == "HEAD":
             assert response.status == 401, endpoint
         else:
             await assert_error(response, 104)
 
 
-async def test_open_endpoints_ask_nobody(guarded: Guarded) -> None:
-    for endpoint in set(TABLE) - set(GUARDED):
-        assert await code_of(await call(guarded, endpoint)) not in (10, 104), endpoint
+async def test_open_endpoints_ask_nobody(secured: SecuredService) -> None:
+    for endpoint in set(TABLE) - set(SECURED):
+        assert await code_of(await call(secured, endpoint)) not in (10, 104), endpoint
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
-async def test_a_user_without_permissions_is_told_the_one_that_is_missing(guarded: Guarded, ending: str) -> None:
+async def test_a_user_without_permissions_is_told_the_one_that_is_missing(secured: SecuredService, ending: str) -> None:
     for endpoint, needed in NEEDING.items():
-        response = await call(guarded, endpoint, NOBODY_SPECIAL.token, ending)
+        response = await call(secured, endpoint, NOBODY_SPECIAL.token, ending)
         assert await code_of(response) == 10, endpoint
         assert response.method == "HEAD" or needed in (await response.json())["message"]
 
 
-async def test_every_other_permission_together_does_not_do(guarded: Guarded) -> None:
+async def test_every_other_permission_together_does_not_do(secured: SecuredService) -> None:
     for endpoint, needed in NEEDING.items():
-        assert await code_of(await call(guarded, endpoint, ALL_BUT[needed].token)) == 10, endpoint
+        assert await code_of(await call(secured, endpoint, ALL_BUT[needed].token)) == 10, endpoint
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
-async def test_exactly_the_right_permission_does(guarded: Guarded, ending: str) -> None:
+async def test_exactly_the_right_permission_does(secured: SecuredService, ending: str) -> None:
     for endpoint, needed in NEEDING.items():
-        response = await call(guarded, endpoint, HOLDERS[needed].token, ending)
+        response = await call(secured, endpoint, HOLDERS[needed].token, ending)
         assert await code_of(response) not in (10, 104), endpoint
         assert response.status != 401, endpoint
 
 
-async def test_the_permission_for_one_function_does_for_that_function_alone(guarded: Guarded) -> None:
+async def test_the_permission_for_one_function_does_for_that_function_alone(secured: SecuredService) -> None:
     for endpoint, needed in NEEDING.items():
         if needed in PER_FUNCTION:
-            assert (await call(guarded, endpoint, FOR_ONE[needed].token)).status != 401, endpoint
-            assert (await call(guarded, endpoint, FOR_OTHER[needed].token)).status == 401, endpoint
+            assert (await call(secured, endpoint, FOR_ONE[needed].token)).status != 401, endpoint
+            assert (await call(secured, endpoint, FOR_OTHER[needed].token)).status == 401, endpoint
 
 
-async def test_any_user_may_ask_who_they_are(guarded: Guarded) -> None:
-    response = await call(guarded, "GET /users/v1/me", NOBODY_SPECIAL.token)
+async def test_any_user_may_ask_who_they_are(secured: SecuredService) -> None:
+    response = await call(secured, "GET /users/v1/me", NOBODY_SPECIAL.token)
     assert response.status == 200
     assert (await response.json())["id"] == NOBODY_SPECIAL.user.id
 
 
-async def test_whether_a_function_exists_is_not_told_to_those_who_may_not_know(guarded: Guarded) -> None:
+async def test_whether_a_function_exists_is_not_told_to_those_who_may_not_know(secured: SecuredService) -> None:
     path = f"/tasks/v1/functions/{FUNCTION}/execute"
     headers = {"Authorization": f"Bearer {NOBODY_SPECIAL.token}"}
-    before = await (await guarded.service.client.post(path, headers=headers)).json()
+    before = await (await secured.service.client.post(path, headers=headers)).json()
     creator = {"Authorization": f"Bearer {HOLDERS['CREATE_TASK_FUNCTION'].token}"}
-    created = await guarded.service.client.post(
+    created = await secured.service.client.post(
         "/tasks/v1/functions", json=function_body(name=FUNCTION), headers=creator
     )
     assert created.status == 200
-    assert await (await guarded.service.client.post(path, headers=headers)).json() == before
+    assert await (await secured.service.client.post(path, headers=headers)).json() == before

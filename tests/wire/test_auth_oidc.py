@@ -14,7 +14,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from msgspec import Struct
 from msgspec.structs import replace
 from support.auth.accounts import ADA, EVERYBODY
-from support.auth.service import Guarded, guarded_service
+from support.auth.service import SecuredService, secured_service
 from support.http.error_shape import assert_error
 
 from taskd.auth.settings import AuthSettings
@@ -65,25 +65,25 @@ def jwk(key_id: str, key: Any, **fields: str) -> dict[str, Any]:
 class Site(Struct):
     """A server that trusts an issuer."""
 
-    guarded: Guarded
+    secured: SecuredService
     issuer: Issuer
 
     def token(self, key: Any = RSA_KEY, kid: str = "rsa", algorithm: str = "RS256", **claims: Any) -> str:
-        now_s = self.guarded.clock() // 1000
+        now_s = self.secured.clock() // 1000
         usual = {"iss": self.issuer.url, "aud": "taskd", "sub": "auth0|ada", "exp": now_s + HOUR_S, "email": "a@b.c"}
         set_claims = {name: value for name, value in {**usual, **claims}.items() if value is not None}
         return jwt.encode(set_claims, key, algorithm, headers={"kid": kid})
 
     async def get(self, token: str, path: str = "/tasks/v1") -> Any:
-        return await self.guarded.service.client.get(path, headers={"Authorization": f"Bearer {token}"})
+        return await self.secured.service.client.get(path, headers={"Authorization": f"Bearer {token}"})
 
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     async with running_issuer() as issuer:
         settings = AuthSettings(oidc_issuer=issuer.url, oidc_audience="taskd", oidc_permissions_claim="taskd.may")
-        async with guarded_service(tmp_path, settings=settings) as guarded:
-            yield Site(guarded, issuer)
+        async with secured_service(tmp_path, settings=settings) as secured:
+            yield Site(secured, issuer)
 
 
 @pytest.mark.parametrize(("key", "kid", "algorithm"), [(RSA_KEY, "rsa", "RS256"), (EC_KEY, "ec", "ES256")])
@@ -126,7 +126,7 @@ async def test_me_is_whom_the_token_is_about_even_if_a_user_has_that_id(site: Si
 async def test_a_token_that_is_not_for_us_or_not_in_time_is_refused(
     site: Site, claims: dict[str, Any], code: int
 ) -> None:
-    now_s = site.guarded.clock() // 1000
+    now_s = site.secured.clock() // 1000
     moved: dict[str, Any] = {name: value + now_s if isinstance(value, int) else value for name, value in claims.items()}
     await assert_error(await site.get(site.token(**moved, taskd={"may": ["VIEW_TASKS"]})), code)
 
@@ -134,7 +134,7 @@ async def test_a_token_that_is_not_for_us_or_not_in_time_is_refused(
 async def test_a_token_ends_in_time_also_if_it_was_used_before(site: Site) -> None:
     token = site.token(taskd={"may": ["VIEW_TASKS"]})
     assert (await site.get(token)).status == 200
-    site.guarded.clock.advance((HOUR_S + 30) * 1000)
+    site.secured.clock.advance((HOUR_S + 30) * 1000)
     await assert_error(await site.get(token), 118)
 
 
@@ -156,7 +156,7 @@ async def test_keys_are_fetched_once_for_many_tokens(site: Site) -> None:
 async def test_a_rotated_key_is_fetched_and_made_up_ones_do_not_hammer_the_issuer(site: Site) -> None:
     await site.get(site.token())
     site.issuer.keys = [jwk("new", OTHER_RSA_KEY)]
-    site.guarded.clock.advance(11_000)
+    site.secured.clock.advance(11_000)
     assert (await site.get(site.token(OTHER_RSA_KEY, "new", taskd={"may": ["VIEW_TASKS"]}))).status == 200
     assert site.issuer.fetches == 2
     for number in range(20):
@@ -167,7 +167,7 @@ async def test_a_rotated_key_is_fetched_and_made_up_ones_do_not_hammer_the_issue
 async def test_an_issuer_that_is_down_lets_known_keys_go_on(site: Site) -> None:
     await site.get(site.token())
     site.issuer.broken = True
-    site.guarded.clock.advance(2 * HOUR_S * 1000)
+    site.secured.clock.advance(2 * HOUR_S * 1000)
     assert (await site.get(site.token(taskd={"may": ["VIEW_TASKS"]}))).status == 200
     assert site.issuer.fetches == 2
 
@@ -182,5 +182,5 @@ async def test_an_issuer_that_was_never_reached_is_told_as_such(site: Site) -> N
 async def test_tokens_are_proved_anew_when_the_accounts_change(site: Site) -> None:
     token = site.token(taskd={"may": ["operators"]})
     assert (await site.get(token)).status == 200
-    site.guarded.change(replace(EVERYBODY, roles=(), users=()))
+    site.secured.change(replace(EVERYBODY, roles=(), users=()))
     await assert_error(await site.get(token), 10)

@@ -169,10 +169,10 @@ MODES = [
 
 @pytest.mark.parametrize(("mode", "shown", "expected"), MODES)
 async def test_the_permission_mode_says_who_may_execute(
-    guarded: Service, mode: str, shown: str | None, expected: int
+    header_auth_service: Service, mode: str, shown: str | None, expected: int
 ) -> None:
-    await deploy(guarded, ECHO, executionOptions={"permissionMode": mode})
-    response = await execute(guarded, headers={} if shown is None else {"Test-Permissions": shown})
+    await deploy(header_auth_service, ECHO, executionOptions={"permissionMode": mode})
+    response = await execute(header_auth_service, headers={} if shown is None else {"Test-Permissions": shown})
     if expected != 200:
         await assert_error(response, expected)
         return
@@ -183,10 +183,10 @@ async def test_the_permission_mode_says_who_may_execute(
 
 @pytest.mark.parametrize(("shown", "code"), [(None, 104), ("VIEW_TASKS", 10), ("EXECUTE_TASK_FUNCTION", 16)])
 async def test_an_unknown_function_looks_like_one_that_needs_the_permission(
-    guarded: Service, shown: str | None, code: int
+    header_auth_service: Service, shown: str | None, code: int
 ) -> None:
     headers = {} if shown is None else {"Test-Permissions": shown}
-    body = await assert_error(await execute(guarded, name="probe", headers=headers), code)
+    body = await assert_error(await execute(header_auth_service, name="probe", headers=headers), code)
     if code != 16:
-        await deploy(guarded, ECHO)
-        assert await assert_error(await execute(guarded, headers=headers), code) == body
+        await deploy(header_auth_service, ECHO)
+        assert await assert_error(await execute(header_auth_service, headers=headers), code) == body

@@ -14,7 +14,7 @@ from taskd.auth.service import AuthService
 from taskd.auth.settings import AuthSettings
 
 
-class Guarded(Struct):
+class SecuredService(Struct):
     """A server that asks callers who they are."""
 
     service: Service
@@ -29,9 +29,9 @@ class Guarded(Struct):
 
 
 @asynccontextmanager
-async def guarded_service(
+async def secured_service(
     directory: Path, accounts: Accounts = EVERYBODY, settings: AuthSettings | None = None
-) -> AsyncIterator[Guarded]:
+) -> AsyncIterator[SecuredService]:
     """A server on a free port that knows ``accounts``."""
     clock = FakeClock()
     accounts_file = directory / "auth" / "auth.toml"
@@ -40,6 +40,6 @@ async def guarded_service(
     auth.start()
     try:
         async with http_service(directory, auth=auth) as service:
-            yield Guarded(service, auth, clock, accounts_file)
+            yield SecuredService(service, auth, clock, accounts_file)
     finally:
         await auth.stop()

@@ -1,6 +1,6 @@
 """What clients of a recorded daemon were told, and when: what must be there after a power cut at any moment.
 
-Times are of ``time.monotonic_ns``, which is one clock for all processes: what was observed at a moment was done by then.
+Times are of ``time.monotonic_ns``, which is one clock for all processes: what was observed at a moment was done then.
 """
 
 import time
