@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from support.disk.failing_calls import TREE_CALLS, FailingCalls
 from support.disk.full_disk import fill
-from support.functions.local_runtime import LocalBench, eventually, local_bench, open_descriptors
+from support.functions.local_runtime import LocalRuntimeHarness, eventually, local_harness, open_descriptors
 from support.functions.zips import function, unix_entry
 from support.http.error_shape import assert_error
 from support.http.service import BASE, function_body, http_service
@@ -45,86 +45,88 @@ def every_failure(root: Path, count: int) -> Iterator[FailingCalls]:
             yield FailingCalls(root, fail_at, code, TREE_CALLS)
 
 
-async def readied(bench: LocalBench, calls: FailingCalls, monkeypatch: pytest.MonkeyPatch) -> Function:
+async def readied(harness: LocalRuntimeHarness, calls: FailingCalls, monkeypatch: pytest.MonkeyPatch) -> Function:
     """The second version, readied while ``calls`` fail."""
     with calls.active(monkeypatch):
-        return await bench.runtime.prepare(function(), TWO)
+        return await harness.runtime.prepare(function(), TWO)
 
 
-async def refusal(bench: LocalBench, calls: FailingCalls, monkeypatch: pytest.MonkeyPatch) -> ContractError | None:
+async def refusal(
+    harness: LocalRuntimeHarness, calls: FailingCalls, monkeypatch: pytest.MonkeyPatch
+) -> ContractError | None:
     """What a failing call makes of readying; ``None`` if it does not matter: a folder is made that is there already."""
     try:
-        await check_second(bench, await readied(bench, calls, monkeypatch))
+        await check_second(harness, await readied(harness, calls, monkeypatch))
     except ContractError as error:
         return error
     assert calls.failed == "mkdir"
     return None
 
 
-async def check_second(bench: LocalBench, prepared: Function) -> None:
+async def check_second(harness: LocalRuntimeHarness, prepared: Function) -> None:
     """It is whole; then it is removed again."""
-    folder = bench.directory / "probe" / prepared.code_version
+    folder = harness.directory / "probe" / prepared.code_version
     assert [(folder / file).read_text() for file in ("lib/deep/x.txt", "lib/y.txt")] == ["x", "x"]
-    await bench.runtime.discard(prepared)
-    await eventually(lambda: not bench.removing())
+    await harness.runtime.discard(prepared)
+    await eventually(lambda: not harness.removing())
 
 
 async def check_readying(
-    bench: LocalBench, first: Function, calls: FailingCalls, monkeypatch: pytest.MonkeyPatch
+    harness: LocalRuntimeHarness, first: Function, calls: FailingCalls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    error = await refusal(bench, calls, monkeypatch)
+    error = await refusal(harness, calls, monkeypatch)
     assert error is None or (error.kind is UNAVAILABLE and "again" in error.message)
-    assert await bench.value() == 1
-    assert bench.versions() == [first.code_version]
-    await check_second(bench, await bench.runtime.prepare(function(), TWO))
+    assert await harness.value() == 1
+    assert harness.versions() == [first.code_version]
+    await check_second(harness, await harness.runtime.prepare(function(), TWO))
 
 
 async def test_any_call_of_readying_a_functions_code_may_fail_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with local_bench(tmp_path) as bench:
-        first = await bench.deploy(ONE)
+    async with local_harness(tmp_path) as harness:
+        first = await harness.deploy(ONE)
         counting = FailingCalls(tmp_path, names=TREE_CALLS)
-        await check_second(bench, await readied(bench, counting, monkeypatch))
+        await check_second(harness, await readied(harness, counting, monkeypatch))
         assert counting.count > 20
-        assert await bench.value() == 1
+        assert await harness.value() == 1
         before = open_descriptors()
         for calls in every_failure(tmp_path, counting.count):
             try:
-                await check_readying(bench, first, calls, monkeypatch)
+                await check_readying(harness, first, calls, monkeypatch)
             except Exception as error:
                 raise AssertionError(f"after {calls.failed} failed") from error
         await eventually(lambda: open_descriptors() <= before)
-        await bench.deploy(TWO)
-        assert await bench.value() == 2
+        await harness.deploy(TWO)
+        assert await harness.value() == 2
 
 
-async def remove_second(bench: LocalBench, calls: FailingCalls, monkeypatch: pytest.MonkeyPatch) -> Function:
-    prepared = await bench.runtime.prepare(function(), TWO)
+async def remove_second(harness: LocalRuntimeHarness, calls: FailingCalls, monkeypatch: pytest.MonkeyPatch) -> Function:
+    prepared = await harness.runtime.prepare(function(), TWO)
     with calls.active(monkeypatch):
-        await bench.runtime.discard(prepared)
-        await eventually(lambda: not bench.removing())
+        await harness.runtime.discard(prepared)
+        await eventually(lambda: not harness.removing())
     return prepared
 
 
 async def test_any_call_of_removing_a_functions_code_may_fail_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with local_bench(tmp_path) as bench:
-        await bench.deploy(ONE)
+    async with local_harness(tmp_path) as harness:
+        await harness.deploy(ONE)
         counting = FailingCalls(tmp_path, names=TREE_CALLS)
-        await remove_second(bench, counting, monkeypatch)
+        await remove_second(harness, counting, monkeypatch)
         for calls in every_failure(tmp_path, counting.count):
-            second = await remove_second(bench, calls, monkeypatch)
-            assert await bench.value() == 1
-            if second.code_version in bench.versions():
+            second = await remove_second(harness, calls, monkeypatch)
+            assert await harness.value() == 1
+            if second.code_version in harness.versions():
                 assert "stays until the next start" in caplog.text
             caplog.clear()
-        second = await bench.deploy(TWO)
-        assert await bench.value() == 2
-    async with local_bench(tmp_path, [second]) as bench:
-        assert bench.versions() == [second.code_version]
-        assert bench.scratch() == []
+        second = await harness.deploy(TWO)
+        assert await harness.value() == 2
+    async with local_harness(tmp_path, [second]) as harness:
+        assert harness.versions() == [second.code_version]
+        assert harness.scratch() == []
 
 
 async def test_a_deployment_that_the_disk_does_not_take_is_answered_with_503_and_may_be_sent_again(
@@ -144,19 +146,19 @@ async def test_a_deployment_that_the_disk_does_not_take_is_answered_with_503_and
 
 
 async def test_a_start_on_a_full_disk_needs_no_space_for_functions_that_are_there(small_disk: Path) -> None:
-    async with local_bench(small_disk / "functions", max_sandboxes=1) as bench:
-        first = await bench.deploy(ONE)
+    async with local_harness(small_disk / "functions", max_sandboxes=1) as harness:
+        first = await harness.deploy(ONE)
     filler = fill(small_disk)
-    async with local_bench(small_disk / "functions", [first]) as bench:
-        assert bench.versions() == [first.code_version]
+    async with local_harness(small_disk / "functions", [first]) as harness:
+        assert harness.versions() == [first.code_version]
         with pytest.raises(ContractError, match="no room"):
-            await bench.runtime.prepare(function(), code_of("9" * 20_000))
+            await harness.runtime.prepare(function(), code_of("9" * 20_000))
         filler.unlink()
-        assert await bench.value() == 1
+        assert await harness.value() == 1
 
 
 async def test_a_start_that_the_disk_does_not_let_happen_says_what_to_look_at(tmp_path: Path) -> None:
     (tmp_path / "functions").write_text("a file in the way")
     with pytest.raises(TaskdError, match="permissions"):
-        async with local_bench(tmp_path / "functions"):
+        async with local_harness(tmp_path / "functions"):
             pass

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.daemon.process import api_of, running_daemon
-from support.functions.local_runtime import LocalBench, appears, local_bench, success_of
+from support.functions.local_runtime import LocalRuntimeHarness, appears, local_harness, success_of
 from support.functions.zips import zip_of
 from support.http.service import zipped
 
@@ -76,28 +76,28 @@ class Victim:
         return "\r\n".join([f"POST {path} HTTP/1.1", "Host: x", "Connection: close", *lines, "", ""]).encode()
 
 
-async def victim(bench: LocalBench, directory: Path, name: str) -> Victim:
+async def victim(harness: LocalRuntimeHarness, directory: Path, name: str) -> Victim:
     file = directory / f"{name}.address"
     variables = {"ADDRESS_FILE": str(file)}
     code = zip_of({"bootstrap": SILENT}, mode=0o755)
-    await bench.deploy(code, name=name, runtime="provided.al2", environment=variables, time_limit_s=300)
-    call = bench.call({"for": name}, name, timeout_s=300)
+    await harness.deploy(code, name=name, runtime="provided.al2", environment=variables, time_limit_s=300)
+    call = harness.call({"for": name}, name, timeout_s=300)
     api = await appears(file)
     async with aiohttp.request("GET", f"{api}/invocation/next") as answer:
         return Victim(call, api, answer.headers["Lambda-Runtime-Aws-Request-Id"])
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[LocalBench]:
-    async with local_bench(tmp_path / "functions", max_sandboxes=2) as bench:
-        yield bench
+async def harness(tmp_path: Path) -> AsyncIterator[LocalRuntimeHarness]:
+    async with local_harness(tmp_path / "functions", max_sandboxes=2) as harness:
+        yield harness
 
 
 async def test_whatever_a_function_or_a_stranger_sends_reaches_no_other_call(
-    bench: LocalBench, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    harness: LocalRuntimeHarness, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("CRITICAL")
-    mine, yours = await victim(bench, tmp_path, "mine"), await victim(bench, tmp_path, "yours")
+    mine, yours = await victim(harness, tmp_path, "mine"), await victim(harness, tmp_path, "yours")
     names = {b"{secret}": mine.secret, b"{mine}": mine.request_id, b"{yours}": yours.request_id}
     loop, sent = asyncio.get_running_loop(), []
 
@@ -136,9 +136,9 @@ NESTED = b'{"errorType":' + b"[" * 500 + b"]" * 500 + b"}"
     ids=["bytes", "nested", "surrogate"],
 )
 async def test_an_error_named_in_no_text_can_be_kept(
-    bench: LocalBench, tmp_path: Path, line: str, body: bytes, name: str
+    harness: LocalRuntimeHarness, tmp_path: Path, line: str, body: bytes, name: str
 ) -> None:
-    one = await victim(bench, tmp_path, "probe")
+    one = await victim(harness, tmp_path, "probe")
     head = one.head("error", line).decode().encode("latin-1")
     assert b" 202 " in await one.send(head + body)
     result = await one.call
@@ -148,9 +148,9 @@ async def test_an_error_named_in_no_text_can_be_kept(
 
 
 async def test_answers_sent_on_many_connections_at_once_are_refused_but_for_one(
-    bench: LocalBench, tmp_path: Path
+    harness: LocalRuntimeHarness, tmp_path: Path
 ) -> None:
-    one = await victim(bench, tmp_path, "probe")
+    one = await victim(harness, tmp_path, "probe")
     reader, writer = await one.connect()
     writer.write(one.head("response", f"Content-Length: {BODY_MAX_BYTES}") + b"1" * 1000)
     await writer.drain()
@@ -165,8 +165,8 @@ async def test_answers_sent_on_many_connections_at_once_are_refused_but_for_one(
     writer.close()
 
 
-async def test_an_answer_broken_off_may_be_sent_again(bench: LocalBench, tmp_path: Path) -> None:
-    one = await victim(bench, tmp_path, "probe")
+async def test_an_answer_broken_off_may_be_sent_again(harness: LocalRuntimeHarness, tmp_path: Path) -> None:
+    one = await victim(harness, tmp_path, "probe")
     await one.send(one.head("response", "Content-Length: 1000") + b"1", INCOMPLETE_S)
     async with asyncio.timeout(WAIT_S):
         while b" 202 " not in await one.send(one.head("response", "Content-Length: 1") + b"2"):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.functions.local_runtime import eventually, is_alive, local_bench
+from support.functions.local_runtime import eventually, is_alive, local_harness
 from support.http.error_shape import assert_error
 from support.http.service import BASE, Service, http_service
 
@@ -88,18 +88,18 @@ async def test_more_than_a_stuck_disk_takes_is_refused_at_once_and_the_rest_wait
 async def test_a_function_that_never_ends_is_killed_in_time_with_its_children_and_holds_up_no_other(
     tmp_path: Path,
 ) -> None:
-    async with local_bench(tmp_path / "functions", max_sandboxes=2) as bench:
-        await bench.deploy_python("def handler(event, context): return event", name="quick")
-        await bench.value(0, "quick")
-        await bench.deploy_python(NEVER_ENDS, name="endless", time_limit_s=1)
+    async with local_harness(tmp_path / "functions", max_sandboxes=2) as harness:
+        await harness.deploy_python("def handler(event, context): return event", name="quick")
+        await harness.value(0, "quick")
+        await harness.deploy_python(NEVER_ENDS, name="endless", time_limit_s=1)
         pids = tmp_path / "pids"
         pids.mkdir()
         began_s = time.monotonic()
-        endless = bench.call(str(pids), "endless")
+        endless = harness.call(str(pids), "endless")
         number = 0
         while not endless.done():
             number += 1
-            assert await bench.value(number, "quick") == number
+            assert await harness.value(number, "quick") == number
         result = await endless
         assert isinstance(result, FunctionError)
         assert result.name == "Sandbox.Timedout"
@@ -108,4 +108,4 @@ async def test_a_function_that_never_ends_is_killed_in_time_with_its_children_an
         processes = [int(file.name) for file in pids.iterdir()]
         assert len(processes) == 2
         await eventually(lambda: not any(is_alive(process) for process in processes))
-        assert await bench.value(0, "quick") == 0
+        assert await harness.value(0, "quick") == 0

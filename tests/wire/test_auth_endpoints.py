@@ -96,8 +96,8 @@ def test_no_endpoint_is_missing_from_the_table(secured: SecuredService) -> None:
     assert {f"{method} {path}" for method, path in routes} == set(TABLE)
 
 
-async def test_the_document_says_what_each_endpoint_asks_for(guarded: Guarded) -> None:
-    document = await guarded.service.get("/openapi.json")
+async def test_the_document_says_what_each_endpoint_asks_for(secured: SecuredService) -> None:
+    document = await secured.service.get("/openapi.json")
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             permission = operation.get("x-permission", ANY_USER).partition(",")[0]

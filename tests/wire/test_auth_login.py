@@ -24,6 +24,7 @@ from support.auth.accounts import (
 from support.auth.service import SecuredService, secured_service
 from support.http.error_shape import assert_error
 
+from taskd.auth import signing_key
 from taskd.auth.login_throttle import PER_ACCOUNT
 from taskd.auth.settings import AuthSettings
 
@@ -196,7 +197,7 @@ async def test_logins_end_with_their_user_generation_application_and_key(secured
         assert (await post(secured, body)).status in (400, 401)
     secured.change(EVERYBODY)
     token = (await logged_in(secured))["access_token"]
-    keys.rotate_key(secured.accounts_file.parent)
+    signing_key.rotate_key(secured.accounts_file.parent)
     secured.auth.reload()
     await assert_error(await tasks_with(secured, token), 117)
 
@@ -241,10 +242,10 @@ async def test_guessing_passwords_is_slowed_down_with_a_time_to_wait(secured: Se
     refusals = [await post(secured, wrong) for _ in range(PER_ACCOUNT.burst + 1)]
     assert [response.status for response in refusals] == [400] * PER_ACCOUNT.burst + [429]
     await assert_error(refusals[-1], 1429)
-    assert refusals[-1].headers["Retry-After"] == str(PER_ACCOUNT.refill_ms // 1000)
+    assert refusals[-1].headers["Retry-After"] == str(PER_ACCOUNT.interval_ms // 1000)
     assert (await post(secured, LOGIN)).status == 429
     assert (await post(secured, {**LOGIN, "username": BOB.email})).status == 200
-    secured.clock.advance(PER_ACCOUNT.refill_ms)
+    secured.clock.advance(PER_ACCOUNT.interval_ms)
     assert (await post(secured, LOGIN)).status == 200
 
 

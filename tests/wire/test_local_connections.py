@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from support.functions.local_runtime import LocalBench, eventually, local_bench
+from support.functions.local_runtime import LocalRuntimeHarness, eventually, local_harness
 
 from taskd.runtime.local.connection_registry import PER_SANDBOX_MAX, UNIDENTIFIED_MAX
 
@@ -32,30 +32,30 @@ HOARDS = f"""
     """
 
 
-async def hoard(bench: LocalBench) -> list[str]:
+async def hoard(harness: LocalRuntimeHarness) -> list[str]:
     """The statuses of the requests that the function has made on connections of their own, which it all keeps."""
-    await bench.deploy_python(HOARDS, name="hoarder", time_limit_s=30)
-    statuses: list[str] = await bench.value(None, "hoarder")
+    await harness.deploy_python(HOARDS, name="hoarder", time_limit_s=30)
+    statuses: list[str] = await harness.value(None, "hoarder")
     return statuses
 
 
 async def test_a_function_that_hoards_connections_is_refused_more_and_the_others_run(tmp_path: Path) -> None:
-    async with local_bench(tmp_path / "functions", max_sandboxes=2) as bench:
-        await bench.deploy_python("def handler(event, context): return event", name="quick")
-        assert await bench.value(1, "quick") == 1
-        statuses = await hoard(bench)
+    async with local_harness(tmp_path / "functions", max_sandboxes=2) as harness:
+        await harness.deploy_python("def handler(event, context): return event", name="quick")
+        assert await harness.value(1, "quick") == 1
+        statuses = await hoard(harness)
         assert statuses == ["400"] * (PER_SANDBOX_MAX - 1) + ["429"] * (CALLING - PER_SANDBOX_MAX + 1)
-        connections = bench.runtime._api._connections
+        connections = harness.runtime._api._connections
         assert len(connections) <= UNIDENTIFIED_MAX + 2 * PER_SANDBOX_MAX
-        assert await bench.value(2, "quick") == 2
-        await bench.deploy_python("def handler(event, context): return [event]", name="fresh")
-        assert await bench.value(3, "fresh") == [3]
+        assert await harness.value(2, "quick") == 2
+        await harness.deploy_python("def handler(event, context): return [event]", name="fresh")
+        assert await harness.value(3, "fresh") == [3]
         await eventually(lambda: len(connections) <= 2)
 
 
 async def test_refused_connections_are_told_why(tmp_path: Path) -> None:
-    async with local_bench(tmp_path / "functions") as bench:
+    async with local_harness(tmp_path / "functions") as harness:
         source = HOARDS.replace(".split()[1].decode()", ".decode().rpartition(chr(10))[2]")
-        await bench.deploy_python(source, name="hoarder")
-        answers = await bench.value(None, "hoarder")
+        await harness.deploy_python(source, name="hoarder")
+        answers = await harness.value(None, "hoarder")
         assert json.loads(answers[-1])["errorType"] == "TooManyConnections"

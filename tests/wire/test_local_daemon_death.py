@@ -6,18 +6,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.functions.local_runtime import appears, eventually, is_alive, local_bench
+from support.functions.local_runtime import appears, eventually, is_alive, local_harness
 from support.functions.zips import python_zip
 
 DAEMON = """
 import asyncio, pathlib, sys
-from support.functions.local_runtime import local_bench
+from support.functions.local_runtime import local_harness
 
 async def main(directory, code):
-    async with local_bench(pathlib.Path(directory)) as bench:
-        await bench.deploy(pathlib.Path(code).read_bytes())
-        bench.call()
-        print(bench.runtime._orphan_killer._process.pid, flush=True)
+    async with local_harness(pathlib.Path(directory)) as harness:
+        await harness.deploy(pathlib.Path(code).read_bytes())
+        harness.call()
+        print(harness.runtime._orphan_killer._process.pid, flush=True)
         await asyncio.sleep(600)
 
 asyncio.run(main(*sys.argv[1:]))
@@ -58,10 +58,10 @@ async def test_an_orphan_killer_that_is_killed_is_replaced_and_knows_of_every_sa
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskd.runtime.local.orphan_killer._RESTART_PAUSE_S", 0.01)
-    async with local_bench(tmp_path) as bench:
-        await bench.deploy_python("import os\ndef handler(event, context): return os.getpid()")
-        sandbox = await bench.value()
-        killer = bench.runtime._orphan_killer
+    async with local_harness(tmp_path) as harness:
+        await harness.deploy_python("import os\ndef handler(event, context): return os.getpid()")
+        sandbox = await harness.value()
+        killer = harness.runtime._orphan_killer
         first = killer._process
         assert first is not None
         first.kill()

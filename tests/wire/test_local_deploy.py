@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from support.functions.local_runtime import LocalBench, appears, eventually, local_bench, success_of
+from support.functions.local_runtime import LocalRuntimeHarness, appears, eventually, local_harness, success_of
 from support.functions.zips import function, python_zip, zip_of
 
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, UNAVAILABLE, ContractError, ErrorKind
@@ -23,126 +23,126 @@ HOLD = """
     """
 
 
-async def gone(bench: LocalBench, version: str, name: str = "probe") -> None:
-    await eventually(lambda: version not in bench.versions(name))
+async def gone(harness: LocalRuntimeHarness, version: str, name: str = "probe") -> None:
+    await eventually(lambda: version not in harness.versions(name))
 
 
 async def test_what_is_prepared_is_not_called_before_it_is_deployed(tmp_path: Path) -> None:
-    async with local_bench(tmp_path) as bench:
-        await bench.deploy_python(SAYS.format("one"))
-        two = await bench.runtime.prepare(function(), python_zip(SAYS.format("two")))
-        assert await bench.value() == "one"
-        await bench.runtime.deploy(two)
-        assert await bench.value() == "two"
+    async with local_harness(tmp_path) as harness:
+        await harness.deploy_python(SAYS.format("one"))
+        two = await harness.runtime.prepare(function(), python_zip(SAYS.format("two")))
+        assert await harness.value() == "one"
+        await harness.runtime.deploy(two)
+        assert await harness.value() == "two"
 
 
 async def test_a_version_is_named_after_the_code(tmp_path: Path) -> None:
-    async with local_bench(tmp_path) as bench:
-        one = await bench.deploy_python(SAYS.format(1))
-        again = await bench.deploy_python(SAYS.format(1))
-        other = await bench.deploy_python(SAYS.format(2))
+    async with local_harness(tmp_path) as harness:
+        one = await harness.deploy_python(SAYS.format(1))
+        again = await harness.deploy_python(SAYS.format(1))
+        other = await harness.deploy_python(SAYS.format(2))
         assert one.code_version == again.code_version != other.code_version
 
 
 async def test_the_old_version_goes_when_the_new_one_is_deployed(tmp_path: Path) -> None:
-    async with local_bench(tmp_path) as bench:
-        one = await bench.deploy_python(SAYS.format(1))
-        await bench.value()
-        two = await bench.deploy_python(SAYS.format(2))
-        await gone(bench, one.code_version)
-        assert bench.versions() == [two.code_version]
+    async with local_harness(tmp_path) as harness:
+        one = await harness.deploy_python(SAYS.format(1))
+        await harness.value()
+        two = await harness.deploy_python(SAYS.format(2))
+        await gone(harness, one.code_version)
+        assert harness.versions() == [two.code_version]
 
 
 async def test_a_running_call_finishes_on_its_own_version(tmp_path: Path) -> None:
-    async with local_bench(tmp_path / "functions") as bench:
-        one = await bench.deploy_python(HOLD)
-        running = bench.call(str(tmp_path))
+    async with local_harness(tmp_path / "functions") as harness:
+        one = await harness.deploy_python(HOLD)
+        running = harness.call(str(tmp_path))
         await appears(tmp_path / "begun")
-        await bench.deploy_python(SAYS.format("two"))
-        assert await bench.value() == "two"
-        assert one.code_version in bench.versions()
+        await harness.deploy_python(SAYS.format("two"))
+        assert await harness.value() == "two"
+        assert one.code_version in harness.versions()
         (tmp_path / "go").touch()
         assert success_of(await running).payload == b"true"
-        await gone(bench, one.code_version)
+        await gone(harness, one.code_version)
 
 
 async def test_going_back_to_a_version_that_still_runs_keeps_it(tmp_path: Path) -> None:
-    async with local_bench(tmp_path / "functions") as bench:
-        one = await bench.deploy_python(HOLD)
-        running = bench.call(str(tmp_path))
+    async with local_harness(tmp_path / "functions") as harness:
+        one = await harness.deploy_python(HOLD)
+        running = harness.call(str(tmp_path))
         await appears(tmp_path / "begun")
-        await bench.deploy_python(SAYS.format("two"))
-        back = await bench.runtime.prepare(function(), python_zip(HOLD))
+        await harness.deploy_python(SAYS.format("two"))
+        back = await harness.runtime.prepare(function(), python_zip(HOLD))
         (tmp_path / "go").touch()
         await running
-        await bench.runtime.deploy(back)
-        assert await bench.value(str(tmp_path)) is True
-        assert bench.versions() == [one.code_version]
+        await harness.runtime.deploy(back)
+        assert await harness.value(str(tmp_path)) is True
+        assert harness.versions() == [one.code_version]
 
 
 async def test_a_changed_configuration_applies_to_the_next_call(tmp_path: Path) -> None:
-    async with local_bench(tmp_path) as bench:
+    async with local_harness(tmp_path) as harness:
         source = "import os\ndef handler(event, context): return [os.environ.get('STAGE'), context.memory_limit_in_mb]"
-        deployed = await bench.deploy_python(source)
-        assert await bench.value() == [None, "128"]
-        await bench.runtime.deploy(replace(deployed, environment={"STAGE": "two"}, memory_limit_mb=256))
-        assert await bench.value() == ["two", "256"]
+        deployed = await harness.deploy_python(source)
+        assert await harness.value() == [None, "128"]
+        await harness.runtime.deploy(replace(deployed, environment={"STAGE": "two"}, memory_limit_mb=256))
+        assert await harness.value() == ["two", "256"]
 
 
 async def test_a_change_that_sandboxes_cannot_notice_keeps_them_warm(tmp_path: Path) -> None:
-    async with local_bench(tmp_path) as bench:
-        deployed = await bench.deploy_python("import os\ndef handler(event, context): return os.getpid()")
-        first = await bench.value()
-        await bench.runtime.deploy(replace(deployed, description="better", update_ms=9, enabled=False))
-        assert await bench.value() == first
+    async with local_harness(tmp_path) as harness:
+        deployed = await harness.deploy_python("import os\ndef handler(event, context): return os.getpid()")
+        first = await harness.value()
+        await harness.runtime.deploy(replace(deployed, description="better", update_ms=9, enabled=False))
+        assert await harness.value() == first
 
 
 async def test_a_removed_function_is_not_found_and_its_code_goes(tmp_path: Path) -> None:
-    async with local_bench(tmp_path) as bench:
-        deployed = await bench.deploy_python(SAYS.format(1))
-        await bench.value()
-        await bench.runtime.remove("probe")
-        assert await bench.call() == InvocationError("ResourceNotFoundException", "Function not found: probe")
-        await gone(bench, deployed.code_version)
-        await bench.runtime.remove("probe")
+    async with local_harness(tmp_path) as harness:
+        deployed = await harness.deploy_python(SAYS.format(1))
+        await harness.value()
+        await harness.runtime.remove("probe")
+        assert await harness.call() == InvocationError("ResourceNotFoundException", "Function not found: probe")
+        await gone(harness, deployed.code_version)
+        await harness.runtime.remove("probe")
 
 
 async def test_functions_survive_a_restart(tmp_path: Path) -> None:
-    async with local_bench(tmp_path) as bench:
-        deployed = await bench.deploy_python(SAYS.format("still here"))
-    async with local_bench(tmp_path, [deployed]) as bench:
-        assert await bench.value() == "still here"
+    async with local_harness(tmp_path) as harness:
+        deployed = await harness.deploy_python(SAYS.format("still here"))
+    async with local_harness(tmp_path, [deployed]) as harness:
+        assert await harness.value() == "still here"
 
 
 async def test_a_function_whose_code_is_gone_says_to_deploy_it_again(tmp_path: Path) -> None:
     lost = [function("lost", code_version="0" * 64), function("odd", code_version="../.."), function("empty")]
-    async with local_bench(tmp_path, lost) as bench:
+    async with local_harness(tmp_path, lost) as harness:
         for name in ("lost", "odd", "empty"):
-            result = await bench.call(name=name)
+            result = await harness.call(name=name)
             assert isinstance(result, InvocationError)
             assert "deploy the function again" in result.message
-        await bench.deploy_python(SAYS.format("found"), name="lost")
-        assert await bench.value(name="lost") == "found"
+        await harness.deploy_python(SAYS.format("found"), name="lost")
+        assert await harness.value(name="lost") == "found"
 
 
 async def test_a_function_of_a_runtime_the_machine_lacks_fails_its_calls(tmp_path: Path) -> None:
-    async with local_bench(tmp_path, [function("java", runtime="java21", code_version="0" * 64)]) as bench:
-        result = await bench.call(name="java")
+    async with local_harness(tmp_path, [function("java", runtime="java21", code_version="0" * 64)]) as harness:
+        result = await harness.call(name="java")
         assert isinstance(result, InvocationError)
         assert "java21" in result.message
 
 
 async def test_starting_clears_away_what_no_function_is_deployed_with(tmp_path: Path) -> None:
-    async with local_bench(tmp_path) as bench:
-        kept = await bench.deploy_python(SAYS.format("kept"), name="kept")
-        await bench.deploy_python(SAYS.format("old"), name="orphan")
-        await bench.runtime.prepare(function("kept"), python_zip(SAYS.format("never deployed")))
+    async with local_harness(tmp_path) as harness:
+        kept = await harness.deploy_python(SAYS.format("kept"), name="kept")
+        await harness.deploy_python(SAYS.format("old"), name="orphan")
+        await harness.runtime.prepare(function("kept"), python_zip(SAYS.format("never deployed")))
         (tmp_path / ".work" / "unpack-half").mkdir()
-    async with local_bench(tmp_path, [kept]) as bench:
-        assert bench.versions("kept") == [kept.code_version]
+    async with local_harness(tmp_path, [kept]) as harness:
+        assert harness.versions("kept") == [kept.code_version]
         assert not (tmp_path / "orphan").exists()
-        assert bench.scratch() == []
-        assert await bench.value(name="kept") == "kept"
+        assert harness.scratch() == []
+        assert await harness.value(name="kept") == "kept"
 
 
 @pytest.mark.parametrize(
@@ -157,12 +157,12 @@ async def test_starting_clears_away_what_no_function_is_deployed_with(tmp_path: 
 async def test_code_that_is_refused_leaves_nothing_behind(
     tmp_path: Path, code: bytes, fields: dict[str, str], kind: ErrorKind
 ) -> None:
-    async with local_bench(tmp_path) as bench:
+    async with local_harness(tmp_path) as harness:
         with pytest.raises(ContractError) as caught:
-            await bench.runtime.prepare(function(**fields), code)
+            await harness.runtime.prepare(function(**fields), code)
         assert caught.value.kind is kind
-    assert bench.versions() == []
-    assert bench.scratch() == []
+    assert harness.versions() == []
+    assert harness.scratch() == []
 
 
 async def test_code_that_the_disk_has_no_room_for_is_refused_for_now(
@@ -171,43 +171,43 @@ async def test_code_that_the_disk_has_no_room_for_is_refused_for_now(
     def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    async with local_bench(tmp_path) as bench:
+    async with local_harness(tmp_path) as harness:
         with monkeypatch.context() as disk:
             disk.setattr("os.fsync", full)
             with pytest.raises(ContractError, match="disk has no room") as caught:
-                await bench.runtime.prepare(function(), python_zip(SAYS.format(1)))
+                await harness.runtime.prepare(function(), python_zip(SAYS.format(1)))
         assert caught.value.kind is UNAVAILABLE
-        assert bench.scratch() == []
-        await bench.deploy_python(SAYS.format(1))
-        assert await bench.value() == 1
+        assert harness.scratch() == []
+        await harness.deploy_python(SAYS.format(1))
+        assert await harness.value() == 1
 
 
 async def test_code_refused_for_its_entry_point_stays_if_it_is_deployed_with_another(tmp_path: Path) -> None:
-    async with local_bench(tmp_path) as bench:
+    async with local_harness(tmp_path) as harness:
         code = python_zip(SAYS.format(1))
-        await bench.deploy(code)
+        await harness.deploy(code)
         with pytest.raises(ContractError):
-            await bench.runtime.prepare(function(entry_point="main.handler"), code)
-        assert await bench.value() == 1
+            await harness.runtime.prepare(function(entry_point="main.handler"), code)
+        assert await harness.value() == 1
 
 
 async def test_the_same_code_prepared_many_times_at_once_is_unpacked_whole(tmp_path: Path) -> None:
-    async with local_bench(tmp_path) as bench:
+    async with local_harness(tmp_path) as harness:
         code = zip_of({"index.py": SAYS.format(1), **{f"lib/{n}.py": "pass" for n in range(50)}})
-        prepared = await asyncio.gather(*(bench.runtime.prepare(function(), code) for _ in range(5)))
+        prepared = await asyncio.gather(*(harness.runtime.prepare(function(), code) for _ in range(5)))
         assert len({one.code_version for one in prepared}) == 1
-        await bench.runtime.deploy(prepared[0])
-        assert await bench.value() == 1
+        await harness.runtime.deploy(prepared[0])
+        assert await harness.value() == 1
         assert len(list((tmp_path / "probe" / prepared[0].code_version / "lib").iterdir())) == 50
 
 
 async def test_deploying_while_calls_pour_in_loses_none(tmp_path: Path) -> None:
-    async with local_bench(tmp_path, max_sandboxes=2) as bench:
-        await bench.deploy_python(SAYS.format(0))
+    async with local_harness(tmp_path, max_sandboxes=2) as harness:
+        await harness.deploy_python(SAYS.format(0))
         calls = []
         for version in range(1, 6):
-            calls += [bench.call() for _ in range(10)]
-            await bench.deploy_python(SAYS.format(version))
+            calls += [harness.call() for _ in range(10)]
+            await harness.deploy_python(SAYS.format(version))
         results = [int(success_of(await call).payload) for call in calls]
         assert len(results) == 50
-        assert await bench.value() == 5
+        assert await harness.value() == 5

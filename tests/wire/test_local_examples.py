@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.functions.local_runtime import LocalBench, local_bench, messages, success_of
+from support.functions.local_runtime import LocalRuntimeHarness, local_harness, messages, success_of
 
 import taskd
 from taskd.cli.packaging import package
@@ -16,15 +16,15 @@ EXAMPLES = Path(taskd.__file__).parent / "examples"
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[LocalBench]:
-    async with local_bench(tmp_path) as bench:
-        yield bench
+async def harness(tmp_path: Path) -> AsyncIterator[LocalRuntimeHarness]:
+    async with local_harness(tmp_path) as harness:
+        yield harness
 
 
-async def deploy(bench: LocalBench, name: str) -> None:
+async def deploy(harness: LocalRuntimeHarness, name: str) -> None:
     packed = package(EXAMPLES / name)
     assert packed.descriptor.name == name
-    await bench.deploy(
+    await harness.deploy(
         packed.code, name=name, runtime=packed.descriptor.runtime, entry_point=packed.descriptor.entry_point
     )
 
@@ -33,26 +33,26 @@ def task(data: object) -> dict[str, object]:
     return {"id": "5f00000000000000000000aa", "status": "inProgress", "data": data, "priority": 0}
 
 
-async def test_hello_python_scores_measurements(bench: LocalBench) -> None:
-    await deploy(bench, "hello-python")
-    result = success_of(await bench.call(task({"heartRate": 130, "oxygenSaturation": 97}), "hello-python"))
+async def test_hello_python_scores_measurements(harness: LocalRuntimeHarness) -> None:
+    await deploy(harness, "hello-python")
+    result = success_of(await harness.call(task({"heartRate": 130, "oxygenSaturation": 97}), "hello-python"))
     assert json.loads(result.payload) == {"risk": "medium", "score": 1, "reasons": ["heart rate"]}
     assert "  heart rate: 130 is outside 50 to 100" in messages(result)
     assert "  temperature: not measured" in messages(result)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
-async def test_hello_node_sums_up_readings(bench: LocalBench) -> None:
-    await deploy(bench, "hello-node")
-    result = success_of(await bench.call(task({"readings": [1, 2, 6]}), "hello-node"))
+async def test_hello_node_sums_up_readings(harness: LocalRuntimeHarness) -> None:
+    await deploy(harness, "hello-node")
+    result = success_of(await harness.call(task({"readings": [1, 2, 6]}), "hello-node"))
     assert json.loads(result.payload) == {"count": 3, "lowest": 1, "highest": 6, "average": 3}
     assert messages(result)[1:4] == ["       1 #", "       2 #######", "       6 " + "#" * 30]
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
-async def test_hello_node_says_what_it_needs(bench: LocalBench) -> None:
-    await deploy(bench, "hello-node")
-    result = await bench.call(task({}), "hello-node")
+async def test_hello_node_says_what_it_needs(harness: LocalRuntimeHarness) -> None:
+    await deploy(harness, "hello-node")
+    result = await harness.call(task({}), "hello-node")
     assert isinstance(result, FunctionError)
     assert (result.name, "data.readings" in result.message) == ("RangeError", True)
 

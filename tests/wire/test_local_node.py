@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.functions.local_runtime import LocalBench, failure_of, local_bench, messages, success_of
+from support.functions.local_runtime import LocalRuntimeHarness, failure_of, local_harness, messages, success_of
 from support.functions.zips import node_zip, zip_of
 
 from taskd.runtime.base import FunctionError
@@ -15,27 +15,27 @@ pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[LocalBench]:
-    async with local_bench(tmp_path, max_sandboxes=2) as bench:
-        yield bench
+async def harness(tmp_path: Path) -> AsyncIterator[LocalRuntimeHarness]:
+    async with local_harness(tmp_path, max_sandboxes=2) as harness:
+        yield harness
 
 
-async def deploy(bench: LocalBench, source: str, **fields: Any) -> None:
-    await bench.deploy(node_zip(source), runtime="nodejs20.x", **fields)
+async def deploy(harness: LocalRuntimeHarness, source: str, **fields: Any) -> None:
+    await harness.deploy(node_zip(source), runtime="nodejs20.x", **fields)
 
 
-async def test_an_async_handler_returns_its_result_and_its_lines(bench: LocalBench) -> None:
+async def test_an_async_handler_returns_its_result_and_its_lines(harness: LocalRuntimeHarness) -> None:
     await deploy(
-        bench,
+        harness,
         """
         console.log('loading');
         exports.handler = async (event) => { console.log('got', event.n); console.error('two'); return event.n * 2; };
         """,
     )
-    result = success_of(await bench.call({"n": 21}))
+    result = success_of(await harness.call({"n": 21}))
     assert result.payload == b"42"
     assert messages(result) == ["loading", "got 21", "two"]
-    assert messages(await bench.call({"n": 1})) == ["got 1", "two"]
+    assert messages(await harness.call({"n": 1})) == ["got 1", "two"]
 
 
 @pytest.mark.parametrize(
@@ -51,27 +51,29 @@ async def test_an_async_handler_returns_its_result_and_its_lines(bench: LocalBen
         },
     ],
 )
-async def test_modules_of_every_kind_are_loaded(bench: LocalBench, files: dict[str, str]) -> None:
-    await bench.deploy(zip_of(files), runtime="nodejs20.x")
-    assert await bench.value() == "here"
+async def test_modules_of_every_kind_are_loaded(harness: LocalRuntimeHarness, files: dict[str, str]) -> None:
+    await harness.deploy(zip_of(files), runtime="nodejs20.x")
+    assert await harness.value() == "here"
 
 
 @pytest.mark.parametrize("entry_point", ["src/tasks.run", "src/tasks.nested.deep.run"])
-async def test_an_entry_point_may_name_folders_and_nested_exports(bench: LocalBench, entry_point: str) -> None:
+async def test_an_entry_point_may_name_folders_and_nested_exports(
+    harness: LocalRuntimeHarness, entry_point: str
+) -> None:
     source = "exports.run = async () => 1; exports.nested = { deep: { run: async () => 1 } };"
-    await bench.deploy(zip_of({"src/tasks.js": source}), runtime="nodejs20.x", entry_point=entry_point)
-    assert await bench.value() == 1
+    await harness.deploy(zip_of({"src/tasks.js": source}), runtime="nodejs20.x", entry_point=entry_point)
+    assert await harness.value() == 1
 
 
-async def test_a_package_json_above_the_code_does_not_matter(bench: LocalBench) -> None:
-    (bench.directory.parent / "package.json").write_text('{"type": "module"}')
-    await deploy(bench, "exports.handler = async () => 'common';")
-    assert await bench.value() == "common"
+async def test_a_package_json_above_the_code_does_not_matter(harness: LocalRuntimeHarness) -> None:
+    (harness.directory.parent / "package.json").write_text('{"type": "module"}')
+    await deploy(harness, "exports.handler = async () => 'common';")
+    assert await harness.value() == "common"
 
 
-async def test_a_callback_answers_when_the_event_loop_is_empty(bench: LocalBench) -> None:
+async def test_a_callback_answers_when_the_event_loop_is_empty(harness: LocalRuntimeHarness) -> None:
     await deploy(
-        bench,
+        harness,
         """
         exports.handler = (event, context, callback) => {
             setTimeout(() => console.log('still printed'), 30);
@@ -79,14 +81,14 @@ async def test_a_callback_answers_when_the_event_loop_is_empty(bench: LocalBench
         };
         """,
     )
-    result = success_of(await bench.call({"n": 1}))
+    result = success_of(await harness.call({"n": 1}))
     assert result.payload == b'{"n":1}'
     assert messages(result) == ["still printed"]
 
 
-async def test_a_callback_need_not_wait_for_the_event_loop(bench: LocalBench) -> None:
+async def test_a_callback_need_not_wait_for_the_event_loop(harness: LocalRuntimeHarness) -> None:
     await deploy(
-        bench,
+        harness,
         """
         exports.handler = (event, context, callback) => {
             context.callbackWaitsForEmptyEventLoop = false;
@@ -95,7 +97,7 @@ async def test_a_callback_need_not_wait_for_the_event_loop(bench: LocalBench) ->
         };
         """,
     )
-    assert [await bench.value(), await bench.value()] == ["at once", "at once"]
+    assert [await harness.value(), await harness.value()] == ["at once", "at once"]
 
 
 @pytest.mark.parametrize(
@@ -108,10 +110,10 @@ async def test_a_callback_need_not_wait_for_the_event_loop(bench: LocalBench) ->
     ],
 )
 async def test_an_error_from_a_callback_handler_is_a_function_error(
-    bench: LocalBench, body: str, name: str, message: str
+    harness: LocalRuntimeHarness, body: str, name: str, message: str
 ) -> None:
-    await deploy(bench, f"exports.handler = (event, context, callback) => {{ {body}; }};")
-    result = await bench.call()
+    await deploy(harness, f"exports.handler = (event, context, callback) => {{ {body}; }};")
+    result = await harness.call()
     assert isinstance(result, FunctionError)
     assert (result.name, result.message) == (name, message)
 
@@ -125,9 +127,11 @@ async def test_an_error_from_a_callback_handler_is_a_function_error(
         ("", None),
     ],
 )
-async def test_other_ways_to_end_a_callback_handler(bench: LocalBench, body: str, expected: str | None) -> None:
-    await deploy(bench, f"exports.handler = (event, context, callback) => {{ {body} }};")
-    assert await bench.value() == expected
+async def test_other_ways_to_end_a_callback_handler(
+    harness: LocalRuntimeHarness, body: str, expected: str | None
+) -> None:
+    await deploy(harness, f"exports.handler = (event, context, callback) => {{ {body} }};")
+    assert await harness.value() == expected
 
 
 @pytest.mark.parametrize(
@@ -146,19 +150,19 @@ async def test_other_ways_to_end_a_callback_handler(bench: LocalBench, body: str
     ],
 )
 async def test_an_async_handler_that_goes_wrong_is_a_function_error_and_the_next_call_runs(
-    bench: LocalBench, body: str, name: str, message: str
+    harness: LocalRuntimeHarness, body: str, name: str, message: str
 ) -> None:
-    await deploy(bench, f"exports.handler = async (event) => {{ if (!event.fail) return 'fine'; {body}; }};")
-    result = await bench.call({"fail": True})
+    await deploy(harness, f"exports.handler = async (event) => {{ if (!event.fail) return 'fine'; {body}; }};")
+    result = await harness.call({"fail": True})
     assert isinstance(result, FunctionError)
     assert result.name == name
     assert message in result.message
-    assert await bench.value({}) == "fine"
+    assert await harness.value({}) == "fine"
 
 
-async def test_an_error_leaves_its_stack_in_the_log_as_one_line(bench: LocalBench) -> None:
-    await deploy(bench, "exports.handler = async () => { throw new TypeError('boom'); };")
-    (line,) = messages(await bench.call())
+async def test_an_error_leaves_its_stack_in_the_log_as_one_line(harness: LocalRuntimeHarness) -> None:
+    await deploy(harness, "exports.handler = async () => { throw new TypeError('boom'); };")
+    (line,) = messages(await harness.call())
     assert "\tERROR\tInvoke Error\t" in line
     assert "index.js:1" in line
 
@@ -175,19 +179,19 @@ async def test_an_error_leaves_its_stack_in_the_log_as_one_line(bench: LocalBenc
     ],
 )
 async def test_a_function_that_cannot_be_loaded_fails_each_call_in_lambdas_words(
-    bench: LocalBench, source: str, name: str, message: str
+    harness: LocalRuntimeHarness, source: str, name: str, message: str
 ) -> None:
-    await deploy(bench, source)
+    await deploy(harness, source)
     for _ in range(2):
-        result = await bench.call()
+        result = await harness.call()
         assert isinstance(result, FunctionError)
         assert result.name == name
         assert message in result.message
 
 
-async def test_the_context_says_what_is_called_and_how_long_it_may_take(bench: LocalBench) -> None:
+async def test_the_context_says_what_is_called_and_how_long_it_may_take(harness: LocalRuntimeHarness) -> None:
     await deploy(
-        bench,
+        harness,
         """
         exports.handler = async (event, context) => ({
             name: context.functionName, memory: context.memoryLimitInMB, id: context.awsRequestId,
@@ -197,16 +201,16 @@ async def test_the_context_says_what_is_called_and_how_long_it_may_take(bench: L
         time_limit_s=5,
         memory_limit_mb=192,
     )
-    context = await bench.value()
+    context = await harness.value()
     assert (context["name"], context["memory"], context["version"]) == ("probe", "192", "$LATEST")
     assert context["arn"] == "arn:aws:lambda:us-east-1:000000000000:function:probe"
     assert len(context["id"]) == 36
     assert 0 < context["left"] <= 5000
 
 
-async def test_garbage_is_collected_before_the_memory_limit_is_reached(bench: LocalBench) -> None:
+async def test_garbage_is_collected_before_the_memory_limit_is_reached(harness: LocalRuntimeHarness) -> None:
     await deploy(
-        bench,
+        harness,
         """
         exports.handler = async () => {
             const recent = new Array(60);
@@ -217,17 +221,17 @@ async def test_garbage_is_collected_before_the_memory_limit_is_reached(bench: Lo
         memory_limit_mb=176,
         time_limit_s=20,
     )
-    assert await bench.value() == 60
+    assert await harness.value() == 60
 
 
-async def test_an_event_of_the_largest_size_arrives_and_comes_back(bench: LocalBench) -> None:
-    await deploy(bench, "exports.handler = async (event) => event;")
+async def test_an_event_of_the_largest_size_arrives_and_comes_back(harness: LocalRuntimeHarness) -> None:
+    await deploy(harness, "exports.handler = async (event) => event;")
     event = "x" * (6 * 1024 * 1024 - 2)
-    assert await bench.value(event) == event
+    assert await harness.value(event) == event
 
 
-async def test_a_result_over_the_limit_is_refused_and_the_next_call_runs(bench: LocalBench) -> None:
-    await deploy(bench, "exports.handler = async (event) => 'x'.repeat(event);")
-    result = failure_of(await bench.call(7 * 1024 * 1024))
+async def test_a_result_over_the_limit_is_refused_and_the_next_call_runs(harness: LocalRuntimeHarness) -> None:
+    await deploy(harness, "exports.handler = async (event) => 'x'.repeat(event);")
+    result = failure_of(await harness.call(7 * 1024 * 1024))
     assert result.name == "Function.ResponseSizeTooLarge"
-    assert await bench.value(1) == "x"
+    assert await harness.value(1) == "x"

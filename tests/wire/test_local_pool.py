@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.functions.local_runtime import appears, eventually, failure_of, is_alive, local_bench, success_of
+from support.functions.local_runtime import appears, eventually, failure_of, is_alive, local_harness, success_of
 
 from taskd.runtime.base import InvocationError, Success, Throttled
 
@@ -22,9 +22,9 @@ HOLD = """
 
 
 async def test_one_sandbox_serves_calls_that_come_one_after_the_other(tmp_path: Path) -> None:
-    async with local_bench(tmp_path) as bench:
-        await bench.deploy_python(WHO)
-        assert len({await bench.value() for _ in range(50)}) == 1
+    async with local_harness(tmp_path) as harness:
+        await harness.deploy_python(WHO)
+        assert len({await harness.value() for _ in range(50)}) == 1
 
 
 async def test_calls_that_come_together_run_together(tmp_path: Path) -> None:
@@ -38,10 +38,10 @@ async def test_calls_that_come_together_run_together(tmp_path: Path) -> None:
                 time.sleep(0.002)
             return context.get_remaining_time_in_millis()
         """
-    async with local_bench(tmp_path / "functions", max_sandboxes=3) as bench:
-        await bench.deploy_python(source)
-        await bench.value()
-        results = await asyncio.gather(*(bench.call(n) for n in range(3)))
+    async with local_harness(tmp_path / "functions", max_sandboxes=3) as harness:
+        await harness.deploy_python(source)
+        await harness.value()
+        results = await asyncio.gather(*(harness.call(n) for n in range(3)))
         assert all(isinstance(result, Success) for result in results)
 
 
@@ -57,58 +57,58 @@ async def test_never_more_sandboxes_than_allowed_over_all_functions(tmp_path: Pa
             alive = [int(mark.name) for mark in mark.parent.iterdir() if os.path.exists(f"/proc/{{mark.name}}")]
             return len(alive)
         """
-    async with local_bench(tmp_path / "functions", max_sandboxes=3) as bench:
+    async with local_harness(tmp_path / "functions", max_sandboxes=3) as harness:
         for name in ("a", "b"):
-            await bench.deploy_python(source, name=name)
-        results = await asyncio.gather(*(bench.call(None, name) for _ in range(15) for name in ("a", "b")))
+            await harness.deploy_python(source, name=name)
+        results = await asyncio.gather(*(harness.call(None, name) for _ in range(15) for name in ("a", "b")))
         assert max(json.loads(success_of(result).payload) for result in results) <= 3
         assert len(list(marks.iterdir())) < 12  # they do not take each other's sandboxes in turns
 
 
 async def test_calls_of_one_function_wait_in_the_order_they_came(tmp_path: Path) -> None:
-    async with local_bench(tmp_path, max_sandboxes=1) as bench:
-        await bench.deploy_python("count = 0\ndef handler(event, context):\n global count; count += 1; return count")
-        results = await asyncio.gather(*(bench.call() for _ in range(20)))
+    async with local_harness(tmp_path, max_sandboxes=1) as harness:
+        await harness.deploy_python("count = 0\ndef handler(event, context):\n global count; count += 1; return count")
+        results = await asyncio.gather(*(harness.call() for _ in range(20)))
         assert [json.loads(success_of(result).payload) for result in results] == list(range(1, 21))
 
 
 async def test_an_idle_sandbox_makes_room_for_another_function(tmp_path: Path) -> None:
-    async with local_bench(tmp_path, max_sandboxes=1) as bench:
+    async with local_harness(tmp_path, max_sandboxes=1) as harness:
         for name in ("a", "b"):
-            await bench.deploy_python(WHO, name=name)
-        first = await bench.value(name="a")
-        assert await bench.value(name="b") != first
-        assert await bench.value(name="a") != first
+            await harness.deploy_python(WHO, name=name)
+        first = await harness.value(name="a")
+        assert await harness.value(name="b") != first
+        assert await harness.value(name="a") != first
 
 
 async def test_the_sandbox_idle_longest_is_the_one_that_goes(tmp_path: Path) -> None:
-    async with local_bench(tmp_path, max_sandboxes=2) as bench:
+    async with local_harness(tmp_path, max_sandboxes=2) as harness:
         for name in ("a", "b", "c"):
-            await bench.deploy_python(WHO, name=name)
-        await bench.value(name="a")
-        kept = await bench.value(name="b")
-        await bench.value(name="c")
-        assert await bench.value(name="b") == kept
+            await harness.deploy_python(WHO, name=name)
+        await harness.value(name="a")
+        kept = await harness.value(name="b")
+        await harness.value(name="c")
+        assert await harness.value(name="b") == kept
 
 
 async def test_a_function_whose_calls_keep_coming_does_not_starve_another(tmp_path: Path) -> None:
-    async with local_bench(tmp_path, max_sandboxes=1) as bench:
-        await bench.deploy_python("import time\ndef handler(event, context): time.sleep(0.02)", name="greedy")
-        await bench.deploy_python(WHO, name="patient")
-        bench.call(None, "greedy")
-        patient = bench.call(None, "patient")
-        greedy = [bench.call(None, "greedy") for _ in range(100)]
+    async with local_harness(tmp_path, max_sandboxes=1) as harness:
+        await harness.deploy_python("import time\ndef handler(event, context): time.sleep(0.02)", name="greedy")
+        await harness.deploy_python(WHO, name="patient")
+        harness.call(None, "greedy")
+        patient = harness.call(None, "patient")
+        greedy = [harness.call(None, "greedy") for _ in range(100)]
         assert isinstance(await patient, Success)
         assert not greedy[-1].done()
 
 
 async def test_a_call_that_no_sandbox_takes_in_time_is_throttled_and_has_not_run(tmp_path: Path) -> None:
-    async with local_bench(tmp_path / "functions", max_sandboxes=1, queue_wait_s=0.1) as bench:
-        await bench.deploy_python(HOLD)
-        first = bench.call(str(tmp_path))
+    async with local_harness(tmp_path / "functions", max_sandboxes=1, queue_wait_s=0.1) as harness:
+        await harness.deploy_python(HOLD)
+        first = harness.call(str(tmp_path))
         await appears(tmp_path / "begun")
         (tmp_path / "begun").unlink()
-        result = await bench.call(str(tmp_path))
+        result = await harness.call(str(tmp_path))
         assert isinstance(result, Throttled)
         assert (result.overload, result.everything) == (True, False)
         assert "max_sandboxes" in result.reason
@@ -118,85 +118,85 @@ async def test_a_call_that_no_sandbox_takes_in_time_is_throttled_and_has_not_run
 
 
 async def test_a_call_waits_no_longer_than_its_own_timeout(tmp_path: Path) -> None:
-    async with local_bench(tmp_path / "functions", max_sandboxes=1) as bench:
-        await bench.deploy_python(HOLD)
-        bench.call(str(tmp_path))
-        assert isinstance(await bench.call(str(tmp_path), timeout_s=0.05), Throttled)
+    async with local_harness(tmp_path / "functions", max_sandboxes=1) as harness:
+        await harness.deploy_python(HOLD)
+        harness.call(str(tmp_path))
+        assert isinstance(await harness.call(str(tmp_path), timeout_s=0.05), Throttled)
 
 
 async def test_waiting_does_not_count_against_the_time_limit(tmp_path: Path) -> None:
-    async with local_bench(tmp_path, max_sandboxes=1) as bench:
+    async with local_harness(tmp_path, max_sandboxes=1) as harness:
         source = "import time\ndef handler(event, context): time.sleep(0.6); return 1"
-        await bench.deploy_python(source, time_limit_s=1)
-        assert all(isinstance(result, Success) for result in await asyncio.gather(bench.call(), bench.call()))
+        await harness.deploy_python(source, time_limit_s=1)
+        assert all(isinstance(result, Success) for result in await asyncio.gather(harness.call(), harness.call()))
 
 
 async def test_a_waiting_call_whose_caller_has_gone_is_not_run(tmp_path: Path) -> None:
-    async with local_bench(tmp_path / "functions", max_sandboxes=1) as bench:
-        await bench.deploy_python(HOLD)
-        first = bench.call(str(tmp_path))
+    async with local_harness(tmp_path / "functions", max_sandboxes=1) as harness:
+        await harness.deploy_python(HOLD)
+        first = harness.call(str(tmp_path))
         await appears(tmp_path / "begun")
         (tmp_path / "begun").unlink()
-        bench.call(str(tmp_path)).cancel()
+        harness.call(str(tmp_path)).cancel()
         (tmp_path / "go").touch()
         await first
         assert not (tmp_path / "begun").exists()
 
 
 async def test_a_call_that_waits_for_a_function_being_removed_is_not_found(tmp_path: Path) -> None:
-    async with local_bench(tmp_path / "functions", max_sandboxes=1) as bench:
-        await bench.deploy_python(HOLD)
-        running, waiting = bench.call(str(tmp_path)), bench.call(str(tmp_path))
+    async with local_harness(tmp_path / "functions", max_sandboxes=1) as harness:
+        await harness.deploy_python(HOLD)
+        running, waiting = harness.call(str(tmp_path)), harness.call(str(tmp_path))
         await appears(tmp_path / "begun")
-        await bench.runtime.remove("probe")
+        await harness.runtime.remove("probe")
         assert isinstance(await waiting, InvocationError)
         (tmp_path / "go").touch()
         assert success_of(await running).payload == b'"held"'
 
 
 async def test_a_sandbox_unused_for_long_ends(tmp_path: Path) -> None:
-    async with local_bench(tmp_path, idle_expiry_s=0.1) as bench:
-        await bench.deploy_python(WHO)
-        first = await bench.value()
-        await eventually(lambda: not bench.runtime._pool._sandboxes)
-        assert await bench.value() != first
+    async with local_harness(tmp_path, idle_expiry_s=0.1) as harness:
+        await harness.deploy_python(WHO)
+        first = await harness.value()
+        await eventually(lambda: not harness.runtime._pool._sandboxes)
+        assert await harness.value() != first
 
 
 async def test_stopping_refuses_what_waits_and_what_comes_as_not_run(tmp_path: Path) -> None:
-    async with local_bench(tmp_path / "functions", max_sandboxes=1) as bench:
-        await bench.deploy_python(HOLD)
-        bench.call(str(tmp_path))
-        waiting = bench.call(str(tmp_path))
-        await bench.runtime.stop()
-        for call in (waiting, bench.call(str(tmp_path))):
+    async with local_harness(tmp_path / "functions", max_sandboxes=1) as harness:
+        await harness.deploy_python(HOLD)
+        harness.call(str(tmp_path))
+        waiting = harness.call(str(tmp_path))
+        await harness.runtime.stop()
+        for call in (waiting, harness.call(str(tmp_path))):
             result = await call
             assert isinstance(result, Throttled)
             assert (result.everything, result.overload) == (True, False)
-        await bench.runtime.stop()
+        await harness.runtime.stop()
 
 
 async def test_a_machine_without_a_free_descriptor_throttles_instead_of_failing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with local_bench(tmp_path) as bench:
-        await bench.deploy_python(WHO)
+    async with local_harness(tmp_path) as harness:
+        await harness.deploy_python(WHO)
 
         def exhausted() -> None:
             raise OSError(24, "Too many open files")
 
         monkeypatch.setattr("os.pipe", exhausted)
-        result = await bench.call()
+        result = await harness.call()
         assert isinstance(result, Throttled)
         assert result.everything
         monkeypatch.undo()
-        assert await bench.value()
+        assert await harness.value()
 
 
 async def test_a_machine_without_a_free_thread_throttles_and_leaves_no_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with local_bench(tmp_path / "functions") as bench:
-        await bench.deploy_python(WHO)
+    async with local_harness(tmp_path / "functions") as harness:
+        await harness.deploy_python(WHO)
         begun: list[int] = []
         real = threading.Thread.start
 
@@ -207,20 +207,20 @@ async def test_a_machine_without_a_free_thread_throttles_and_leaves_no_process(
             raise RuntimeError("can't start new thread")
 
         monkeypatch.setattr(threading.Thread, "start", exhausted)
-        result = await bench.call()
+        result = await harness.call()
         monkeypatch.undo()
         assert isinstance(result, Throttled)
         assert result.everything
         assert len(begun) == 1
         assert not is_alive(begun[0])
-        assert await bench.value()
+        assert await harness.value()
 
 
 @pytest.mark.parametrize("max_sandboxes", [1, 4])
 async def test_a_function_that_never_loads_does_not_block_another(tmp_path: Path, max_sandboxes: int) -> None:
-    async with local_bench(tmp_path, max_sandboxes=max_sandboxes) as bench:
-        await bench.deploy_python("import nosuch", name="broken")
-        await bench.deploy_python(WHO, name="works")
-        broken = [bench.call(None, "broken") for _ in range(8)]
-        assert await bench.value(name="works")
+    async with local_harness(tmp_path, max_sandboxes=max_sandboxes) as harness:
+        await harness.deploy_python("import nosuch", name="broken")
+        await harness.deploy_python(WHO, name="works")
+        broken = [harness.call(None, "broken") for _ in range(8)]
+        assert await harness.value(name="works")
         assert {failure_of(await call).name for call in broken} == {"Runtime.ImportModuleError"}

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.functions.local_runtime import LocalBench, failure_of, local_bench, messages, success_of
+from support.functions.local_runtime import LocalRuntimeHarness, failure_of, local_harness, messages, success_of
 from support.functions.zips import zip_of
 
 from taskd.runtime.base import FunctionError
@@ -35,20 +35,20 @@ PYTHON = f"""\
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[LocalBench]:
-    async with local_bench(tmp_path, max_sandboxes=2) as bench:
-        yield bench
+async def harness(tmp_path: Path) -> AsyncIterator[LocalRuntimeHarness]:
+    async with local_harness(tmp_path, max_sandboxes=2) as harness:
+        yield harness
 
 
-async def deploy(bench: LocalBench, bootstrap: str) -> None:
-    await bench.deploy(zip_of({"bootstrap": bootstrap}, mode=0o755), runtime="provided.al2023")
+async def deploy(harness: LocalRuntimeHarness, bootstrap: str) -> None:
+    await harness.deploy(zip_of({"bootstrap": bootstrap}, mode=0o755), runtime="provided.al2023")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-async def test_a_shell_script_serves_calls(bench: LocalBench) -> None:
-    await deploy(bench, SHELL)
+async def test_a_shell_script_serves_calls(harness: LocalRuntimeHarness) -> None:
+    await deploy(harness, SHELL)
     for n in range(3):
-        result = success_of(await bench.call({"n": n}))
+        result = success_of(await harness.call({"n": n}))
         assert json.loads(result.payload) == {"echo": {"n": n}}
         assert messages(result) == [f'shell got {{"n": {n}}}']
 
@@ -76,25 +76,27 @@ async def test_a_shell_script_serves_calls(bench: LocalBench) -> None:
     ],
 )
 async def test_errors_of_every_form_become_function_errors(
-    bench: LocalBench, code: str, name: str, message: str
+    harness: LocalRuntimeHarness, code: str, name: str, message: str
 ) -> None:
-    await deploy(bench, PYTHON)
-    result = await bench.call(code)
+    await deploy(harness, PYTHON)
+    result = await harness.call(code)
     assert isinstance(result, FunctionError)
     assert (result.name, result.message) == (name, message)
 
 
 @pytest.mark.parametrize(("body", "payload"), [("b''", b"null"), ("b'hello'", b'"hello"'), ("b' [1] '", b" [1] ")])
-async def test_a_response_that_is_not_json_becomes_a_json_string(bench: LocalBench, body: str, payload: bytes) -> None:
-    await deploy(bench, PYTHON)
-    result = success_of(await bench.call(f"post(f'invocation/{{request_id}}/response', {body})"))
+async def test_a_response_that_is_not_json_becomes_a_json_string(
+    harness: LocalRuntimeHarness, body: str, payload: bytes
+) -> None:
+    await deploy(harness, PYTHON)
+    result = success_of(await harness.call(f"post(f'invocation/{{request_id}}/response', {body})"))
     assert result.payload == payload
 
 
-async def test_a_response_of_unknown_length_over_the_limit_is_refused(bench: LocalBench) -> None:
-    await deploy(bench, PYTHON)
+async def test_a_response_of_unknown_length_over_the_limit_is_refused(harness: LocalRuntimeHarness) -> None:
+    await deploy(harness, PYTHON)
     chunks = "(b'x' * 65536 for _ in range(200))"
-    result = failure_of(await bench.call(f"post(f'invocation/{{request_id}}/response', {chunks})"))
+    result = failure_of(await harness.call(f"post(f'invocation/{{request_id}}/response', {chunks})"))
     assert result.name == "Function.ResponseSizeTooLarge"
 
 
@@ -103,18 +105,18 @@ async def test_a_response_of_unknown_length_over_the_limit_is_refused(bench: Loc
     [("#!/no/such/interpreter\n", "no such file or directory"), ("\x7fELF nonsense", "exec format error")],
 )
 async def test_a_bootstrap_that_cannot_be_started_fails_its_call(
-    bench: LocalBench, bootstrap: str, reason: str
+    harness: LocalRuntimeHarness, bootstrap: str, reason: str
 ) -> None:
-    await deploy(bench, bootstrap)
-    result = await bench.call()
+    await deploy(harness, bootstrap)
+    result = await harness.call()
     assert isinstance(result, FunctionError)
     assert result.name == "Runtime.InvalidEntrypoint"
     assert reason in result.message
 
 
-async def test_a_bootstrap_that_ends_without_asking_for_a_call_fails_it(bench: LocalBench) -> None:
-    await deploy(bench, "#!/bin/sh\necho bye\n")
-    result = failure_of(await bench.call())
+async def test_a_bootstrap_that_ends_without_asking_for_a_call_fails_it(harness: LocalRuntimeHarness) -> None:
+    await deploy(harness, "#!/bin/sh\necho bye\n")
+    result = failure_of(await harness.call())
     assert result.name == "Runtime.ExitError"
     assert result.message.endswith("Error: Runtime exited without providing a reason")
     assert messages(result) == ["bye"]

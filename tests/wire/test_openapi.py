@@ -13,7 +13,7 @@ from aiohttp import ClientSession, web
 from msgspec import Struct
 from oauthlib.oauth1 import Client
 from support.auth.accounts import ADA, CLIENT, CONSUMER, PASSWORD, SECRET
-from support.auth.service import Guarded, guarded_service
+from support.auth.service import SecuredService, secured_service
 from support.daemon.process import DaemonProcess, api_of, running_daemon
 from support.http.error_shape import assert_error
 from support.http.service import BASE, function_body, http_service
@@ -102,9 +102,9 @@ def _path_of(route: web.AbstractRoute) -> str:
 
 
 async def test_every_route_is_described_and_nothing_else(tmp_path: Path) -> None:
-    async with guarded_service(tmp_path) as guarded:
-        document = await guarded.service.get("/openapi.json")
-        routes = {(route.method, _path_of(route).rstrip("/")) for route in guarded.service.app.router.routes()}
+    async with secured_service(tmp_path) as secured:
+        document = await secured.service.get("/openapi.json")
+        routes = {(route.method, _path_of(route).rstrip("/")) for route in secured.service.app.router.routes()}
     assert {key for key in routes if key[0] != "HEAD"} == {(method, path) for method, path, _ in operations(document)}
 
 
@@ -181,20 +181,20 @@ def test_health_is_what_is_described(description: Description) -> None:
 
 
 async def test_logins_and_users_are_what_is_described(tmp_path: Path) -> None:
-    async with guarded_service(tmp_path) as guarded:
-        document = await guarded.service.get("/openapi.json")
-        for method, path, body, headers in await account_calls(guarded):
-            response = await guarded.service.client.request(method, path, json=body, headers=headers)
+    async with secured_service(tmp_path) as secured:
+        document = await secured.service.get("/openapi.json")
+        for method, path, body, headers in await account_calls(secured):
+            response = await secured.service.client.request(method, path, json=body, headers=headers)
             schema = schema_of(document, method, path, response.status)
             assert list(misdescribed(document, schema, await response.json())) == [], (path, body)
 
 
-async def account_calls(guarded: Guarded) -> list[tuple[str, str, Json, dict[str, str]]]:
+async def account_calls(secured: SecuredService) -> list[tuple[str, str, Json, dict[str, str]]]:
     """Logins of either kind, good and bad, and a user who asks who they are."""
     client = {"client_id": CLIENT.key, "client_secret": SECRET}
     login = {"grant_type": "password", "username": ADA.email, "password": PASSWORD, **client}
     password = {"email": ADA.email, "password": PASSWORD}
-    async with guarded.service.client.post(OAUTH2, json=login) as response:
+    async with secured.service.client.post(OAUTH2, json=login) as response:
         token = (await response.json())["access_token"]
     return [
         ("POST", OAUTH2, login, {}),
@@ -202,15 +202,15 @@ async def account_calls(guarded: Guarded) -> list[tuple[str, str, Json, dict[str
         ("POST", OAUTH2, {"grant_type": "unknown", **client}, {}),
         ("POST", OAUTH2, {**login, "password": "wrong"}, {}),
         ("POST", OAUTH2, {**login, "client_id": "unknown"}, {}),
-        ("POST", OAUTH1, password, signed(guarded)),
-        ("POST", OAUTH1, {**password, "password": "wrong"}, signed(guarded)),
+        ("POST", OAUTH1, password, signed(secured)),
+        ("POST", OAUTH1, {**password, "password": "wrong"}, signed(secured)),
         ("GET", "/users/v1/me", {}, {"Authorization": f"Bearer {token}"}),
     ]
 
 
-def signed(guarded: Guarded) -> dict[str, str]:
-    client = Client(CONSUMER.key, CONSUMER.secret, timestamp=str(guarded.clock() // 1000))
-    return dict(client.sign(guarded.service.url + OAUTH1, "POST")[1])
+def signed(secured: SecuredService) -> dict[str, str]:
+    client = Client(CONSUMER.key, CONSUMER.secret, timestamp=str(secured.clock() // 1000))
+    return dict(client.sign(secured.service.url + OAUTH1, "POST")[1])
 
 
 def test_the_page_shows_everything_and_fetches_nothing(description: Description) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.clocks import FakeClock
-from support.functions.local_runtime import LocalBench, local_bench
+from support.functions.local_runtime import LocalRuntimeHarness, local_harness
 
 from taskd.execution.runner import Runner
 from taskd.execution.settings import DispatchSettings
@@ -30,10 +30,10 @@ ALWAYS = b'{"failures": 99, "error": "WardClosed"}'
 ONCE = b'{"failures": 1, "error": "WardClosed"}'
 
 
-class Bench:
+class RetryHarness:
     """A store, a runtime and a runner on one clock, and the function ``flaky``."""
 
-    def __init__(self, directory: Path, local: LocalBench) -> None:
+    def __init__(self, directory: Path, local: LocalRuntimeHarness) -> None:
         self.clock = FakeClock()
         self.journal = directory / "journal"
         self.fatal: list[BaseException] = []
@@ -73,55 +73,55 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    async with local_bench(tmp_path / "functions") as local:
-        bench = Bench(tmp_path / "data", local)
-        await bench.store.start()
-        await bench.runner.start()
-        yield bench
-        await bench.runner.drain(10)
-        await bench.store.stop()
-        assert not bench.fatal
+async def harness(tmp_path: Path) -> AsyncIterator[RetryHarness]:
+    async with local_harness(tmp_path / "functions") as local:
+        harness = RetryHarness(tmp_path / "data", local)
+        await harness.store.start()
+        await harness.runner.start()
+        yield harness
+        await harness.runner.drain(10)
+        await harness.store.stop()
+        assert not harness.fatal
 
 
-async def test_a_task_that_always_fails_is_tried_four_times_at_growing_distances(bench: Bench) -> None:
-    await bench.deploy(RetryPolicy(enabled=True))
-    chain = [await bench.run(ALWAYS)]
+async def test_a_task_that_always_fails_is_tried_four_times_at_growing_distances(harness: RetryHarness) -> None:
+    await harness.deploy(RetryPolicy(enabled=True))
+    chain = [await harness.run(ALWAYS)]
     for delay_ms in RETRY_DELAYS_MS:
-        successor = await bench.store.get(chain[-1].retried_by_task_id or "")
+        successor = await harness.store.get(chain[-1].retried_by_task_id or "")
         assert successor.start_ms == chain[-1].status_changed_ms + delay_ms
-        await bench.pass_time(delay_ms)
-        chain.append(await bench.ended(successor.id))
+        await harness.pass_time(delay_ms)
+        chain.append(await harness.ended(successor.id))
     assert [task.status for task in chain] == [Status.RETRIED] * 3 + [Status.FAILED]
     assert [task.retried_by_task_id for task in chain] == [*(task.id for task in chain[1:]), None]
     ids = tuple(task.id for task in chain)
     assert [task.retry_for_task_ids for task in chain] == [ids[:number] for number in range(4)]
     assert {(task.error.type, task.error.name) for task in chain if task.error} == {(ErrorType.RUNTIME, "WardClosed")}
-    await bench.pass_time(10**6)
-    assert len(await bench.flaky_tasks()) == 4
+    await harness.pass_time(10**6)
+    assert len(await harness.flaky_tasks()) == 4
 
 
-async def test_a_retry_has_the_properties_of_the_task_it_stands_for(bench: Bench) -> None:
-    await bench.deploy(RetryPolicy(enabled=True))
-    first = await bench.run(ONCE)
-    await bench.pass_time(RETRY_DELAYS_MS[0])
-    second = await bench.ended(first.retried_by_task_id)
+async def test_a_retry_has_the_properties_of_the_task_it_stands_for(harness: RetryHarness) -> None:
+    await harness.deploy(RetryPolicy(enabled=True))
+    first = await harness.run(ONCE)
+    await harness.pass_time(RETRY_DELAYS_MS[0])
+    second = await harness.ended(first.retried_by_task_id)
     assert (first.status, second.status) == (Status.RETRIED, Status.COMPLETE)
     given = ("function_name", "data", "priority", "tags", "created_by_user_id", "created_by_application_id")
     assert [getattr(second, name) for name in given] == [getattr(first, name) for name in given]
     assert (second.schedule_id, second.retry_for_task_ids) == (first.schedule_id, (first.id,))
-    assert len(await bench.flaky_tasks()) == 2
+    assert len(await harness.flaky_tasks()) == 2
 
 
-async def test_a_retry_waits_for_its_time(bench: Bench) -> None:
-    await bench.deploy(RetryPolicy(enabled=True))
-    first = await bench.run(ONCE)
-    await bench.pass_time(RETRY_DELAYS_MS[0] - 1)
-    other = await bench.run(b'{"failures": 0}')  # went through the queue after the clock had moved
+async def test_a_retry_waits_for_its_time(harness: RetryHarness) -> None:
+    await harness.deploy(RetryPolicy(enabled=True))
+    first = await harness.run(ONCE)
+    await harness.pass_time(RETRY_DELAYS_MS[0] - 1)
+    other = await harness.run(b'{"failures": 0}')  # went through the queue after the clock had moved
     assert other.status is Status.COMPLETE
-    assert (await bench.store.get(first.retried_by_task_id or "")).status is Status.NEW
-    await bench.pass_time(1)
-    await bench.ended(first.retried_by_task_id)
+    assert (await harness.store.get(first.retried_by_task_id or "")).status is Status.NEW
+    await harness.pass_time(1)
+    await harness.ended(first.retried_by_task_id)
 
 
 @pytest.mark.parametrize(
@@ -134,45 +134,45 @@ async def test_a_retry_waits_for_its_time(bench: Bench) -> None:
     ],
 )
 async def test_the_policy_decides_which_errors_are_tried_again(
-    bench: Bench, policy: RetryPolicy, status: Status
+    harness: RetryHarness, policy: RetryPolicy, status: Status
 ) -> None:
-    await bench.deploy(policy)
-    task = await bench.run(ALWAYS)
+    await harness.deploy(policy)
+    task = await harness.run(ALWAYS)
     assert task.status is status
     assert (task.retried_by_task_id is None) == (status is Status.FAILED)
 
 
-async def test_the_policy_that_counts_is_the_one_at_the_time_of_the_failure(bench: Bench) -> None:
-    await bench.deploy(RetryPolicy(enabled=True))
-    first = await bench.run(ALWAYS)
-    await bench.deploy(RetryPolicy())
-    await bench.pass_time(RETRY_DELAYS_MS[0])
-    assert (await bench.ended(first.retried_by_task_id)).status is Status.FAILED
+async def test_the_policy_that_counts_is_the_one_at_the_time_of_the_failure(harness: RetryHarness) -> None:
+    await harness.deploy(RetryPolicy(enabled=True))
+    first = await harness.run(ALWAYS)
+    await harness.deploy(RetryPolicy())
+    await harness.pass_time(RETRY_DELAYS_MS[0])
+    assert (await harness.ended(first.retried_by_task_id)).status is Status.FAILED
 
 
-async def test_what_could_not_be_invoked_is_tried_again_too(bench: Bench) -> None:
-    await bench.deploy(RetryPolicy(enabled=True, errors_to_retry=("FUNCTION_DISABLED",)), enabled=False)
-    first = await bench.run(b'{"failures": 0}')
+async def test_what_could_not_be_invoked_is_tried_again_too(harness: RetryHarness) -> None:
+    await harness.deploy(RetryPolicy(enabled=True, errors_to_retry=("FUNCTION_DISABLED",)), enabled=False)
+    first = await harness.run(b'{"failures": 0}')
     assert first.error is not None
     assert (first.status, first.error.type) == (Status.RETRIED, ErrorType.INVOCATION)
-    await bench.deploy(RetryPolicy())
-    await bench.pass_time(RETRY_DELAYS_MS[0])
-    assert (await bench.ended(first.retried_by_task_id)).status is Status.COMPLETE
+    await harness.deploy(RetryPolicy())
+    await harness.pass_time(RETRY_DELAYS_MS[0])
+    assert (await harness.ended(first.retried_by_task_id)).status is Status.COMPLETE
 
 
-async def test_a_retry_that_is_canceled_is_the_end_of_it(bench: Bench) -> None:
-    await bench.deploy(RetryPolicy(enabled=True))
-    first = await bench.run(ALWAYS)
-    canceled = await bench.store.cancel(first.retried_by_task_id or "")
+async def test_a_retry_that_is_canceled_is_the_end_of_it(harness: RetryHarness) -> None:
+    await harness.deploy(RetryPolicy(enabled=True))
+    first = await harness.run(ALWAYS)
+    canceled = await harness.store.cancel(first.retried_by_task_id or "")
     assert canceled.retry_for_task_ids == (first.id,)
-    await bench.pass_time(10**6)
-    assert len(await bench.flaky_tasks()) == 2
+    await harness.pass_time(10**6)
+    assert len(await harness.flaky_tasks()) == 2
 
 
-async def test_the_end_of_a_task_and_its_retry_are_one_frame_of_the_journal(bench: Bench) -> None:
-    await bench.deploy(RetryPolicy(enabled=True))
-    first = await bench.run(ALWAYS)
-    frames = [decode_events(payload) for _, payload in Replay(segments(bench.journal)[0])]
+async def test_the_end_of_a_task_and_its_retry_are_one_frame_of_the_journal(harness: RetryHarness) -> None:
+    await harness.deploy(RetryPolicy(enabled=True))
+    first = await harness.run(ALWAYS)
+    frames = [decode_events(payload) for _, payload in Replay(segments(harness.journal)[0])]
     [frame] = [frame for frame in frames if any(isinstance(event, Retried) for event in frame)]
     retried, added = frame
     assert isinstance(retried, Retried)

@@ -29,7 +29,7 @@ from taskd.store.embedded.store import EmbeddedStore
 HOUR_MS = 3_600_000
 
 
-class Bench:
+class RunnerHarness:
     """A store, a runtime and a runner, put together as the daemon does it."""
 
     def __init__(self, data: Path, url: str, max_in_flight: int = 16) -> None:
@@ -85,19 +85,19 @@ async def server() -> AsyncIterator[LambdaServer]:
 
 
 @asynccontextmanager
-async def benched(data: Path, server: LambdaServer, max_in_flight: int = 16) -> AsyncIterator[Bench]:
-    bench = Bench(data, server.url, max_in_flight)
-    await bench.start()
+async def running_harness(data: Path, server: LambdaServer, max_in_flight: int = 16) -> AsyncIterator[RunnerHarness]:
+    harness = RunnerHarness(data, server.url, max_in_flight)
+    await harness.start()
     try:
-        yield bench
+        yield harness
     finally:
-        await bench.stop()
+        await harness.stop()
 
 
 async def test_a_function_gets_the_task_in_progress_as_its_event(server: LambdaServer, tmp_path: Path) -> None:
-    async with benched(tmp_path, server) as bench:
-        [task] = await bench.add("echo", priority=3)
-        assert (await bench.settled(task)).status is Status.COMPLETE
+    async with running_harness(tmp_path, server) as harness:
+        [task] = await harness.add("echo", priority=3)
+        assert (await harness.settled(task)).status is Status.COMPLETE
     event = json.loads(server.requests[0].body)
     assert event["id"] == task.id
     assert (event["status"], event["priority"], event["data"]) == ("inProgress", 3, {"a": 1})
@@ -118,9 +118,9 @@ async def test_a_function_gets_the_task_in_progress_as_its_event(server: LambdaS
 async def test_a_bad_end_is_told_by_its_type_and_name_and_is_not_tried_again(
     server: LambdaServer, tmp_path: Path, function_name: str, kind: str, name: str
 ) -> None:
-    async with benched(tmp_path, server) as bench:
-        [task] = await bench.add(function_name)
-        failed = await bench.settled(task)
+    async with running_harness(tmp_path, server) as harness:
+        [task] = await harness.add(function_name)
+        failed = await harness.settled(task)
     assert failed.status is Status.FAILED
     assert failed.error is not None
     assert failed.error.type == kind
@@ -143,15 +143,15 @@ async def test_a_throttled_task_is_run_when_the_throttling_ends(
         return True
 
     monkeypatch.setitem(BEHAVIOURS, "later", refuse_at_first)
-    async with benched(tmp_path, server) as bench:
-        [task] = await bench.add("later")
-        done = await bench.settled(task)
-        assert bench.runner.allowed == 16, "one function's limit leaves the others' room alone"
+    async with running_harness(tmp_path, server) as harness:
+        [task] = await harness.add("later")
+        done = await harness.settled(task)
+        assert harness.runner.allowed == 16, "one function's limit leaves the others' room alone"
     assert done.status is Status.COMPLETE
     assert len(server.requests) == refusals + 1
 
 
-async def refused_at_first(bench: Bench, refusal: Behaviour, monkeypatch: pytest.MonkeyPatch) -> Task:
+async def refused_at_first(harness: RunnerHarness, refusal: Behaviour, monkeypatch: pytest.MonkeyPatch) -> Task:
     """A task that was refused once; there is one more refusal to come."""
     refusals = iter(range(2))
 
@@ -162,9 +162,9 @@ async def refused_at_first(bench: Bench, refusal: Behaviour, monkeypatch: pytest
         return True
 
     monkeypatch.setitem(BEHAVIOURS, "later", behave)
-    [task] = await bench.add("later")
+    [task] = await harness.add("later")
     async with asyncio.timeout(10):
-        while (await bench.store.get(task.id)).not_before_ms == 0:
+        while (await harness.store.get(task.id)).not_before_ms == 0:
             await asyncio.sleep(0.005)
     return task
 
@@ -173,62 +173,62 @@ async def test_a_clock_that_is_set_back_does_not_prolong_the_pause_of_a_function
     server: LambdaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusal = error(429, "TooManyRequestsException", {"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded"})
-    async with benched(tmp_path, server) as bench:
-        await refused_at_first(bench, refusal, monkeypatch)
-        bench.clock.jump(-HOUR_MS)
-        [task] = await bench.add("later")
-        assert (await bench.settled(task)).status is Status.COMPLETE
+    async with running_harness(tmp_path, server) as harness:
+        await refused_at_first(harness, refusal, monkeypatch)
+        harness.clock.jump(-HOUR_MS)
+        [task] = await harness.add("later")
+        assert (await harness.settled(task)).status is Status.COMPLETE
 
 
 async def test_a_clock_that_is_set_ahead_does_not_use_up_the_wait_for_a_function(
     server: LambdaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusal = error(409, "ResourceConflictException", {"Message": "The function is in the state: Pending"})
-    async with benched(tmp_path, server) as bench:
-        task = await refused_at_first(bench, refusal, monkeypatch)
-        bench.clock.jump(HOUR_MS)
-        assert (await bench.settled(task)).status is Status.COMPLETE
+    async with running_harness(tmp_path, server) as harness:
+        task = await refused_at_first(harness, refusal, monkeypatch)
+        harness.clock.jump(HOUR_MS)
+        assert (await harness.settled(task)).status is Status.COMPLETE
 
 
 async def test_throttling_of_the_account_shrinks_the_limit(server: LambdaServer, tmp_path: Path) -> None:
-    async with benched(tmp_path, server) as bench:
-        [task] = await bench.add("account-concurrency")
+    async with running_harness(tmp_path, server) as harness:
+        [task] = await harness.add("account-concurrency")
         await server.wait_for_requests(1)
         async with asyncio.timeout(10):
-            while bench.runner.allowed == 16:
+            while harness.runner.allowed == 16:
                 await asyncio.sleep(0.005)
-        assert bench.runner.allowed == 8
-        assert (await bench.store.get(task.id)).status in (Status.NEW, Status.IN_PROGRESS)
+        assert harness.runner.allowed == 8
+        assert (await harness.store.get(task.id)).status in (Status.NEW, Status.IN_PROGRESS)
 
 
 async def test_a_throttled_function_does_not_hold_up_another(server: LambdaServer, tmp_path: Path) -> None:
-    async with benched(tmp_path, server, max_in_flight=4) as bench:
-        await bench.add("reserved-rate", count=20, priority=100)
-        tasks = await bench.add("echo", count=20)
-        assert {(await bench.settled(task)).status for task in tasks} == {Status.COMPLETE}
+    async with running_harness(tmp_path, server, max_in_flight=4) as harness:
+        await harness.add("reserved-rate", count=20, priority=100)
+        tasks = await harness.add("echo", count=20)
+        assert {(await harness.settled(task)).status for task in tasks} == {Status.COMPLETE}
 
 
 async def test_no_more_calls_are_in_flight_than_allowed(server: LambdaServer, tmp_path: Path) -> None:
-    async with benched(tmp_path, server, max_in_flight=5) as bench:
-        tasks = await bench.add("held", count=12)
+    async with running_harness(tmp_path, server, max_in_flight=5) as harness:
+        tasks = await harness.add("held", count=12)
         await server.wait_for_requests(5)
-        assert bench.runner.in_flight == 5
-        assert len(await in_progress(bench.store)) == 5
+        assert harness.runner.in_flight == 5
+        assert len(await in_progress(harness.store)) == 5
         server.release.set()
-        assert {(await bench.settled(task)).status for task in tasks} == {Status.COMPLETE}
+        assert {(await harness.settled(task)).status for task in tasks} == {Status.COMPLETE}
     assert max(server.runs.values()) == 1
 
 
 async def test_draining_claims_nothing_more_and_waits_for_what_runs(server: LambdaServer, tmp_path: Path) -> None:
-    async with benched(tmp_path, server, max_in_flight=1) as bench:
-        first, second = await bench.add("held", count=2)
+    async with running_harness(tmp_path, server, max_in_flight=1) as harness:
+        first, second = await harness.add("held", count=2)
         await server.wait_for_requests(1)
-        draining = asyncio.create_task(bench.runner.drain(30))
+        draining = asyncio.create_task(harness.runner.drain(30))
         await asyncio.sleep(0)
         server.release.set()
         assert await draining == 0
-        assert (await bench.store.get(first.id)).status is Status.COMPLETE
-        assert (await bench.store.get(second.id)).status is Status.NEW
+        assert (await harness.store.get(first.id)).status is Status.COMPLETE
+        assert (await harness.store.get(second.id)).status is Status.NEW
     assert len(server.requests) == 1
 
 
@@ -241,13 +241,13 @@ async def test_orphans_of_an_earlier_process_are_zombies_and_not_run(server: Lam
     [retrying] = await store.add([TaskDraft("retrying", b"{}", 0)])
     assert len(await store.claim(10)) == 4
     await store.stop()
-    async with benched(tmp_path, server) as bench:
+    async with running_harness(tmp_path, server) as harness:
         for orphan in orphans:
-            found = await bench.store.get(orphan.id)
+            found = await harness.store.get(orphan.id)
             assert found.error is not None
             assert (found.status, found.error.name) == (Status.FAILED, "zombieTaskCleaned")
-        assert (await bench.store.get(retrying.id)).status is Status.RETRIED, "its policy asks for it, as a new task"
-        assert (await bench.store.find(parse("status=new"))).total == 1
+        assert (await harness.store.get(retrying.id)).status is Status.RETRIED, "its policy asks for it, as a new task"
+        assert (await harness.store.find(parse("status=new"))).total == 1
     assert not server.requests
 
 
@@ -255,30 +255,30 @@ async def test_while_nothing_can_be_reached_little_is_tried(tmp_path: Path) -> N
     """Each try is written to the journal: a long backlog would fill it for as long as the trouble lasts."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    bench = Bench(tmp_path, url)
-    await bench.start()
-    tasks = [task for number in range(50) for task in await bench.add(f"function-{number}", 20)]
+    harness = RunnerHarness(tmp_path, url)
+    await harness.start()
+    tasks = [task for number in range(50) for task in await harness.add(f"function-{number}", 20)]
 
     async def tried() -> int:
-        now = [await bench.store.get(task.id) for task in tasks]
+        now = [await harness.store.get(task.id) for task in tasks]
         return sum(task.status_changed_ms > task.creation_ms for task in now)
 
     async with asyncio.timeout(30):
         while (count := await tried()) <= 16:  # until some were tried, and later some again
             await asyncio.sleep(0.005)
-    await bench.stop()
+    await harness.stop()
     assert count < 100
 
 
 async def test_what_cannot_be_reached_is_waited_for(tmp_path: Path) -> None:
     async with running_lambda() as server:
         pass  # its port is closed now
-    async with benched(tmp_path, server) as bench:
-        [task] = await bench.add("echo")
+    async with running_harness(tmp_path, server) as harness:
+        [task] = await harness.add("echo")
         async with asyncio.timeout(10):
-            while (await bench.store.get(task.id)).not_before_ms == 0:
+            while (await harness.store.get(task.id)).not_before_ms == 0:
                 await asyncio.sleep(0.005)
-        assert (await bench.store.get(task.id)).status is Status.NEW
+        assert (await harness.store.get(task.id)).status is Status.NEW
 
 
 def test_the_limit_halves_once_a_burst_and_comes_back_a_call_a_round() -> None:
@@ -326,11 +326,11 @@ def test_a_function_is_waited_for_from_when_it_was_first_not_ready_until_a_call_
 async def test_a_function_that_does_not_become_ready_fails_its_tasks_in_the_end(
     server: LambdaServer, tmp_path: Path
 ) -> None:
-    async with benched(tmp_path, server) as bench:
+    async with running_harness(tmp_path, server) as harness:
         steady_ms = int(asyncio.get_running_loop().time() * 1000)
-        bench.runner._pauses.not_ready_for_ms("pending", steady_ms - 700_000)
-        [task] = await bench.add("pending")
-        failed = await bench.settled(task)
+        harness.runner._pauses.not_ready_for_ms("pending", steady_ms - 700_000)
+        [task] = await harness.add("pending")
+        failed = await harness.settled(task)
     assert failed.error is not None
     assert (failed.status, failed.error.name) == (Status.FAILED, "ResourceConflictException")
     assert "did not become ready" in failed.error.message

@@ -21,7 +21,7 @@ from taskd.triggers.scheduler import Scheduler
 MINUTE_MS = 60_000
 
 
-class Bench:
+class SchedulerHarness:
     """A store, and what becomes of its schedules."""
 
     def __init__(self, directory: Path) -> None:
@@ -49,71 +49,71 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(tmp_path / "data")
-    await bench.store.start()
-    bench.store.on_change(Change.DUE, bench.made.set)
-    yield bench
-    await bench.scheduler.stop()
-    await bench.store.stop()
-    assert not bench.fatal
+async def harness(tmp_path: Path) -> AsyncIterator[SchedulerHarness]:
+    harness = SchedulerHarness(tmp_path / "data")
+    await harness.store.start()
+    harness.store.on_change(Change.DUE, harness.made.set)
+    yield harness
+    await harness.scheduler.stop()
+    await harness.store.stop()
+    assert not harness.fatal
 
 
-async def test_a_schedule_that_is_added_while_nothing_is_due_is_fired_at_once(bench: Bench) -> None:
-    await bench.scheduler.start()
-    await bench.schedule()
-    [task] = await bench.tasks(1)
-    assert task.start_ms == bench.clock()
+async def test_a_schedule_that_is_added_while_nothing_is_due_is_fired_at_once(harness: SchedulerHarness) -> None:
+    await harness.scheduler.start()
+    await harness.schedule()
+    [task] = await harness.tasks(1)
+    assert task.start_ms == harness.clock()
 
 
 async def test_a_clock_that_jumps_ahead_is_noticed_and_the_log_says_what_was_skipped(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+    harness: SchedulerHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await bench.schedule()
-    await bench.scheduler.start()
-    await bench.tasks(1)
+    await harness.schedule()
+    await harness.scheduler.start()
+    await harness.tasks(1)
     with caplog.at_level(logging.WARNING):
-        bench.clock.advance(10 * MINUTE_MS)
-        first, second = await bench.tasks(2)
+        harness.clock.advance(10 * MINUTE_MS)
+        first, second = await harness.tasks(2)
     assert second.start_ms == first.start_ms + MINUTE_MS
     late = f"Schedule {second.schedule_id} (f) was late: 9 later occurrences were skipped, task {second.id}"
     assert [record.getMessage() for record in caplog.records] == [f"{late} stands for them all."]
-    assert bench.registry.get_sample_value("taskd_schedules_fired_total") == 2
-    assert bench.registry.get_sample_value("taskd_schedule_occurrences_skipped_total") == 9
+    assert harness.registry.get_sample_value("taskd_schedules_fired_total") == 2
+    assert harness.registry.get_sample_value("taskd_schedule_occurrences_skipped_total") == 9
 
 
-async def test_a_clock_that_is_set_back_makes_nothing_twice(bench: Bench) -> None:
-    await bench.schedule()
-    await bench.scheduler.start()
-    [first] = await bench.tasks(1)
-    bench.clock.advance(-60 * MINUTE_MS)
-    await bench.schedule()  # wakes the scheduler, which looks at both
-    second = (await bench.tasks(2))[1]
-    assert second.start_ms == bench.clock()
+async def test_a_clock_that_is_set_back_makes_nothing_twice(harness: SchedulerHarness) -> None:
+    await harness.schedule()
+    await harness.scheduler.start()
+    [first] = await harness.tasks(1)
+    harness.clock.advance(-60 * MINUTE_MS)
+    await harness.schedule()  # wakes the scheduler, which looks at both
+    second = (await harness.tasks(2))[1]
+    assert second.start_ms == harness.clock()
     assert second.schedule_id != first.schedule_id
 
 
-async def test_what_was_missed_before_the_start_is_made_up_for_by_one_task(bench: Bench) -> None:
-    await bench.schedule()
-    bench.clock.advance(60 * MINUTE_MS + 1)
-    await bench.scheduler.start()
-    await bench.tasks(1)
-    bench.clock.now_ms = bench.store.next_fire_ms() or 0
-    assert len(await bench.tasks(2)) == 2
+async def test_what_was_missed_before_the_start_is_made_up_for_by_one_task(harness: SchedulerHarness) -> None:
+    await harness.schedule()
+    harness.clock.advance(60 * MINUTE_MS + 1)
+    await harness.scheduler.start()
+    await harness.tasks(1)
+    harness.clock.now_ms = harness.store.next_fire_ms() or 0
+    assert len(await harness.tasks(2)) == 2
 
 
-async def test_a_stopped_scheduler_fires_no_more(bench: Bench) -> None:
-    await bench.scheduler.start()
-    await bench.scheduler.stop()
-    await bench.scheduler.stop()
-    await bench.schedule()
-    assert (await bench.store.find(parse("sort(id)"))).total == 0
+async def test_a_stopped_scheduler_fires_no_more(harness: SchedulerHarness) -> None:
+    await harness.scheduler.start()
+    await harness.scheduler.stop()
+    await harness.scheduler.stop()
+    await harness.schedule()
+    assert (await harness.store.find(parse("sort(id)"))).total == 0
 
 
-async def test_a_scheduler_that_dies_says_so(bench: Bench) -> None:
-    await bench.schedule(delay_ms=1)
+async def test_a_scheduler_that_dies_says_so(harness: SchedulerHarness) -> None:
+    await harness.schedule(delay_ms=1)
     told: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-    scheduler = Scheduler(bench.store, clock=lambda: 1 // 0, on_fatal=told.set_result)
+    scheduler = Scheduler(harness.store, clock=lambda: 1 // 0, on_fatal=told.set_result)
     await scheduler.start()
     assert isinstance(await asyncio.wait_for(told, 10), ZeroDivisionError)
     await scheduler.stop()

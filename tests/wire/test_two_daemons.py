@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 from msgspec.structs import replace
 from support.aws.environment import use_key
 from support.aws.lambda_server import LambdaServer, running_lambda
-from support.functions.local_runtime import eventually, local_bench
+from support.functions.local_runtime import eventually, local_harness
 from support.functions.zips import python_zip
 from support.http.error_shape import assert_error
 from support.http.service import BASE, all_is_well
@@ -160,10 +160,10 @@ async def test_a_function_that_one_disables_fails_on_the_other(server: LambdaSer
 async def test_a_change_that_another_node_was_faster_than_is_made_anew(tmp_path: Path) -> None:
     shared = SharedRecords(system_clock_ms)
     here, there = MemoryStore(shared, "here"), MemoryStore(shared, "there")
-    async with local_bench(tmp_path) as bench:
-        deployed = await bench.deploy_python("def handler(event, context): return 1", name="f")
+    async with local_harness(tmp_path) as harness:
+        deployed = await harness.deploy_python("def handler(event, context): return 1", name="f")
         await here.put_function(deployed, None)
-        deployments, made_from = Deployments(here, bench.runtime), list[Function]()
+        deployments, made_from = Deployments(here, harness.runtime), list[Function]()
 
         def disable(former: Function) -> Function:
             if not made_from:
@@ -184,13 +184,13 @@ async def test_of_two_nodes_that_create_a_function_at_once_one_is_refused_and_sp
     here = MemoryStore(shared, "here")
     theirs = Function("f", "index.handler", "python3.11", 1, "theirs")
     new, code = Function("f", "index.handler", "python3.11", 2, ""), python_zip("def handler(event, context): return 1")
-    async with local_bench(tmp_path) as bench:
-        deployments = Deployments(here, bench.runtime)
+    async with local_harness(tmp_path) as harness:
+        deployments = Deployments(here, harness.runtime)
         shared.functions["f"] = theirs  # which nobody here has been told of yet
         with pytest.raises(ContractError) as raised:
             await deployments.create(new, code)
         assert raised.value.kind is ALREADY_EXISTS
-        await eventually(lambda: not bench.versions("f"))
+        await eventually(lambda: not harness.versions("f"))
     assert shared.functions == {"f": theirs}
 
 

@@ -16,7 +16,7 @@ from taskd.runtime.local.runtime import LocalRuntime
 from taskd.runtime.local.settings import LocalSettings
 
 
-class LocalBench:
+class LocalRuntimeHarness:
     """A started runtime and shorthands for what tests do with it."""
 
     def __init__(self, runtime: LocalRuntime, directory: Path) -> None:
@@ -56,14 +56,14 @@ class LocalBench:
 
 
 @asynccontextmanager
-async def local_bench(
+async def local_harness(
     directory: Path, functions: list[Function] | None = None, **settings: Any
-) -> AsyncIterator[LocalBench]:
+) -> AsyncIterator[LocalRuntimeHarness]:
     """A runtime on ``directory`` that has started with ``functions``, stopped at the end."""
     runtime = LocalRuntime(directory, LocalSettings(**settings))
     await runtime.start(functions or [])
     try:
-        yield LocalBench(runtime, directory)
+        yield LocalRuntimeHarness(runtime, directory)
     finally:
         await runtime.stop()
 
