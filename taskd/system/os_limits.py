@@ -1,11 +1,14 @@
 """What the machine lets this process do: taking as much as it may, and saying in words what it was refused."""
 
 import errno
+import logging
 import resource
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from taskd.model.errors import TaskdError
+
+log = logging.getLogger(__name__)
 
 _DESCRIPTORS_MAX = 1 << 20
 """Where there is no limit: some programs that functions run go through all that there may be."""
@@ -38,10 +41,29 @@ def raising_start_errors() -> Iterator[None]:
         raise StartError(f"This machine does not let taskd start: {what}. {advice}") from error
 
 
+_refused: set[str] = set()
+"""What has been logged as refused."""
+
+
+def attempt(what: str, call: Callable[[], object]) -> bool:
+    """Makes a call that the daemon can do without. That the machine refuses it is logged once for each ``what``."""
+    try:
+        call()
+    except (OSError, ValueError) as error:  # setrlimit raises ValueError for EPERM
+        if what not in _refused:
+            _refused.add(what)
+            log.warning("This machine does not let taskd %s (%s). It goes on without.", what, error)
+        return False
+    return True
+
+
 def raise_descriptor_limit() -> None:
     """Raises the limit of open files as far as this process may: each connection takes one."""
+    attempt("have more open files", _raise_soft_limit)
+
+
+def _raise_soft_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS_MAX)
     if soft != resource.RLIM_INFINITY and soft < most:
-        with suppress(OSError, ValueError):  # what there is will have to do
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -13,6 +13,7 @@ from typing import TypeVar
 from taskd.model.errors import LONG_QUERY, ContractError
 from taskd.store.embedded.catalogue.schema import open_reader
 from taskd.store.embedded.catalogue.sql.user_functions import register_functions
+from taskd.system.os_limits import attempt
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ class CatalogueReader:
         for connection in self._connections:
             register_functions(connection, time_limit_s)
             self._free.put_nowait(connection)
-        self._threads = ThreadPoolExecutor(at_once, "taskd-reader", initializer=_be_nice, initargs=(niceness,))
+        self._threads = ThreadPoolExecutor(at_once, "taskd-reader", initializer=_lower_priority, initargs=(niceness,))
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What ``work`` gives on a connection, with one consistent view of the data.
@@ -81,10 +82,18 @@ class CatalogueReader:
         )
 
 
-def _be_nice(niceness: int) -> None:
-    """Lets the rest of the process go before the calling thread, where a thread can have a priority of its own."""
+def _lower_priority(niceness: int) -> None:
+    """Lets the rest of the process go before the calling thread, where a thread can have a priority of its own.
+
+    Never raises, as an initialiser that raises makes the whole pool unusable.
+    """
     if sys.platform == "linux" and niceness:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, os.nice(0) + niceness))
+        attempt("lower the priority of threads that scan", lambda: _add_niceness(niceness))
+
+
+def _add_niceness(niceness: int) -> None:
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + niceness))
 
 
 def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -13,6 +13,7 @@ from taskd.model.task import Task
 from taskd.store.embedded.catalogue import api_requests, queries
 from taskd.store.embedded.catalogue.schema import is_damage
 from taskd.store.embedded.catalogue.statements import DELETE_LOGS, INSERT_LOGS, Row, Statement, parts, updates, upserts
+from taskd.system.os_limits import attempt
 
 log = logging.getLogger(__name__)
 
@@ -265,7 +266,9 @@ class CatalogueWriter:
         for part in parts(rows):
             self._connection.execute(*statement.bind(part))
             written += len(part)
-            os.sched_yield()  # or the journal's thread may wait here for its turn, and everybody for the journal
+            attempt(
+                "yield the processor", os.sched_yield
+            )  # or the journal's thread may wait here for its turn, and everybody for the journal
             if written >= _REPORT_ROWS:
                 self._being_written -= written
                 written = 0
