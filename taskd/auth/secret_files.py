@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from taskd.model.errors import TaskdError
-from taskd.system.files import SyncFailedError, make_directory, sync_directory
+from taskd.system.files import SyncFailedError, give_to_owner, make_directory, open_private, sync_directory
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -64,11 +64,10 @@ def locked(path: Path) -> Iterator[None]:
     lock = path.with_name(path.name + ".lock")
     try:
         make_directory(path.parent)
-        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fd = open_private(lock, os.O_RDWR)
     except (OSError, SyncFailedError) as error:
         raise SecretFileError(f"{lock} cannot be opened: {error.strerror}.") from error
     try:
-        _give_to_owner(fd, path.parent)
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
@@ -77,13 +76,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def _fill(fd: int, text: str, folder: Path) -> None:
     with os.fdopen(fd, "w", encoding="utf-8") as file:
-        _give_to_owner(fd, folder)
+        give_to_owner(fd, folder)
         file.write(text)
         file.flush()
         os.fsync(fd)
-
-
-def _give_to_owner(fd: int, folder: Path) -> None:
-    owner = folder.stat()
-    if os.geteuid() == 0 and os.fstat(fd).st_uid != owner.st_uid:
-        os.fchown(fd, owner.st_uid, owner.st_gid)

@@ -106,7 +106,7 @@ def revoke(files: AccountFiles, *, subject: str, permissions: tuple[str, ...]) -
 @account_files
 def rotate(files: AccountFiles) -> None:
     """Take a new signing key: every login of everybody ends, API tokens stay."""
-    rotate_key(files.data)
+    rotate_key(files.key_directory)
     click.echo("There is a new key. A running taskd takes it in on SIGHUP (systemctl reload taskd).", err=True)
 
 

@@ -79,7 +79,7 @@ def environment(files: AccountFiles, *, name: str, email: str, host: str, as_jso
     application, user = account_changes.find_application(accounts, name), account_changes.find_user(accounts, email)
     if application.kind != "oauth1":
         raise CommandError(f"{name} is not an OAuth 1 application; `taskd auth app add NAME --kind oauth1` makes one")
-    token = oauth1_token(load_key(files.data), ObjectIdFactory()(), user, application)
+    token = oauth1_token(load_key(files.key_directory), ObjectIdFactory()(), user, application)
     variables = {
         "API_HOST": host,
         "API_OAUTH_CONSUMER_KEY": application.key,

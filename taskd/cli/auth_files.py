@@ -24,6 +24,23 @@ class AccountFiles(NamedTuple):
 
     accounts: Path
     data: Path
+    may_be_made: bool
+    """Whether the directories were named on the command line; one that is not there is made then."""
+
+    @property
+    def key_directory(self) -> Path:
+        """The data directory, where the signing key is."""
+        self.require(self.data)
+        return self.data
+
+    def require(self, directory: Path) -> None:
+        """Refuses to make files of a daemon that is not there."""
+        if not (self.may_be_made or directory.is_dir()):
+            raise CommandError(
+                f"There is no directory {directory.absolute()}. Say which one the daemon keeps its data in: with "
+                "--data DIRECTORY, or with --config FILE where that sets data under [store]. "
+                "The systemd service's is /var/lib/taskd; `taskd serve` makes its own when it starts."
+            )
 
     def read(self) -> Accounts:
         """The accounts as they are."""
@@ -47,8 +64,10 @@ def account_files(command: Callable[Concatenate[AccountFiles, P], R]) -> Callabl
     def with_files(*args: Any, path: Path | None, data: str | None, **kwargs: Any) -> R:
         config = load_config(path, Overrides(data=data))
         directory = Path(config.store.data)
+        files = AccountFiles(accounts_path(config.auth, directory), directory, may_be_made=data is not None)
+        files.require(files.accounts.parent)
         try:
-            return command(AccountFiles(accounts_path(config.auth, directory), directory), *args, **kwargs)
+            return command(files, *args, **kwargs)
         except (AccountError, AccountFileError, SecretFileError) as error:
             raise CommandError(str(error)) from error
 

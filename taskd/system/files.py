@@ -1,6 +1,7 @@
-"""Making files durable: each of these either happened for certain when it returns, or raises."""
+"""Files that are durable and their owner's alone: each of these happened for certain when it returns, or raises."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,9 +31,47 @@ def make_directory(directory: Path) -> None:
     """
     if not directory.parent.exists():
         make_directory(directory.parent)
-    directory.mkdir(exist_ok=True)
+    _make_private(directory)
     with suppress(PermissionError):  # a directory we may not read was not made by us
         sync_directory(directory.parent)
+
+
+def _make_private(directory: Path) -> None:
+    try:
+        directory.mkdir(0o700)
+    except FileExistsError:
+        if not directory.is_dir():
+            raise
+        return
+    with _opened(directory) as fd:
+        give_to_owner(fd, directory.parent)
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Opens a file with ``flags``, made if it is not there, which its owner alone may read and write.
+
+    :raises OSError: it cannot be opened, or is a symbolic link, which somebody else may have put there.
+    """
+    fd = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        give_to_owner(fd, path.parent)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def give_to_owner(fd: int, folder: Path) -> None:
+    """What root makes belongs to the owner of the folder, who is the one that opens it next.
+
+    A file of root's that has several names was not made here.
+    """
+    if os.geteuid() != 0:
+        return
+    owner, opened = folder.stat(), os.fstat(fd)
+    is_ours = opened.st_uid == 0 and (opened.st_nlink == 1 or stat.S_ISDIR(opened.st_mode))
+    if is_ours and owner.st_uid != 0:
+        os.fchown(fd, owner.st_uid, owner.st_gid)
 
 
 def sync_directory(directory: Path) -> None:

@@ -191,3 +191,40 @@ def test_oauth1_needs_a_secret(terminal: Terminal) -> None:
     terminal.run("user", "add", "ada@example.com")
     arguments = ("app", "environment", "web", "--user", "ada@example.com", "--host", "x")
     assert "not an OAuth 1 application" in terminal.run(*arguments, status=ExitCode.FAILED)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("user", "add", "ada@example.com"),
+        ("user", "list"),
+        ("user", "add", "ada@example.com", "--config", "taskd.toml"),
+        ("user", "add", "ada@example.com", "--config", "elsewhere.toml"),
+        ("rotate-key", "--config", "apart.toml"),
+    ],
+)
+def test_where_there_is_no_data_directory_and_none_was_named_none_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO(PASSWORD + "\n"))
+    Path("taskd.toml").write_text(REQUIRED)
+    Path("elsewhere.toml").write_text('[store]\ndata = "elsewhere"\n')
+    Path("apart.toml").write_text('[auth]\nfile = "auth.toml"\n')
+    assert main(["auth", *arguments]) == ExitCode.FAILED
+    said = capsys.readouterr().err
+    assert f"There is no directory {tmp_path}/" in said
+    assert "--data DIRECTORY" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["apart.toml", "elsewhere.toml", "taskd.toml"]
+
+
+def test_the_configuration_names_the_data_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    config = tmp_path / "taskd.toml"
+    config.write_text(f'[store]\ndata = "{tmp_path / "data"}"\n')
+    monkeypatch.setattr("sys.stdin", io.StringIO(PASSWORD + "\n"))
+    assert main(["auth", "user", "add", "ada@example.com", "--config", str(config)]) == ExitCode.OK
+    assert main(["auth", "user", "list", "--data", str(tmp_path / "data")]) == ExitCode.OK
+    assert "ada@example.com" in capsys.readouterr().out

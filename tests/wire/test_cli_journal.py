@@ -1,6 +1,7 @@
 """``taskd journal`` on journals that a real daemon wrote, sound and damaged."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from taskd.cli.client import ApiClient
 from taskd.cli.demo_daemon import running_daemon
 from taskd.cli.exit_codes import ExitCode
 
+SERVICE_UID = 61_184
 LATER = "2100-01-01T00:00:00.000Z"
 
 
@@ -50,11 +52,17 @@ def test_a_torn_tail_is_told_and_is_no_damage(data: Path, capsys: pytest.Capture
     assert second.startswith("Torn tail: ")
 
 
-def test_damage_is_told_with_file_and_offset(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def damage(data: Path) -> Path:
+    """Damages the first frame, which later ones say was synced."""
     path = newest_segment(data)
     content = bytearray(path.read_bytes())
-    content[80] ^= 0xFF  # within the first frame, which later ones say was synced
+    content[80] ^= 0xFF
     path.write_bytes(content)
+    return path
+
+
+def test_damage_is_told_with_file_and_offset(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = damage(data)
     assert main(["journal", "verify", str(data)]) == ExitCode.FAILED
     captured = capsys.readouterr()
     assert captured.out.startswith("Damaged: ")
@@ -91,3 +99,16 @@ def test_a_folder_without_a_journal_is_told_so(
 ) -> None:
     assert main(["journal", command, str(tmp_path)]) == ExitCode.FAILED
     assert capsys.readouterr().err.startswith(f"taskd: {tmp_path} is no data directory of taskd")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can work on somebody else's files")
+def test_what_root_repairs_stays_its_owners(data: Path) -> None:
+    damage(data)
+    for path in (data, *data.rglob("*")):
+        os.chown(path, SERVICE_UID, SERVICE_UID)
+    assert main(["journal", "repair", str(data)]) == ExitCode.OK
+    found = [data, *data.rglob("*")]
+    assert {"lock", "journal"} < {path.name for path in found}
+    assert any(path.parent.name.startswith("journal.damaged-") for path in found)
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in found} == {(SERVICE_UID, SERVICE_UID)}
+    assert not any(path.stat().st_mode & 0o077 for path in (data / "lock", newest_segment(data)))

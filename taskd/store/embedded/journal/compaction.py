@@ -11,7 +11,7 @@ from itertools import chain
 from taskd.store.embedded.journal.directory import TEMPORARY_SUFFIX, Segment, remove_segments
 from taskd.store.embedded.journal.format import Kind, SegmentHeader, encode_frame_header, encode_segment_header
 from taskd.store.embedded.journal.writer import write_all
-from taskd.system.files import publish
+from taskd.system.files import open_private, publish
 
 
 def replace_with_snapshot(sealed: list[Segment], last_sequence: int, payloads: Iterable[bytes], created_ms: int) -> int:
@@ -25,7 +25,7 @@ def replace_with_snapshot(sealed: list[Segment], last_sequence: int, payloads: I
     first = sealed[0]
     header = SegmentHeader(Kind.SNAPSHOT, first.header.first_sequence, last_sequence, created_ms)
     temporary = first.path.with_name(first.path.name + TEMPORARY_SUFFIX)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    fd = open_private(temporary, os.O_WRONLY | os.O_TRUNC)
     try:
         size_bytes = _write_snapshot(fd, header, payloads)
         os.fsync(fd)

@@ -17,7 +17,7 @@ from taskd.store.embedded.journal.format import (
     decode_segment_header,
     segment_name,
 )
-from taskd.system.files import SyncFailedError, make_directory, sync_directory
+from taskd.system.files import SyncFailedError, make_directory, open_private, sync_directory
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -35,7 +35,7 @@ class DirectoryLock:
 
     def __init__(self, directory: Path) -> None:
         make_directory(directory)
-        self._fd = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = open_private(directory / "lock", os.O_RDWR)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

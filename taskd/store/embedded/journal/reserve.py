@@ -7,6 +7,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from taskd.system.files import open_private
+
 _STEP_BYTES = 1 << 20
 _NAME = "reserve"
 
@@ -21,7 +23,7 @@ class SpaceReserve:
     """A file of allocated, unused blocks beside the journal; letting go of it is what frees the space."""
 
     def __init__(self, journal: Path) -> None:
-        self._fd = os.open(journal / _NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = open_private(journal / _NAME, os.O_RDWR)
         self._held_bytes = 0
         self.release()
 

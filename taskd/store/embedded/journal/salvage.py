@@ -29,7 +29,7 @@ from taskd.store.embedded.journal.format import (
 )
 from taskd.store.embedded.journal.replay import frames_after, is_unused, map_file
 from taskd.store.embedded.journal.writer import write_all
-from taskd.system.files import make_directory, publish, sync_directory
+from taskd.system.files import make_directory, open_private, publish, sync_directory
 
 
 class Gap(Struct, frozen=True):
@@ -157,7 +157,7 @@ class Rewriting:
             self.fill(header.first_sequence)
         self._close()
         path = self._directory / (segment_name(header.first_sequence) + TEMPORARY_SUFFIX)
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._fd = open_private(path, os.O_WRONLY | os.O_TRUNC)
         self._header, self._offset = header, SEGMENT_HEADER_BYTES
         self._written.append(path)
         write_all(self._fd, encode_segment_header(header), 0)

@@ -30,7 +30,7 @@ from taskd.store.embedded.journal.format import (
     segment_name,
 )
 from taskd.store.embedded.journal.reserve import SpaceReserve
-from taskd.system.files import SyncFailedError, publish
+from taskd.system.files import SyncFailedError, open_private, publish
 
 RESERVE_MIN_BYTES = 1 << 20
 RESERVE_BYTES_PER_TASK = 256
@@ -91,7 +91,7 @@ def _begin_segment(directory: Path, first_sequence: int, created_ms: int) -> tup
     """A new, durable log segment, open for writing. It is there whole, or an ``OSError`` says why it is not at all."""
     path = directory / segment_name(first_sequence)
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    fd = open_private(temporary, os.O_WRONLY | os.O_TRUNC)
     try:
         write_all(fd, encode_segment_header(SegmentHeader(Kind.LOG, first_sequence, 0, created_ms)), 0)
         os.fsync(fd)
