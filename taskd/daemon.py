@@ -36,7 +36,7 @@ from taskd.runtime.base import Runtime
 from taskd.runtime.local.runtime import LocalRuntime
 from taskd.store.base import Change, TaskStore
 from taskd.store.factory import make_store
-from taskd.system import systemd
+from taskd.system import reload_socket, systemd
 from taskd.system.gc_freeze import FrozenHeap, shorten_switch_interval
 from taskd.system.logging import set_up_logging
 from taskd.system.os_limits import raise_descriptor_limit, raising_start_errors
@@ -124,6 +124,7 @@ class Daemon:
         heap = FrozenHeap()
         heap.start()
         stack.callback(heap.stop)
+        await stack.enter_async_context(reload_socket.listening(Path(self._config.store.data), self._reload))
         url = await stack.enter_async_context(self._server())
         # The line that scripts and tests wait for.
         print(f"taskd listening on {url}", flush=True)  # noqa: T201
@@ -203,7 +204,7 @@ class Daemon:
     @contextlib.contextmanager
     def _signals(self) -> Any:
         loop = asyncio.get_running_loop()
-        handlers: dict[signal.Signals, Callable[[], None]] = {
+        handlers: dict[signal.Signals, Callable[[], object]] = {
             signal.SIGTERM: self._stop,
             signal.SIGINT: self._stop,
             signal.SIGHUP: self._reload,
@@ -221,12 +222,14 @@ class Daemon:
             self._told_to_hurry.set()
         self._told_to_stop.set()
 
-    def _reload(self) -> None:
+    def _reload(self) -> str | None:
+        """Reads credentials anew; gives what is wrong with them."""
         systemd.reloading()
         self._runtime.reload()
-        self._auth.reload()
+        problem = self._auth.reload()
         log.info("Credentials are read anew.")
         systemd.ready()
+        return problem
 
     async def _report_to_systemd(self) -> None:
         """Proves that the event loop turns, and says in one line what it is doing."""

@@ -45,14 +45,15 @@ class AuthService:
         for user in (self.bearers, self.signatures, self.logins):
             user.use(directory, key)
 
-    def reload(self) -> None:
-        """Reads the files anew. If they cannot be used, those read before stay in force, and the log says why."""
+    def reload(self) -> str | None:
+        """Reads the files anew. If they cannot be used, those read before stay in force; gives why, and logs it."""
         try:
             self.start()
         except TaskdError as error:
             log.error("The accounts stay as they were: %s", error)
-        else:
-            log.info("The accounts are read anew.")
+            return f"The accounts stay as they were: {error}"
+        log.info("The accounts are read anew.")
+        return None
 
     async def stop(self) -> None:
         """Ends connections and threads."""

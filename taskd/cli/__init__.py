@@ -1,7 +1,7 @@
 """The command line: one file a group of commands, each loaded only when it is called.
 
 ``main`` is the one place where exceptions become a line on stderr and an exit code. The commands talk to the
-service over HTTP alone; only ``serve``, ``auth`` and ``journal`` touch the rest of taskd.
+service over HTTP alone; only ``serve``, ``reload``, ``auth`` and ``journal`` touch the rest of taskd.
 """
 
 import io
@@ -18,6 +18,7 @@ from taskd.config import ConfigError
 
 COMMANDS: dict[str, str] = {
     "serve": "Run the daemon.",
+    "reload": "Have a running daemon read its accounts and credentials anew.",
     "demo": "See it work: functions, priorities, logs, and what to try next.",
     "functions": "Deploy functions, and look at those there are.",
     "tasks": "Create tasks, follow them, read their logs.",

@@ -21,7 +21,7 @@ _SUBJECT_HELP = """SUBJECT is a user's email, an application's name, or role:NAM
 def auth() -> None:
     """Say who may call, and what they may do.
 
-    The accounts are in auth.toml in the data directory. A running daemon takes changes in on SIGHUP.
+    The accounts are in auth.toml in the data directory. A running daemon takes changes in with `taskd reload`.
     """
 
 
@@ -107,7 +107,7 @@ def revoke(files: AccountFiles, *, subject: str, permissions: tuple[str, ...]) -
 def rotate(files: AccountFiles) -> None:
     """Take a new signing key: every login of everybody ends, API tokens stay."""
     rotate_key(files.key_directory)
-    click.echo("There is a new key. A running taskd takes it in on SIGHUP (systemctl reload taskd).", err=True)
+    click.echo("There is a new key. `taskd reload` (systemctl reload taskd) puts it in force.", err=True)
 
 
 auth.add_command(app)

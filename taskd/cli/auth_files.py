@@ -50,9 +50,7 @@ class AccountFiles(NamedTuple):
         """Writes what ``edit`` makes of the accounts, and says how it comes into force."""
         with editing(self.accounts) as under_lock:
             under_lock.accounts = edit(under_lock.accounts)
-        click.echo(
-            f"Written to {self.accounts}. A running taskd takes it in on SIGHUP (systemctl reload taskd).", err=True
-        )
+        click.echo(f"Written to {self.accounts}. `taskd reload` (systemctl reload taskd) puts it in force.", err=True)
 
 
 def account_files(command: Callable[Concatenate[AccountFiles, P], R]) -> Callable[P, R]:
