@@ -290,6 +290,8 @@ async def test_what_is_wrong_with_an_oauth1_login_is_told(secured: SecuredServic
     assert (await post(secured, body, OAUTH1, headers=headers)).status == 200
     await assert_error(await post(secured, body, OAUTH1, headers=headers), 110)
     await assert_error(await post(secured, {}, OAUTH1, headers=await sign(secured, "POST", OAUTH1)), 14)
+    untyped = {"email": ADA.email, "password": 5}
+    await assert_error(await post(secured, untyped, OAUTH1, headers=await sign(secured, "POST", OAUTH1)), 15)
 
 
 async def test_a_task_says_who_made_it(secured: SecuredService) -> None:
