@@ -97,7 +97,7 @@ def test_every_length_that_a_segment_is_cut_to_gives_a_prefix_or_is_named(
         write_image(image, memory / "journal")
 
 
-class Busy:
+class PopulatedStore:
     """A store with a history: tasks in every status, in many segments."""
 
     def __init__(self, data: Path, rng: random.Random) -> None:
@@ -172,17 +172,17 @@ async def test_a_repaired_journal_starts_with_all_that_the_catalogue_knew_and_ru
     for seed in range(REPAIRS):
         rng = random.Random(seed)
         data = memory / f"{seed}"
-        busy = Busy(data, rng)
-        before = await busy.work()
+        populated = PopulatedStore(data, rng)
+        before = await populated.work()
         damage(data, rng)
         if not with_catalogue:
             for path in data.glob("catalogue.db*"):
                 path.unlink()
         report = repair(data, NOW_MS)
-        store = await busy.open()
+        store = await populated.open()
         after = await everything(store)
         await store.stop()
-        assert not busy.fatal
+        assert not populated.fatal
         waiting = {task_id for task_id, task in after.items() if task.status is Status.NEW}
         if with_catalogue:
             assert {key: task.status for key, task in after.items()} == {

@@ -45,7 +45,7 @@ requests = st.tuples(methods, secrets, ids, ends, st.lists(headers, max_size=3),
 )
 
 
-class Victim:
+class HeldCall:
     """A call in hand of a sandbox whose process only tells its address; the test speaks for it."""
 
     def __init__(self, call: "asyncio.Future[InvocationResult]", api: str, request_id: str) -> None:
@@ -76,7 +76,7 @@ class Victim:
         return "\r\n".join([f"POST {path} HTTP/1.1", "Host: x", "Connection: close", *lines, "", ""]).encode()
 
 
-async def victim(harness: LocalRuntimeHarness, directory: Path, name: str) -> Victim:
+async def hold_call(harness: LocalRuntimeHarness, directory: Path, name: str) -> HeldCall:
     file = directory / f"{name}.address"
     variables = {"ADDRESS_FILE": str(file)}
     code = zip_of({"bootstrap": SILENT}, mode=0o755)
@@ -84,7 +84,7 @@ async def victim(harness: LocalRuntimeHarness, directory: Path, name: str) -> Vi
     call = harness.call({"for": name}, name, timeout_s=300)
     api = await appears(file)
     async with aiohttp.request("GET", f"{api}/invocation/next") as answer:
-        return Victim(call, api, answer.headers["Lambda-Runtime-Aws-Request-Id"])
+        return HeldCall(call, api, answer.headers["Lambda-Runtime-Aws-Request-Id"])
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ async def test_whatever_a_function_or_a_stranger_sends_reaches_no_other_call(
     harness: LocalRuntimeHarness, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("CRITICAL")
-    mine, yours = await victim(harness, tmp_path, "mine"), await victim(harness, tmp_path, "yours")
+    mine, yours = await hold_call(harness, tmp_path, "mine"), await hold_call(harness, tmp_path, "yours")
     names = {b"{secret}": mine.secret, b"{mine}": mine.request_id, b"{yours}": yours.request_id}
     loop, sent = asyncio.get_running_loop(), []
 
@@ -138,7 +138,7 @@ NESTED = b'{"errorType":' + b"[" * 500 + b"]" * 500 + b"}"
 async def test_an_error_named_in_no_text_can_be_kept(
     harness: LocalRuntimeHarness, tmp_path: Path, line: str, body: bytes, name: str
 ) -> None:
-    one = await victim(harness, tmp_path, "probe")
+    one = await hold_call(harness, tmp_path, "probe")
     head = one.head("error", line).decode().encode("latin-1")
     assert b" 202 " in await one.send(head + body)
     result = await one.call
@@ -150,7 +150,7 @@ async def test_an_error_named_in_no_text_can_be_kept(
 async def test_answers_sent_on_many_connections_at_once_are_refused_but_for_one(
     harness: LocalRuntimeHarness, tmp_path: Path
 ) -> None:
-    one = await victim(harness, tmp_path, "probe")
+    one = await hold_call(harness, tmp_path, "probe")
     reader, writer = await one.connect()
     writer.write(one.head("response", f"Content-Length: {BODY_MAX_BYTES}") + b"1" * 1000)
     await writer.drain()
@@ -166,7 +166,7 @@ async def test_answers_sent_on_many_connections_at_once_are_refused_but_for_one(
 
 
 async def test_an_answer_broken_off_may_be_sent_again(harness: LocalRuntimeHarness, tmp_path: Path) -> None:
-    one = await victim(harness, tmp_path, "probe")
+    one = await hold_call(harness, tmp_path, "probe")
     await one.send(one.head("response", "Content-Length: 1000") + b"1", INCOMPLETE_S)
     async with asyncio.timeout(WAIT_S):
         while b" 202 " not in await one.send(one.head("response", "Content-Length: 1") + b"2"):

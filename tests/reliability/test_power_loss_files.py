@@ -83,7 +83,7 @@ set_aside(data / "catalogue.db", "1", sqlite3.DatabaseError())
 """
 
 
-class Computer:
+class RecordedMachine:
     """A disk, and programs that run on it until the power is cut."""
 
     def __init__(self, directory: Path) -> None:
@@ -108,14 +108,14 @@ class Computer:
 
 
 @pytest.fixture
-def computer(tmp_path: Path) -> Computer:
-    return Computer(tmp_path)
+def machine(tmp_path: Path) -> RecordedMachine:
+    return RecordedMachine(tmp_path)
 
 
-def test_code_deployed_right_after_the_first_start_is_kept(computer: Computer) -> None:
-    computer.run("-c", MAKE_DATA, str(computer.data))
-    version = computer.run("-c", ADD_CODE, str(computer.data), given=CODE)
-    code_directory = CodeDirectory(computer.cut_power() / "functions")
+def test_code_deployed_right_after_the_first_start_is_kept(machine: RecordedMachine) -> None:
+    machine.run("-c", MAKE_DATA, str(machine.data))
+    version = machine.run("-c", ADD_CODE, str(machine.data), given=CODE)
+    code_directory = CodeDirectory(machine.cut_power() / "functions")
     assert (code_directory.path("f", version) / "index.py").is_file()
 
 
@@ -130,30 +130,32 @@ async def test_code_that_somebody_else_puts_in_place_counts_only_once_that_is_du
     assert await again == version
 
 
-def test_an_account_made_before_the_first_start_is_kept(computer: Computer) -> None:
-    command = ("-m", "taskd", "auth", "user", "add", "ada@example.com", "--data", str(computer.data))
-    computer.run(*command, given=b"correct horse battery\n")
-    [user] = read_accounts(computer.cut_power() / FILE_NAME).users
+def test_an_account_made_before_the_first_start_is_kept(machine: RecordedMachine) -> None:
+    command = ("-m", "taskd", "auth", "user", "add", "ada@example.com", "--data", str(machine.data))
+    machine.run(*command, given=b"correct horse battery\n")
+    [user] = read_accounts(machine.cut_power() / FILE_NAME).users
     assert user.email == "ada@example.com"
 
 
-def test_a_signing_key_that_a_killed_process_made_is_kept_once_it_is_used(computer: Computer) -> None:
-    computer.run("-c", MAKE_DATA, str(computer.data))
-    computer.run("-c", KILLED_BEFORE_THE_SYNC, str(computer.data))
-    key = computer.run("-c", MAKE_KEY, str(computer.data))
-    assert load_key(computer.cut_power()).hex() == key
+def test_a_signing_key_that_a_killed_process_made_is_kept_once_it_is_used(machine: RecordedMachine) -> None:
+    machine.run("-c", MAKE_DATA, str(machine.data))
+    machine.run("-c", KILLED_BEFORE_THE_SYNC, str(machine.data))
+    key = machine.run("-c", MAKE_KEY, str(machine.data))
+    assert load_key(machine.cut_power()).hex() == key
 
 
-def test_a_catalogue_that_says_it_is_durable_is_so_also_when_nothing_was_left_to_write(computer: Computer) -> None:
-    position = int(computer.run("-c", FILL_CATALOGUE, str(computer.data)))
-    with closing(sqlite3.connect(computer.cut_power() / "catalogue.db")) as connection:
+def test_a_catalogue_that_says_it_is_durable_is_so_also_when_nothing_was_left_to_write(
+    machine: RecordedMachine,
+) -> None:
+    position = int(machine.run("-c", FILL_CATALOGUE, str(machine.data)))
+    with closing(sqlite3.connect(machine.cut_power() / "catalogue.db")) as connection:
         assert connection.execute("SELECT value FROM meta WHERE name = 'position'").fetchone() == (position,)
         assert connection.execute("SELECT status FROM tasks").fetchall() == [("complete",)]
     assert position == 3
 
 
-def test_a_broken_catalogue_that_was_set_aside_does_not_come_back(computer: Computer) -> None:
-    computer.run("-c", MAKE_DATA, str(computer.data))
-    computer.run("-c", SET_ASIDE, str(computer.data))
-    names = {path.name for path in computer.cut_power().iterdir()}
+def test_a_broken_catalogue_that_was_set_aside_does_not_come_back(machine: RecordedMachine) -> None:
+    machine.run("-c", MAKE_DATA, str(machine.data))
+    machine.run("-c", SET_ASIDE, str(machine.data))
+    names = {path.name for path in machine.cut_power().iterdir()}
     assert names == {"catalogue.db.broken-1", "catalogue.db.broken-1-wal"}

@@ -14,7 +14,7 @@ from taskd.runtime.aws.client.endpoint import parse_endpoint
 HOST = parse_endpoint("http://lambda.test")
 
 
-class Names:
+class FakeResolver:
     """Stands in for the system's resolver on the running loop."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
@@ -33,15 +33,15 @@ class Names:
 
 
 async def test_connections_are_spread_over_the_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = Names(monkeypatch, "10.0.0.1", "10.0.0.2", "10.0.0.3")
+    resolver = FakeResolver(monkeypatch, "10.0.0.1", "10.0.0.2", "10.0.0.3")
     addresses = HostAddresses(HOST, lambda: 0.0)
-    assert {(await addresses.rotated())[0] for _ in range(3)} == set(names.addresses)
-    assert names.lookups == 1
+    assert {(await addresses.rotated())[0] for _ in range(3)} == set(resolver.addresses)
+    assert resolver.lookups == 1
 
 
 async def test_an_address_that_failed_waits_for_the_next_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 0.0
-    Names(monkeypatch, "10.0.0.1", "10.0.0.2")
+    FakeResolver(monkeypatch, "10.0.0.1", "10.0.0.2")
     addresses = HostAddresses(HOST, lambda: now_s)
     await addresses.rotated()
     addresses.discard("10.0.0.1")
@@ -51,20 +51,20 @@ async def test_an_address_that_failed_waits_for_the_next_lookup(monkeypatch: pyt
 
 
 async def test_all_who_wait_share_one_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = Names(monkeypatch, "10.0.0.1")
-    names.answering.clear()
+    resolver = FakeResolver(monkeypatch, "10.0.0.1")
+    resolver.answering.clear()
     addresses = HostAddresses(HOST, lambda: 0.0)
     waiting = [asyncio.create_task(addresses.rotated()) for _ in range(50)]
     await asyncio.sleep(0)
     waiting[0].cancel()
-    names.answering.set()
+    resolver.answering.set()
     assert await asyncio.gather(*waiting[1:]) == [["10.0.0.1"]] * 49
-    assert names.lookups == 1
+    assert resolver.lookups == 1
 
 
 async def test_a_lookup_under_way_ends_with_the_connector(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = Names(monkeypatch, "10.0.0.1")
-    names.answering.clear()
+    resolver = FakeResolver(monkeypatch, "10.0.0.1")
+    resolver.answering.clear()
     addresses = HostAddresses(HOST, lambda: 0.0)
     waiting = asyncio.create_task(addresses.rotated())
     await asyncio.sleep(0)
@@ -101,7 +101,7 @@ def connector(port: int) -> Connector:
 
 
 async def test_a_dead_address_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch, listening_port: int) -> None:
-    Names(monkeypatch, "127.0.0.2", "127.0.0.1", "127.0.0.3")
+    FakeResolver(monkeypatch, "127.0.0.2", "127.0.0.1", "127.0.0.3")
     for _ in range(3):
         connection = await connector(listening_port).connect()
         assert connection.is_usable
@@ -109,7 +109,7 @@ async def test_a_dead_address_does_not_stop_the_others(monkeypatch: pytest.Monke
 
 
 async def test_probes_keep_a_long_call_alive(monkeypatch: pytest.MonkeyPatch, listening_port: int) -> None:
-    Names(monkeypatch, "127.0.0.1")
+    FakeResolver(monkeypatch, "127.0.0.1")
     connection = await connector(listening_port).connect()
     assert connection._transport is not None
     sock = connection._transport.get_extra_info("socket")
@@ -121,6 +121,6 @@ async def test_probes_keep_a_long_call_alive(monkeypatch: pytest.MonkeyPatch, li
 
 
 async def test_a_host_without_addresses_is_a_failure_to_connect(monkeypatch: pytest.MonkeyPatch) -> None:
-    Names(monkeypatch)
+    FakeResolver(monkeypatch)
     with pytest.raises(ConnectError, match="has no address"):
         await connector(9001).connect()

@@ -62,7 +62,7 @@ def jwk(key_id: str, key: Any, **fields: str) -> dict[str, Any]:
     return {**json.loads(algorithm.to_jwk(key.public_key())), "kid": key_id, "use": "sig", **fields}
 
 
-class Site(Struct):
+class OidcService(Struct):
     """A server that trusts an issuer."""
 
     secured: SecuredService
@@ -79,32 +79,32 @@ class Site(Struct):
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
+async def oidc(tmp_path: Path) -> AsyncIterator[OidcService]:
     async with running_issuer() as issuer:
         settings = AuthSettings(oidc_issuer=issuer.url, oidc_audience="taskd", oidc_permissions_claim="taskd.may")
         async with secured_service(tmp_path, settings=settings) as secured:
-            yield Site(secured, issuer)
+            yield OidcService(secured, issuer)
 
 
 @pytest.mark.parametrize(("key", "kid", "algorithm"), [(RSA_KEY, "rsa", "RS256"), (EC_KEY, "ec", "ES256")])
-async def test_a_genuine_token_does_what_its_claim_names(site: Site, key: Any, kid: str, algorithm: str) -> None:
-    token = site.token(key, kid, algorithm, taskd={"may": ["VIEW_TASKS", "of no concern", 7]})
-    assert (await site.get(token)).status == 200
-    await assert_error(await site.get(token, "/tasks/v1/functions"), 10)
+async def test_a_genuine_token_does_what_its_claim_names(oidc: OidcService, key: Any, kid: str, algorithm: str) -> None:
+    token = oidc.token(key, kid, algorithm, taskd={"may": ["VIEW_TASKS", "of no concern", 7]})
+    assert (await oidc.get(token)).status == 200
+    await assert_error(await oidc.get(token, "/tasks/v1/functions"), 10)
 
 
-async def test_a_claim_names_roles_and_may_be_a_text(site: Site) -> None:
-    assert (await site.get(site.token(taskd={"may": "openid operators"}), "/tasks/v1/functions")).status == 200
+async def test_a_claim_names_roles_and_may_be_a_text(oidc: OidcService) -> None:
+    assert (await oidc.get(oidc.token(taskd={"may": "openid operators"}), "/tasks/v1/functions")).status == 200
 
 
 @pytest.mark.parametrize("claim", [None, {}, {"may": None}, {"may": {"x": 1}}, "text", ["may"]])
-async def test_without_the_claim_nothing_is_allowed(site: Site, claim: Any) -> None:
-    await assert_error(await site.get(site.token(taskd=claim)), 10)
+async def test_without_the_claim_nothing_is_allowed(oidc: OidcService, claim: Any) -> None:
+    await assert_error(await oidc.get(oidc.token(taskd=claim)), 10)
 
 
-async def test_me_is_whom_the_token_is_about_even_if_a_user_has_that_id(site: Site) -> None:
-    token = site.token(given_name="Ada", family_name="Byron", sub=ADA.id)
-    me = await (await site.get(token, "/users/v1/me")).json()
+async def test_me_is_whom_the_token_is_about_even_if_a_user_has_that_id(oidc: OidcService) -> None:
+    token = oidc.token(given_name="Ada", family_name="Byron", sub=ADA.id)
+    me = await (await oidc.get(token, "/users/v1/me")).json()
     assert me == {"id": ADA.id, "email": "a@b.c", "first_name": "Ada", "last_name": "Byron", "roles": []}
 
 
@@ -124,63 +124,63 @@ async def test_me_is_whom_the_token_is_about_even_if_a_user_has_that_id(site: Si
     ids=range(9),
 )
 async def test_a_token_that_is_not_for_us_or_not_in_time_is_refused(
-    site: Site, claims: dict[str, Any], code: int
+    oidc: OidcService, claims: dict[str, Any], code: int
 ) -> None:
-    now_s = site.secured.clock() // 1000
+    now_s = oidc.secured.clock() // 1000
     moved: dict[str, Any] = {name: value + now_s if isinstance(value, int) else value for name, value in claims.items()}
-    await assert_error(await site.get(site.token(**moved, taskd={"may": ["VIEW_TASKS"]})), code)
+    await assert_error(await oidc.get(oidc.token(**moved, taskd={"may": ["VIEW_TASKS"]})), code)
 
 
-async def test_a_token_ends_in_time_also_if_it_was_used_before(site: Site) -> None:
-    token = site.token(taskd={"may": ["VIEW_TASKS"]})
-    assert (await site.get(token)).status == 200
-    site.secured.clock.advance((HOUR_S + 30) * 1000)
-    await assert_error(await site.get(token), 118)
+async def test_a_token_ends_in_time_also_if_it_was_used_before(oidc: OidcService) -> None:
+    token = oidc.token(taskd={"may": ["VIEW_TASKS"]})
+    assert (await oidc.get(token)).status == 200
+    oidc.secured.clock.advance((HOUR_S + 30) * 1000)
+    await assert_error(await oidc.get(token), 118)
 
 
-async def test_forged_tokens_are_refused(site: Site) -> None:
-    await assert_error(await site.get(site.token(OTHER_RSA_KEY)), 117)
-    await assert_error(await site.get(site.token(RSA_KEY, "rsa", "RS512")), 117)
-    await assert_error(await site.get(site.token(b"k" * 64, "rsa", "HS256")), 117)
-    await assert_error(await site.get(site.token("", "rsa", "none")), 117)
-    await assert_error(await site.get(site.token(RSA_KEY, "ec")), 117)
-    await assert_error(await site.get("a.b.c"), 117)
+async def test_forged_tokens_are_refused(oidc: OidcService) -> None:
+    await assert_error(await oidc.get(oidc.token(OTHER_RSA_KEY)), 117)
+    await assert_error(await oidc.get(oidc.token(RSA_KEY, "rsa", "RS512")), 117)
+    await assert_error(await oidc.get(oidc.token(b"k" * 64, "rsa", "HS256")), 117)
+    await assert_error(await oidc.get(oidc.token("", "rsa", "none")), 117)
+    await assert_error(await oidc.get(oidc.token(RSA_KEY, "ec")), 117)
+    await assert_error(await oidc.get("a.b.c"), 117)
 
 
-async def test_keys_are_fetched_once_for_many_tokens(site: Site) -> None:
+async def test_keys_are_fetched_once_for_many_tokens(oidc: OidcService) -> None:
     for number in range(20):
-        await site.get(site.token(sub=f"user{number}"))
-    assert site.issuer.fetches == 1
+        await oidc.get(oidc.token(sub=f"user{number}"))
+    assert oidc.issuer.fetches == 1
 
 
-async def test_a_rotated_key_is_fetched_and_made_up_ones_do_not_hammer_the_issuer(site: Site) -> None:
-    await site.get(site.token())
-    site.issuer.keys = [jwk("new", OTHER_RSA_KEY)]
-    site.secured.clock.advance(11_000)
-    assert (await site.get(site.token(OTHER_RSA_KEY, "new", taskd={"may": ["VIEW_TASKS"]}))).status == 200
-    assert site.issuer.fetches == 2
+async def test_a_rotated_key_is_fetched_and_made_up_ones_do_not_hammer_the_issuer(oidc: OidcService) -> None:
+    await oidc.get(oidc.token())
+    oidc.issuer.keys = [jwk("new", OTHER_RSA_KEY)]
+    oidc.secured.clock.advance(11_000)
+    assert (await oidc.get(oidc.token(OTHER_RSA_KEY, "new", taskd={"may": ["VIEW_TASKS"]}))).status == 200
+    assert oidc.issuer.fetches == 2
     for number in range(20):
-        await assert_error(await site.get(site.token(OTHER_RSA_KEY, f"made up {number}")), 117)
-    assert site.issuer.fetches == 2
+        await assert_error(await oidc.get(oidc.token(OTHER_RSA_KEY, f"made up {number}")), 117)
+    assert oidc.issuer.fetches == 2
 
 
-async def test_an_issuer_that_is_down_lets_known_keys_go_on(site: Site) -> None:
-    await site.get(site.token())
-    site.issuer.broken = True
-    site.secured.clock.advance(2 * HOUR_S * 1000)
-    assert (await site.get(site.token(taskd={"may": ["VIEW_TASKS"]}))).status == 200
-    assert site.issuer.fetches == 2
+async def test_an_issuer_that_is_down_lets_known_keys_go_on(oidc: OidcService) -> None:
+    await oidc.get(oidc.token())
+    oidc.issuer.broken = True
+    oidc.secured.clock.advance(2 * HOUR_S * 1000)
+    assert (await oidc.get(oidc.token(taskd={"may": ["VIEW_TASKS"]}))).status == 200
+    assert oidc.issuer.fetches == 2
 
 
-async def test_an_issuer_that_was_never_reached_is_told_as_such(site: Site) -> None:
-    site.issuer.broken = True
-    refused = await site.get(site.token())
+async def test_an_issuer_that_was_never_reached_is_told_as_such(oidc: OidcService) -> None:
+    oidc.issuer.broken = True
+    refused = await oidc.get(oidc.token())
     await assert_error(refused, 1503)
     assert refused.headers["Retry-After"]
 
 
-async def test_tokens_are_proved_anew_when_the_accounts_change(site: Site) -> None:
-    token = site.token(taskd={"may": ["operators"]})
-    assert (await site.get(token)).status == 200
-    site.secured.change(replace(EVERYBODY, roles=(), users=()))
-    await assert_error(await site.get(token), 10)
+async def test_tokens_are_proved_anew_when_the_accounts_change(oidc: OidcService) -> None:
+    token = oidc.token(taskd={"may": ["operators"]})
+    assert (await oidc.get(token)).status == 200
+    oidc.secured.change(replace(EVERYBODY, roles=(), users=()))
+    await assert_error(await oidc.get(token), 10)

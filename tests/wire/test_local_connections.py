@@ -9,16 +9,16 @@ from taskd.runtime.local.connection_registry import PER_SANDBOX_MAX, UNIDENTIFIE
 
 SILENT = 2_000
 CALLING = 100
-HOARDS = f"""
+KEEPS_CONNECTIONS = f"""
     import os, resource, socket
-    hoard = []
+    connections = []
     host, _, rest = os.environ["AWS_LAMBDA_RUNTIME_API"].partition(":")
     port, _, secret = rest.partition("/")
 
     def connect(line=b""):
         connection = socket.create_connection((host, int(port)), timeout=10)
         connection.sendall(line)
-        hoard.append(connection)
+        connections.append(connection)
         return connection
 
     def handler(event, context):
@@ -32,18 +32,18 @@ HOARDS = f"""
     """
 
 
-async def hoard(harness: LocalRuntimeHarness) -> list[str]:
+async def keep_connections(harness: LocalRuntimeHarness) -> list[str]:
     """The statuses of the requests that the function has made on connections of their own, which it all keeps."""
-    await harness.deploy_python(HOARDS, name="hoarder", time_limit_s=30)
-    statuses: list[str] = await harness.value(None, "hoarder")
+    await harness.deploy_python(KEEPS_CONNECTIONS, name="keeper", time_limit_s=30)
+    statuses: list[str] = await harness.value(None, "keeper")
     return statuses
 
 
-async def test_a_function_that_hoards_connections_is_refused_more_and_the_others_run(tmp_path: Path) -> None:
+async def test_a_function_that_keeps_connections_is_refused_more_and_the_others_run(tmp_path: Path) -> None:
     async with local_harness(tmp_path / "functions", max_sandboxes=2) as harness:
         await harness.deploy_python("def handler(event, context): return event", name="quick")
         assert await harness.value(1, "quick") == 1
-        statuses = await hoard(harness)
+        statuses = await keep_connections(harness)
         assert statuses == ["400"] * (PER_SANDBOX_MAX - 1) + ["429"] * (CALLING - PER_SANDBOX_MAX + 1)
         connections = harness.runtime._api._connections
         assert len(connections) <= UNIDENTIFIED_MAX + 2 * PER_SANDBOX_MAX
@@ -55,7 +55,7 @@ async def test_a_function_that_hoards_connections_is_refused_more_and_the_others
 
 async def test_refused_connections_are_told_why(tmp_path: Path) -> None:
     async with local_harness(tmp_path / "functions") as harness:
-        source = HOARDS.replace(".split()[1].decode()", ".decode().rpartition(chr(10))[2]")
-        await harness.deploy_python(source, name="hoarder")
-        answers = await harness.value(None, "hoarder")
+        source = KEEPS_CONNECTIONS.replace(".split()[1].decode()", ".decode().rpartition(chr(10))[2]")
+        await harness.deploy_python(source, name="keeper")
+        answers = await harness.value(None, "keeper")
         assert json.loads(answers[-1])["errorType"] == "TooManyConnections"
