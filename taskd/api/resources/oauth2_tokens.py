@@ -90,9 +90,6 @@ class OAuth2Error(TaskdError):
         self.description = description
 
 
-_ERRORS = (errors.OAUTH2_CLIENT_ID, errors.WRONG_PASSWORD, errors.TOO_MANY_REQUESTS)
-
-
 class OAuth2TokenHandlers:
     """Answers under ``/oauth2``."""
 
@@ -112,7 +109,7 @@ class OAuth2TokenHandlers:
             summary="Log in for OAuth 2 tokens",
             body=OAuth2TokenBody,
             response=OAuth2TokensView,
-            errors=_ERRORS,
+            errors=(*_RFC_ERRORS, errors.TOO_MANY_REQUESTS),
             error_responses={400: OAuth2ErrorResponse, 401: OAuth2ErrorResponse},
         )
 
