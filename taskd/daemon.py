@@ -40,6 +40,7 @@ from taskd.system import reload_socket, systemd
 from taskd.system.gc_freeze import FrozenHeap, shorten_switch_interval
 from taskd.system.logging import set_up_logging
 from taskd.system.os_limits import raise_descriptor_limit, raising_start_errors
+from taskd.system.privacy import close_to_others, keep_to_own_user
 from taskd.telemetry.metrics import Telemetry
 from taskd.triggers.scheduler import Scheduler
 
@@ -54,6 +55,7 @@ _REPORT_S = 5.0
 def run(config: Config, clock: Clock = system_clock_ms) -> int:
     """Runs the daemon until it is told to stop; gives the status for the process to exit with."""
     set_up_logging(config.log)
+    keep_to_own_user()
     raise_descriptor_limit()
     shorten_switch_interval()
     try:
@@ -111,6 +113,7 @@ class Daemon:
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         systemd.status("Recovering")
+        close_to_others(Path(self._config.store.data), known_by="journal")
         await self._store.start()
         stack.push_async_callback(self._store.stop)
         self._start_auth()
