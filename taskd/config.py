@@ -62,9 +62,14 @@ class ListenAddress(NamedTuple):
             return self.host == "localhost"
 
     @property
+    def text(self) -> str:
+        """``HOST:PORT``, as :func:`parse_listen` takes it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
     def url(self) -> str:
         """What to put into a browser or a client, without a slash at the end."""
-        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+        return f"http://{self.text}"
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):

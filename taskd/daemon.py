@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -52,15 +53,18 @@ EXIT_INTERNAL_FAULT = 70
 _REPORT_S = 5.0
 
 
-def run(config: Config, clock: Clock = system_clock_ms) -> int:
-    """Runs the daemon until it is told to stop; gives the status for the process to exit with."""
+def run(config: Config, clock: Clock = system_clock_ms, listener: socket.socket | None = None) -> int:
+    """Runs the daemon until it is told to stop; gives the status for the process to exit with.
+
+    ``listener`` is a socket that listens on the configured address already.
+    """
     set_up_logging(config.log)
     keep_to_own_user()
     raise_descriptor_limit()
     shorten_switch_interval()
     try:
         with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-            runner.run(Daemon(config, clock).run())
+            runner.run(Daemon(config, clock, listener).run())
     except TaskdError as error:
         log.critical("%s", error)
         return EXIT_CANNOT_START
@@ -75,8 +79,9 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
 class Daemon:
     """One daemon. :meth:`run` is its whole life."""
 
-    def __init__(self, config: Config, clock: Clock = system_clock_ms) -> None:
+    def __init__(self, config: Config, clock: Clock = system_clock_ms, listener: socket.socket | None = None) -> None:
         self._config = config
+        self._listener = listener
         self._clock = clock
         self._told_to_stop = asyncio.Event()
         self._told_to_hurry = asyncio.Event()
@@ -162,7 +167,7 @@ class Daemon:
         )
         app.on_shutdown.append(self._end_calls)
         runner: web.AppRunner
-        runner, url = await serve(app, address.host, address.port)
+        runner, url = await serve(app, address.host, address.port, self._listener)
         try:
             yield url
         finally:

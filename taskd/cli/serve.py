@@ -5,9 +5,10 @@ from typing import get_args
 
 import click
 
-from taskd.cli.exit_codes import help_lines
-from taskd.config import Overrides, RuntimeName, load_config
+from taskd.cli.exit_codes import CommandError, ExitCode, help_lines
+from taskd.config import ListenAddress, Overrides, RuntimeName, load_config
 from taskd.daemon import run
+from taskd.system import systemd
 
 
 @click.command(epilog=help_lines())
@@ -22,7 +23,14 @@ def serve(
     """Run the daemon.
 
     When it can be called it prints `taskd listening on http://HOST:PORT`. SIGTERM stops it once the running
-    functions have ended; a second one at once. SIGHUP reads credentials anew.
+    functions have ended; a second one at once. SIGHUP reads credentials anew. A socket that systemd listens on for
+    it takes the place of the address that is set.
     """
+    try:
+        listener = systemd.listening_socket()
+    except systemd.ActivationError as error:
+        raise CommandError(str(error), ExitCode.USAGE) from error
+    if listener is not None:
+        listen = ListenAddress(*listener.getsockname()[:2]).text
     config = load_config(path, Overrides(data=data, listen=listen, runtime=runtime, insecure=insecure))
-    return run(config)
+    return run(config, listener=listener)

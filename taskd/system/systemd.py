@@ -1,15 +1,24 @@
-"""Tells systemd how the daemon is doing, over the datagram socket that it names in ``NOTIFY_SOCKET``.
+"""What is between systemd and the daemon: it is told how the daemon is doing, and may listen for it.
 
-The protocol is that of sd_notify(3). Without the socket every call does nothing, and no call ever raises:
-a service manager that does not listen is no reason to stop working.
+Telling goes over the datagram socket that it names in ``NOTIFY_SOCKET``, as sd_notify(3) says. Without that socket
+every such call does nothing, and none ever raises: a service manager that does not listen is no reason to stop
+working. A socket that it listens on for the daemon is passed as sd_listen_fds(3) says, and outlives the daemon: nobody
+who connects during a restart is refused.
 """
 
 import os
 import socket
 import time
 
+from taskd.model.errors import TaskdError
+
 _SEND_TIMEOUT_S = 1.0
 """systemd's queue is full only when systemd is stuck; the caller is not held up for longer than this."""
+_FIRST_PASSED_FD = 3
+
+
+class ActivationError(TaskdError):
+    """What systemd passed cannot be listened on; the message says what to change."""
 
 
 def ready() -> bool:
@@ -47,6 +56,30 @@ def watchdog_interval_s() -> float | None:
     if allowed_us <= 0 or watched_pid != os.getpid():
         return None
     return allowed_us / 2 / 1_000_000
+
+
+def listening_socket() -> socket.socket | None:
+    """The socket that systemd listens on for this process, if there is one. Only the first call gives it.
+
+    :raises ActivationError: it is something else, or there are several.
+    """
+    if (count := _passed_descriptors()) == 0:
+        return None
+    for fd in range(_FIRST_PASSED_FD, _FIRST_PASSED_FD + count):
+        os.set_inheritable(fd, False)  # noqa: FBT003  it has no name
+    passed = socket.socket(fileno=_FIRST_PASSED_FD)
+    is_tcp = passed.family in (socket.AF_INET, socket.AF_INET6) and passed.type == socket.SOCK_STREAM
+    if count > 1 or not is_tcp or not passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        passed.close()
+        message = "The systemd socket unit must have one ListenStream= with an address and a port, and not Accept=yes."
+        raise ActivationError(message)
+    return passed
+
+
+def _passed_descriptors() -> int:
+    """How many there are. Takes the variables away: what a child would make of them is wrong."""
+    pid, count, _ = (os.environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"))
+    return int(count) if pid == str(os.getpid()) and count.isdecimal() else 0
 
 
 def _send(message: str) -> bool:

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from taskd.auth.settings import AuthSettings
-from taskd.config import Config, load_config, settings
+from taskd.config import Config, load_config, parse_listen, settings
+from taskd.store.embedded.settings import StoreSettings
 
+DATA = "/var/lib/taskd"
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNIT = SYSTEMD / "taskd.service"
+SOCKET = SYSTEMD / "taskd.socket"
 EXAMPLE = SYSTEMD / "taskd.toml"
 INSTALLED = "/opt/taskd/bin/taskd"
 EXPOSURE_MAX = 2.0
@@ -29,8 +32,8 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def directives(name: str) -> list[str]:
-    return re.findall(rf"^{name}=(.*)$", UNIT.read_text(), re.MULTILINE)
+def directives(name: str, unit: Path = UNIT) -> list[str]:
+    return re.findall(rf"^{name}=(.*)$", unit.read_text(), re.MULTILINE)
 
 
 def uncommented(text: str) -> str:
@@ -42,11 +45,12 @@ def hashable(config: Config) -> list[tuple[str, object]]:
 
 
 @needs_systemd_analyze
-def test_the_unit_passes_systemd_verification(tmp_path: Path) -> None:
-    """The program is looked for where it would be installed, so a copy of the unit names one that is here."""
-    unit = tmp_path / "taskd.service"
-    unit.write_text(UNIT.read_text().replace(INSTALLED, sys.executable))
-    result = analyze("verify", unit)
+@pytest.mark.parametrize("shipped", [UNIT, SOCKET], ids=lambda path: path.name)
+def test_the_units_pass_systemd_verification(tmp_path: Path, shipped: Path) -> None:
+    """The program is looked for where it would be installed, so copies of the units name one that is here."""
+    for unit in (UNIT, SOCKET):
+        (tmp_path / unit.name).write_text(unit.read_text().replace(INSTALLED, sys.executable))
+    result = analyze("verify", tmp_path / shipped.name)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
@@ -68,12 +72,28 @@ def test_the_unit_waits_longer_than_the_grace_for_running_functions() -> None:
     assert float(timeout_stop_s) > Config().dispatch.grace_s
 
 
+def test_the_unit_reloads_what_it_started() -> None:
+    (start,), (reload,) = directives("ExecStart"), directives("ExecReload")
+    assert reload == start.replace(" serve ", " reload ")
+
+
+@pytest.mark.parametrize("name", ["MemoryMax", "TasksMax", "LimitNOFILE", "LimitCORE", "WatchdogSec", "StateDirectory"])
+def test_the_unit_bounds_what_the_daemon_may_take(name: str) -> None:
+    (value,) = directives(name)
+    assert value not in ("", "infinity")
+
+
+def test_the_socket_is_where_the_daemon_would_listen_itself() -> None:
+    (address,) = directives("ListenStream", SOCKET)
+    assert parse_listen(address) == Config().listen
+
+
 def test_the_unit_does_not_forbid_what_node_needs() -> None:
     assert not directives("MemoryDenyWriteExecute")
 
 
-def test_the_example_configuration_asks_callers_who_they_are_and_changes_nothing_else() -> None:
-    assert load_config(EXAMPLE) == Config(auth=AuthSettings(mode="required"))
+def test_the_example_configuration_asks_who_calls_names_the_data_directory_and_changes_nothing_else() -> None:
+    assert load_config(EXAMPLE) == Config(auth=AuthSettings(mode="required"), store=StoreSettings(data=DATA))
 
 
 def test_the_example_configuration_shows_every_setting_with_its_default(tmp_path: Path) -> None:
@@ -82,7 +102,8 @@ def test_the_example_configuration_shows_every_setting_with_its_default(tmp_path
     shown = load_config(path)
     assert all(value is not None for _, value in settings(shown))
     unset = {key for key, value in settings(Config()) if value is None}
-    assert {(key, None if key in unset else value) for key, value in hashable(shown)} == set(hashable(Config()))
+    expected = Config(store=StoreSettings(data=DATA))
+    assert {(key, None if key in unset else value) for key, value in hashable(shown)} == set(hashable(expected))
 
 
 @pytest.mark.parametrize("key", [key for key, _ in settings(Config())])

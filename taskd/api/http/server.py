@@ -1,6 +1,7 @@
 """The HTTP server: its socket, the limits and time-outs of connections, and errors below the application."""
 
 import asyncio
+import socket
 from typing import Any
 
 from aiohttp import web
@@ -35,8 +36,12 @@ class ListenError(TaskdError):
     """The address cannot be listened on; the message says what to do."""
 
 
-async def serve(app: web.Application, host: str, port: int) -> tuple[web.AppRunner, str]:
+async def serve(
+    app: web.Application, host: str, port: int, listener: socket.socket | None = None
+) -> tuple[web.AppRunner, str]:
     """Answers HTTP on ``host`` and ``port`` (0 takes a free one) until the runner's ``cleanup()`` is awaited.
+
+    ``listener`` is a socket that listens there already.
 
     :returns: the runner, and the base URL that it answers on.
     :raises ListenError: the address is taken or not ours.
@@ -45,7 +50,7 @@ async def serve(app: web.Application, host: str, port: int) -> tuple[web.AppRunn
     await runner.setup()
     assert runner.server is not None, "the runner is set up"
     runner.server.request_handler = TableRouter(app.get(ROUTE_TABLE, {}), runner.server.request_handler)
-    site = ListeningSite(runner, host, port, _Connection)
+    site = ListeningSite(runner, host, port, _Connection, listener)
     try:
         await site.start()
     except OSError as error:
