@@ -6,11 +6,9 @@ in one file stays valid on the nodes that read another.
 """
 
 import contextlib
-import json
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +17,7 @@ from msgspec.structs import fields
 from taskd.auth.accounts import AccountError, Accounts, problems
 from taskd.auth.secret_files import locked, read_secret, write_secret
 from taskd.model.errors import TaskdError
+from taskd.system.toml import toml_literal
 
 FILE_NAME = "auth.toml"
 _HEAD = """\
@@ -82,10 +81,5 @@ def render(accounts: Accounts) -> str:
 
 def _table(name: str, record: Struct) -> str:
     set_fields = ((field, getattr(record, field.name)) for field in fields(record))
-    lines = [f"{field.name} = {_literal(value)}" for field, value in set_fields if value != field.default]
+    lines = [f"{field.name} = {toml_literal(value)}" for field, value in set_fields if value != field.default]
     return "\n".join([f"[[{name}]]", *lines, ""])
-
-
-def _literal(value: Any) -> str:
-    """A TOML value. JSON's strings, numbers and arrays are TOML's, but for the DEL character."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -9,7 +9,6 @@ from taskd.cli.auth_apps import app
 from taskd.cli.auth_files import AccountFiles, account_files, ask_password, granted
 from taskd.cli.auth_tokens import token
 from taskd.cli.exit_codes import help_lines
-from taskd.cli.output import safe
 
 _SUBJECT_HELP = """SUBJECT is a user's email, an application's name, or role:NAME.
 
@@ -48,11 +47,11 @@ def add_user(files: AccountFiles, *, email: str, first_name: str, last_name: str
 @account_files
 def list_users(files: AccountFiles) -> None:
     """Show the users."""
-    table = output.listing("EMAIL", "ID", "NAME", "GRANTED~")
-    for one in files.read().users:
-        name = f"{one.first_name} {one.last_name}".strip()
-        table.add_row(*map(safe, (one.email, one.id, name, granted(one.roles, one.permissions))))
-    output.stdout().print(table)
+    rows = (
+        (one.email, one.id, f"{one.first_name} {one.last_name}".strip(), granted(one.roles, one.permissions))
+        for one in files.read().users
+    )
+    output.print_table(("EMAIL", "ID", "NAME", "GRANTED~"), rows)
 
 
 @user.command("remove")

@@ -13,7 +13,6 @@ from taskd.cli import output
 from taskd.cli.auth_files import AccountFiles, account_files, granted
 from taskd.cli.exit_codes import CommandError
 from taskd.cli.options import json_option
-from taskd.cli.output import safe
 from taskd.model.objectid import ObjectIdFactory
 
 
@@ -48,11 +47,10 @@ def add_app(files: AccountFiles, *, name: str, kind: Kind, public: bool, as_json
 @account_files
 def list_apps(files: AccountFiles) -> None:
     """Show the applications, without their secrets."""
-    table = output.listing("NAME", "ID", "KIND", "KEY", "GRANTED~")
-    for one in files.read().applications:
-        row = (one.name, one.id, one.kind, one.key, granted(one.roles, one.permissions))
-        table.add_row(*map(safe, row))
-    output.stdout().print(table)
+    rows = (
+        (one.name, one.id, one.kind, one.key, granted(one.roles, one.permissions)) for one in files.read().applications
+    )
+    output.print_table(("NAME", "ID", "KIND", "KEY", "GRANTED~"), rows)
 
 
 @app.command("remove")

@@ -1,15 +1,14 @@
 """``taskd auth token``: API tokens, for programs that send one header and know nothing of logging in."""
 
-import time
 from datetime import timedelta
 
 import click
 
 from taskd.auth import account_changes
-from taskd.auth.accounts import Accounts
+from taskd.auth.accounts import Accounts, ApiToken
 from taskd.cli import output
 from taskd.cli.auth_files import AccountFiles, account_files
-from taskd.cli.output import safe
+from taskd.model.clock import system_clock_ms
 from taskd.model.timestamps import format_ms
 
 
@@ -26,7 +25,7 @@ def token() -> None:
 @account_files
 def add_token(files: AccountFiles, *, name: str, owner: str, only: tuple[str, ...], days: int | None) -> None:
     """Add an API token, and show it this once. It may do what its owner may."""
-    expiry_ms = 0 if days is None else time.time_ns() // 1_000_000 + timedelta(days=days) // timedelta(milliseconds=1)
+    expiry_ms = 0 if days is None else system_clock_ms() + timedelta(days=days) // timedelta(milliseconds=1)
     shown: list[str] = []
 
     def edit(accounts: Accounts) -> Accounts:
@@ -44,11 +43,12 @@ def list_tokens(files: AccountFiles) -> None:
     """Show the API tokens, but not what they are."""
     accounts = files.read()
     owners = {user.id: user.email for user in accounts.users} | {app.id: app.name for app in accounts.applications}
-    table = output.listing("NAME", "ID", "FOR", "EXPIRES", "ONLY~")
-    for one in accounts.tokens:
-        expires = format_ms(one.expiry_ms) if one.expiry_ms else "never"
-        table.add_row(*map(safe, (one.name, one.id, owners[one.owner], expires, " ".join(one.permissions))))
-    output.stdout().print(table)
+    rows = [(one.name, one.id, owners[one.owner], _expiry(one), " ".join(one.permissions)) for one in accounts.tokens]
+    output.print_table(("NAME", "ID", "FOR", "EXPIRES", "ONLY~"), rows)
+
+
+def _expiry(api_token: ApiToken) -> str:
+    return format_ms(api_token.expiry_ms) if api_token.expiry_ms else "never"
 
 
 @token.command("revoke")

@@ -18,6 +18,9 @@ from taskd.cli.exit_codes import CommandError, ExitCode
 from taskd.model.errors import NO_PERMISSION, RESOURCE_UNKNOWN
 from taskd.model.limits import PAGE_LIMIT_MAX
 
+Json = dict[str, Any]
+"""A record of the API."""
+
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_TIMEOUT_S = 300.0
 """Deploying to AWS takes minutes at worst; a server that is not there is noticed at once all the same."""

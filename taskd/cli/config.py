@@ -1,12 +1,12 @@
 """``taskd config``: checks a configuration before it is put to use, and shows what is in force."""
 
-import json
 from pathlib import Path
 
 import click
 
 from taskd.cli.exit_codes import ExitCode, help_lines
 from taskd.config import Config, ConfigError, Overrides, load_config, settings
+from taskd.system.toml import toml_literal
 
 _SYSTEM_FILE = Path("/etc/taskd/taskd.toml")
 
@@ -53,12 +53,5 @@ def render_toml(config: Config) -> str:
         if path and path[0] != table:
             table = path[0]
             lines += ["", f"[{table}]"]
-        lines.append(f"# {name} is not set" if value is None else f"{name} = {_literal(value)}")
+        lines.append(f"# {name} is not set" if value is None else f"{name} = {toml_literal(value)}")
     return "\n".join(lines) + "\n"
-
-
-def _literal(value: str | float | dict[str, str]) -> str:
-    """A TOML value. JSON's strings, numbers and booleans are TOML's, but for the DEL character."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_literal(name)} = {_literal(item)}" for name, item in value.items()) + "}"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -14,15 +14,16 @@ from rich.console import Console
 from rich.live import Live
 
 from taskd.cli import demo_view, output, polling
-from taskd.cli.client import ApiClient
+from taskd.cli.client import ApiClient, Json
 from taskd.cli.demo_daemon import DemoDaemon, running_daemon
 from taskd.cli.demo_tasks import EXAMPLES, NODE, PYTHON, Run, create_tasks, read_tasks
 from taskd.cli.exit_codes import ExitCode, help_lines
 from taskd.cli.functions import deploy_package
 from taskd.cli.moments import format_duration
 from taskd.cli.packaging import package
-from taskd.cli.polling import Json, is_final
+from taskd.cli.polling import is_final
 from taskd.config import Overrides, load_config
+from taskd.model.clock import system_clock_ms
 from taskd.model.status import Status
 
 _CONFIG = "[dispatch]\nmax_in_flight = 1\n"
@@ -53,10 +54,10 @@ def demo(*, exit_after: bool, data: Path | None, listen: str, insecure: bool) ->
     with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="taskd-demo-") as scratch:
         folder = Path(scratch)
         arguments = _serve_arguments(folder, data or folder / "data", listen, insecure=insecure)
-        began_ms = _now_ms()
+        began_ms = system_clock_ms()
         with console.status("starting the daemon") as spinner, running_daemon(arguments, folder / "log") as daemon:
             spinner.stop()
-            took = format_duration(_now_ms() - began_ms)
+            took = format_duration(system_clock_ms() - began_ms)
             console.print(demo_view.step(f"the daemon listens on {daemon.url}", f"after {took}"))
             return _show(console, daemon, exit_after=exit_after)
 
@@ -100,7 +101,7 @@ def _give_work(console: Console, client: ApiClient) -> Run:
         console.print(demo_view.step(f"{name} is deployed", packed.descriptor.runtime))
     if NODE not in functions:
         console.print(demo_view.skipped(_NODE_HINT))
-    run = create_tasks(client, functions, _now_ms() + _HEADSTART_MS)
+    run = create_tasks(client, functions, system_clock_ms() + _HEADSTART_MS)
     how = "to run one at a time, so that the order shows"
     console.print(demo_view.step(f"{len(run.plans)} tasks are created", how))
     return run
@@ -114,7 +115,7 @@ def _watch(console: Console, client: ApiClient, run: Run) -> list[Json]:
 def _watch_live(console: Console, client: ApiClient, run: Run) -> list[Json]:
     with Live(console=console, auto_refresh=False) as live:
         for tasks in _states(client, run):
-            live.update(demo_view.progress(tasks, run, _now_ms()), refresh=True)
+            live.update(demo_view.progress(tasks, run, system_clock_ms()), refresh=True)
     return tasks
 
 
@@ -163,7 +164,3 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import taskd
-from taskd.cli.client import ApiClient
-from taskd.cli.polling import Json, is_final
+from taskd.cli.client import ApiClient, Json
+from taskd.cli.polling import is_final
 from taskd.model.status import Status
 from taskd.model.timestamps import format_ms, parse_rfc3339
 

@@ -10,10 +10,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from taskd.cli.client import Json
 from taskd.cli.demo_tasks import PYTHON, Run, done_ms
 from taskd.cli.moments import format_duration
 from taskd.cli.output import STATUS_STYLES, safe
-from taskd.cli.polling import Json, is_final
+from taskd.cli.polling import is_final
 from taskd.model.status import Status
 
 ACCENT = "cyan"

@@ -1,6 +1,5 @@
 """``taskd functions``: deploy a folder as a function, and look at those there are."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +81,8 @@ def _exists(client: ApiClient, name: str) -> bool:
 def list_(client: ApiClient, *, as_json: bool) -> None:
     """List all functions."""
     rows = client.get("/functions")["data"]
-    if as_json:
-        output.print_json(rows)
-    elif rows:
-        output.stdout().print(views.function_table(rows, time.time_ns() // 1_000_000))
-    else:
-        output.stderr().print("No functions. `taskd functions deploy FOLDER` makes one.", style="dim")
+    empty = "No functions. `taskd functions deploy FOLDER` makes one."
+    output.print_listing(rows, views.function_table, empty, as_json=as_json)
 
 
 @functions.command()
@@ -96,11 +91,7 @@ def list_(client: ApiClient, *, as_json: bool) -> None:
 @client_options
 def show(client: ApiClient, *, name: str, as_json: bool) -> None:
     """Show everything about a function but its code."""
-    function = client.get(f"/functions/{segment(name)}")
-    if as_json:
-        output.print_json(function)
-    else:
-        output.stdout().print(views.task_details(function, time.time_ns() // 1_000_000))
+    output.print_record(client.get(f"/functions/{segment(name)}"), views.details, as_json=as_json)
 
 
 @functions.command()

@@ -17,6 +17,7 @@ from taskd.cli.exit_codes import CommandError, ExitCode, help_lines
 from taskd.cli.options import json_option
 from taskd.cli.output import counted
 from taskd.model.clock import system_clock_ms
+from taskd.model.limits import MIB
 from taskd.store.embedded.errors import StoreError
 from taskd.store.embedded.recovery import inspect
 from taskd.store.embedded.recovery import repair as repairing
@@ -24,7 +25,7 @@ from taskd.store.embedded.recovery import repair as repairing
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_MIB = 1024**2
+
 directory_argument = click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 
 
@@ -136,7 +137,7 @@ def _print_stats(found: inspect.Stats) -> None:
     console = output.stdout()
     table = output.listing("SEGMENT", "KIND", ">MIB", ">FRAMES")
     for segment in found.segments:
-        table.add_row(segment.name, segment.kind, f"{segment.size_bytes / _MIB:,.1f}", f"{segment.frames:,}")
+        table.add_row(segment.name, segment.kind, f"{segment.size_bytes / MIB:,.1f}", f"{segment.frames:,}")
     console.print(table)
     counts = output.details()
     for name, value in structs.asdict(found).items():

@@ -1,7 +1,6 @@
 """Options that several commands share, and the types of values that people type."""
 
 import sys
-import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -12,6 +11,7 @@ import msgspec
 
 from taskd.cli.client import DEFAULT_URL, ApiClient
 from taskd.cli.moments import parse_duration, parse_moment
+from taskd.model.clock import system_clock_ms
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,7 +48,7 @@ def moment(_: click.Context, param: click.Parameter, value: str | None) -> int |
     if value is None:
         return None
     try:
-        return parse_moment(value, time.time_ns() // 1_000_000)
+        return parse_moment(value, system_clock_ms())
     except ValueError as error:
         raise click.BadParameter(str(error), param=param) from error
 

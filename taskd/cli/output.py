@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TextIO
 
 import click
@@ -11,6 +12,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
+from taskd.model.clock import system_clock_ms
 from taskd.model.status import Status
 
 _UNBOUNDED_COLUMNS = 100_000
@@ -76,3 +78,31 @@ def details() -> Table:
 def print_json(value: Any) -> None:
     """``value`` on standard output, indented."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A listing of ``rows`` on standard output; for ``columns`` see :func:`listing`."""
+    table = listing(*columns)
+    for row in rows:
+        table.add_row(*map(safe, row))
+    stdout().print(table)
+
+
+def print_listing(
+    records: list[dict[str, Any]], table: Callable[[list[dict[str, Any]], int], Table], empty: str, *, as_json: bool
+) -> None:
+    """``records`` as JSON, or as what ``table`` makes of them and the time; the remark ``empty`` if there are none."""
+    if as_json:
+        print_json(records)
+    elif records:
+        stdout().print(table(records, system_clock_ms()))
+    else:
+        stderr().print(empty, style="dim")
+
+
+def print_record(record: dict[str, Any], table: Callable[[dict[str, Any], int], Table], *, as_json: bool) -> None:
+    """``record`` as JSON, or as what ``table`` makes of it and the time."""
+    if as_json:
+        print_json(record)
+    else:
+        stdout().print(table(record, system_clock_ms()))

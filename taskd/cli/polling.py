@@ -1,10 +1,9 @@
-"""Waiting for tasks: asks again and again, ever less often, until a status is final."""
+"""Waiting for tasks: polls with exponential backoff until a status is final."""
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from taskd.cli.client import ApiClient, ApiError, segment
+from taskd.cli.client import ApiClient, ApiError, Json, segment
 from taskd.cli.exit_codes import ExitCode
 from taskd.model.errors import ILLEGAL_STATE, NO_LOGS
 from taskd.model.limits import PAGE_LIMIT_MAX
@@ -13,8 +12,6 @@ from taskd.model.status import FINAL, Status
 FIRST_DELAY_S = 0.05
 LAST_DELAY_S = 1.0
 _GROWTH = 1.5
-
-Json = dict[str, Any]
 
 
 def get_task(client: ApiClient, task_id: str) -> Json:
@@ -37,7 +34,7 @@ def is_final(task: Json) -> bool:
 
 
 def delays() -> Iterator[float]:
-    """How long to wait before each further question, in seconds."""
+    """How long to wait before each further poll, in seconds."""
     delay_s = FIRST_DELAY_S
     while True:
         yield delay_s

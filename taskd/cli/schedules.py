@@ -1,7 +1,5 @@
 """``taskd schedules``: have tasks made again and again."""
 
-import time
-
 import click
 import msgspec
 
@@ -10,6 +8,7 @@ from taskd.cli.client import ApiClient, rows, segment
 from taskd.cli.exit_codes import help_lines
 from taskd.cli.filters import task_query
 from taskd.cli.options import client_options, duration, json_object, json_option, moment
+from taskd.model.clock import system_clock_ms
 from taskd.model.limits import PAGE_LIMIT_DEFAULT
 from taskd.model.timestamps import format_ms
 
@@ -45,7 +44,7 @@ def create(
     if as_json:
         output.print_json(schedule)
     else:
-        output.stdout().print(views.scheduled_line(schedule, _now_ms()))
+        output.stdout().print(views.scheduled_line(schedule, system_clock_ms()))
 
 
 @schedules.command("list")
@@ -57,12 +56,8 @@ def create(
 def list_(client: ApiClient, *, rql: str | None, function: str | None, limit: int, as_json: bool) -> None:
     """List schedules, newest first."""
     found = list(rows(client, "/schedules", task_query(rql, None, function), limit))
-    if as_json:
-        output.print_json(found)
-    elif found:
-        output.stdout().print(views.schedule_table(found, _now_ms()))
-    else:
-        output.stderr().print("No schedules. `taskd schedules create` makes one.", style="dim")
+    empty = "No schedules. `taskd schedules create` makes one."
+    output.print_listing(found, views.schedule_table, empty, as_json=as_json)
 
 
 @schedules.command()
@@ -72,7 +67,3 @@ def delete(client: ApiClient, *, schedule_id: str) -> None:
     """Delete a schedule; the tasks that it made stay."""
     client.delete(f"/schedules/{segment(schedule_id)}")
     click.echo(f"Deleted {schedule_id}.")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -1,6 +1,5 @@
-"""``taskd tasks``: create tasks, look at them, follow them, call them off."""
+"""``taskd tasks``: create tasks, look at them, follow them, cancel them."""
 
-import time
 from collections.abc import Iterable
 from typing import BinaryIO
 
@@ -8,11 +7,11 @@ import click
 import msgspec
 
 from taskd.cli import output, polling, views
-from taskd.cli.client import ApiClient, rows, segment
+from taskd.cli.client import ApiClient, Json, rows, segment
 from taskd.cli.exit_codes import ExitCode, help_lines
 from taskd.cli.filters import task_query
 from taskd.cli.options import client_options, json_object, json_option, moment
-from taskd.cli.polling import Json
+from taskd.model.clock import system_clock_ms
 from taskd.model.limits import PAGE_LIMIT_DEFAULT
 from taskd.model.status import Status
 from taskd.model.timestamps import format_ms
@@ -53,7 +52,7 @@ def create(
     if as_json:
         output.print_json(task)
     else:
-        output.stdout().print(views.created_line(task, _now_ms()))
+        output.stdout().print(views.created_line(task, system_clock_ms()))
     return ExitCode.OK
 
 
@@ -85,12 +84,7 @@ def list_(
 ) -> None:
     """List tasks, newest first."""
     found = list(rows(client, "/", task_query(rql, status, function), limit))
-    if as_json:
-        output.print_json(found)
-    elif found:
-        output.stdout().print(views.task_table(found, _now_ms()))
-    else:
-        output.stderr().print("No tasks.", style="dim")
+    output.print_listing(found, views.task_table, "No tasks.", as_json=as_json)
 
 
 @tasks.command()
@@ -99,18 +93,14 @@ def list_(
 @client_options
 def show(client: ApiClient, *, task_id: str, as_json: bool) -> None:
     """Show everything about a task."""
-    task = polling.get_task(client, task_id)
-    if as_json:
-        output.print_json(task)
-    else:
-        output.stdout().print(views.task_details(task, _now_ms()))
+    output.print_record(polling.get_task(client, task_id), views.details, as_json=as_json)
 
 
 @tasks.command()
 @click.argument("task_id")
 @client_options
 def cancel(client: ApiClient, *, task_id: str) -> None:
-    """Call a task off that has not started."""
+    """Cancel a task that has not started."""
     client.post(f"/{segment(task_id)}/cancel")
     click.echo(f"Canceled {task_id}.")
 
@@ -153,14 +143,10 @@ def _watch(client: ApiClient, task_id: str, *, as_json: bool) -> ExitCode:
     with output.stderr().status("waiting") as spinner:
 
         def on_change(task: Json) -> None:
-            spinner.update(views.waiting_line(task, _now_ms()))
+            spinner.update(views.waiting_line(task, system_clock_ms()))
             console.print(views.change_line(task))
 
         task = polling.follow(client, task_id, on_change)
     if as_json:
         output.print_json(task)
     return polling.exit_code_of(task)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

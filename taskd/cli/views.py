@@ -7,12 +7,11 @@ from rich.table import Table
 from rich.text import Text
 
 from taskd.cli import output
+from taskd.cli.client import Json
 from taskd.cli.moments import format_duration, format_relative
 from taskd.cli.output import safe, status_text
 from taskd.model.status import Status
 from taskd.model.timestamps import parse_rfc3339
-
-Json = dict[str, Any]
 
 _SHORT_JSON_CHARS = 90
 
@@ -33,10 +32,10 @@ def task_table(tasks: list[Json], now_ms: int) -> Table:
     return table
 
 
-def task_details(task: Json, now_ms: int) -> Table:
-    """Everything about a task, in the order the API gives it."""
+def details(record: Json, now_ms: int) -> Table:
+    """Everything about a task or a function, in the order the API gives it."""
     table = output.details()
-    for name, value in task.items():
+    for name, value in record.items():
         table.add_row(name, _detail(name, value, now_ms))
     return table
 
