@@ -58,7 +58,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command (that of the process without ``arguments``) and gives its exit code."""
-    _tolerate_any_text()
+    _replace_unencodable_text()
     try:
         result = cli.main(arguments, prog_name="taskd", standalone_mode=False)
     except click.ClickException as error:
@@ -67,21 +67,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.Abort:
         return ExitCode.INTERRUPTED
     except ConfigError as error:
-        return _complain(str(error), ExitCode.USAGE)
+        return _print_error(str(error), ExitCode.USAGE)
     except CommandError as error:
-        return _complain(str(error), error.exit_code)
+        return _print_error(str(error), error.exit_code)
     except UnicodeEncodeError:
-        return _complain("the command line holds bytes that are not UTF-8", ExitCode.USAGE)
+        return _print_error("the command line holds bytes that are not UTF-8", ExitCode.USAGE)
     return result if isinstance(result, int) else ExitCode.OK
 
 
-def _complain(message: str, exit_code: ExitCode) -> ExitCode:
+def _print_error(message: str, exit_code: ExitCode) -> ExitCode:
     for line in message.splitlines():
         click.echo(f"taskd: {safe(line)}", err=True)
     return exit_code
 
 
-def _tolerate_any_text() -> None:
+def _replace_unencodable_text() -> None:
     """What functions print may hold characters that the terminal's encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

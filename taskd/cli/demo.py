@@ -28,7 +28,7 @@ from taskd.model.status import Status
 
 _CONFIG = "[dispatch]\nmax_in_flight = 1\n"
 """One task at a time, so that the order in which they run can be seen."""
-_HEADSTART_MS = 1_500
+_LEAD_MS = 1_500
 """How far ahead all tasks are due: time enough to create them all before."""
 _REFRESH_S = 0.05
 _NODE_HINT = f"{NODE} is skipped, as there is no node here. Install Node.js (https://nodejs.org) to see it too."
@@ -81,18 +81,18 @@ def _serve_arguments(folder: Path, data: Path, listen: str, *, insecure: bool) -
 
 def _show(console: Console, daemon: DemoDaemon, *, exit_after: bool) -> ExitCode:
     client = ApiClient(daemon.url)
-    run = _give_work(console, client)
+    run = _create_work(console, client)
     tasks = _watch(console, client, run)
     _print_logs(console, client, tasks, run)
     console.print()
     console.print(demo_view.summary(tasks))
     if not exit_after:
-        _serve_on(console, daemon, tasks)
+        _keep_serving(console, daemon, tasks)
     complete = all(task["status"] == Status.COMPLETE for task in tasks)
     return ExitCode.OK if complete else ExitCode.FAILED
 
 
-def _give_work(console: Console, client: ApiClient) -> Run:
+def _create_work(console: Console, client: ApiClient) -> Run:
     functions = {PYTHON, NODE} if shutil.which("node") else {PYTHON}
     for name in sorted(functions):
         with console.status(f"deploying {name}"):
@@ -101,14 +101,14 @@ def _give_work(console: Console, client: ApiClient) -> Run:
         console.print(demo_view.step(f"{name} is deployed", packed.descriptor.runtime))
     if NODE not in functions:
         console.print(demo_view.skipped(_NODE_HINT))
-    run = create_tasks(client, functions, system_clock_ms() + _HEADSTART_MS)
+    run = create_tasks(client, functions, system_clock_ms() + _LEAD_MS)
     how = "to run one at a time, so that the order shows"
     console.print(demo_view.step(f"{len(run.plans)} tasks are created", how))
     return run
 
 
 def _watch(console: Console, client: ApiClient, run: Run) -> list[Json]:
-    watch = _watch_live if console.is_terminal else _watch_plainly
+    watch = _watch_live if console.is_terminal else _watch_lines
     return watch(console, client, run)
 
 
@@ -119,12 +119,12 @@ def _watch_live(console: Console, client: ApiClient, run: Run) -> list[Json]:
     return tasks
 
 
-def _watch_plainly(console: Console, client: ApiClient, run: Run) -> list[Json]:
+def _watch_lines(console: Console, client: ApiClient, run: Run) -> list[Json]:
     shown = 0
     for tasks in _states(client, run):
         ended = [task for task in tasks if is_final(task)]
         for number, task in enumerate(ended[shown:], start=shown + 1):
-            console.print(demo_view.plain_line(number, task, run))
+            console.print(demo_view.result_line(number, task, run))
         shown = len(ended)
     return tasks
 
@@ -146,7 +146,7 @@ def _print_logs(console: Console, client: ApiClient, tasks: list[Json], run: Run
         console.print(demo_view.logs(number, task, list(polling.log_lines(client, task["id"])), run))
 
 
-def _serve_on(console: Console, daemon: DemoDaemon, tasks: list[Json]) -> None:
+def _keep_serving(console: Console, daemon: DemoDaemon, tasks: list[Json]) -> None:
     demo_view.print_next_steps(console, daemon.url, tasks[0]["id"])
     with suppress(KeyboardInterrupt):
         console.print(f"\nServing on {daemon.url} until Ctrl-C.", style="bold")

@@ -86,10 +86,10 @@ def _deadline(process: subprocess.Popen[str]) -> Iterator[None]:
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    for number, patience_s in _STOP_STEPS:
+    for number, timeout_s in _STOP_STEPS:
         process.send_signal(number)
         try:
-            process.wait(patience_s)
+            process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             continue
         return

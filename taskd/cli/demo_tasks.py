@@ -68,10 +68,10 @@ def read_tasks(client: ApiClient, run: Run) -> list[Json]:
     """
     ids = ",".join(run.plans)
     tasks = client.get("/", f"in(id,{ids})&sort(id)&limit({len(run.plans)})")["data"]
-    return sorted(tasks, key=_place)
+    return sorted(tasks, key=_sort_key)
 
 
-def _place(task: Json) -> tuple[int, int, int]:
+def _sort_key(task: Json) -> tuple[int, int, int]:
     if is_final(task):
         return 0, done_ms(task), -task["priority"]
     return 1 if task["status"] == Status.IN_PROGRESS else 2, 0, 0

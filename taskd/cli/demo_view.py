@@ -73,7 +73,7 @@ def _caption(tasks: list[Json], run: Run, now_ms: int) -> Text:
     return Text("  highest priority first; equal ones in the order in which they were created", "dim")
 
 
-def plain_line(number: int, task: Json, run: Run) -> str:
+def result_line(number: int, task: Json, run: Run) -> str:
     """A row of the table for where there is no terminal."""
     plan = run.plans[task["id"]]
     return f"{number}. {task['status']:<10} priority {plan.priority:>4}  {plan.label} ({plan.function})"

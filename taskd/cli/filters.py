@@ -8,7 +8,7 @@ _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 def task_query(rql: str | None, status: str | None, function: str | None) -> str:
     """The query string for the tasks that meet all the conditions, newest first unless ``rql`` sorts."""
-    conditions = [_grouped(encode_rql(rql))] if rql else []
+    conditions = [_parenthesized(encode_rql(rql))] if rql else []
     if status:
         conditions.append(f"eq(status,{encode_value(status)})")
     if function:
@@ -18,7 +18,7 @@ def task_query(rql: str | None, status: str | None, function: str | None) -> str
     return "&".join(conditions)
 
 
-def _grouped(rql: str) -> str:
+def _parenthesized(rql: str) -> str:
     """Alternatives need parentheses before more can be added; ``sort`` is not allowed within them."""
     return f"({rql})" if "|" in rql and "sort(" not in rql else rql
 

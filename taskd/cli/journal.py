@@ -29,15 +29,15 @@ R = TypeVar("R")
 directory_argument = click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 
 
-def _store_errors_told(command: Callable[P, R]) -> Callable[P, R]:
+def _store_errors_as_command_errors(command: Callable[P, R]) -> Callable[P, R]:
     @wraps(command)
-    def telling(*args: P.args, **kwargs: P.kwargs) -> R:
+    def with_command_errors(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
         except (StoreError, OSError) as error:
             raise CommandError(str(error)) from error
 
-    return telling
+    return with_command_errors
 
 
 @click.group(epilog=help_lines())
@@ -51,7 +51,7 @@ def journal() -> None:
 @journal.command(epilog=help_lines())
 @directory_argument
 @json_option
-@_store_errors_told
+@_store_errors_as_command_errors
 def verify(*, directory: Path, as_json: bool) -> ExitCode:
     """Read every byte of the journal, and say whether it is sound.
 
@@ -60,7 +60,7 @@ def verify(*, directory: Path, as_json: bool) -> ExitCode:
     with output.stderr().status(f"reading the journal in {directory}"):
         report = inspect.verify(directory)
     if as_json:
-        output.print_json(plain(report))
+        output.print_json(json_value(report))
     else:
         _print_report(report)
     return ExitCode.FAILED if report.damage else ExitCode.OK
@@ -77,23 +77,23 @@ def _print_report(report: inspect.Report) -> None:
 
 @journal.command()
 @directory_argument
-@_store_errors_told
+@_store_errors_as_command_errors
 def dump(*, directory: Path) -> None:
     """Print every frame as one line of JSON, oldest first."""
     for frame in inspect.dump(directory):
-        click.echo(json.dumps(plain(frame), ensure_ascii=False))
+        click.echo(json.dumps(json_value(frame), ensure_ascii=False))
 
 
 @journal.command()
 @directory_argument
 @json_option
-@_store_errors_told
+@_store_errors_as_command_errors
 def stats(*, directory: Path, as_json: bool) -> None:
     """Count what is in the journal, and show how large its segments are."""
     with output.stderr().status(f"reading the journal in {directory}"):
         found = inspect.stats(directory)
     if as_json:
-        output.print_json(plain(found))
+        output.print_json(json_value(found))
     else:
         _print_stats(found)
 
@@ -101,7 +101,7 @@ def stats(*, directory: Path, as_json: bool) -> None:
 @journal.command()
 @directory_argument
 @json_option
-@_store_errors_told
+@_store_errors_as_command_errors
 def repair(*, directory: Path, as_json: bool) -> None:
     """Make a damaged journal start again, and tell what was given up.
 
@@ -110,7 +110,7 @@ def repair(*, directory: Path, as_json: bool) -> None:
     """
     report = repairing.repair(directory, system_clock_ms())
     if as_json:
-        output.print_json(plain(report))
+        output.print_json(json_value(report))
     else:
         _print_repair(report)
 
@@ -149,13 +149,13 @@ def _print_stats(found: inspect.Stats) -> None:
     console.print(counts)
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """``value`` as JSON has it: structs as objects that name their kind of event, JSON text as what it says."""
     if isinstance(value, Struct):
-        fields = {name: plain(field) for name, field in structs.asdict(value).items()}
+        fields = {name: json_value(field) for name, field in structs.asdict(value).items()}
         return {"event": type(value).__name__, **fields} if value.__struct_config__.tag else fields
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [json_value(item) for item in value]
     if isinstance(value, bytes | memoryview):
         return _json_or_text(bytes(value))
     return value if isinstance(value, str | int | float | bool | dict | None) else str(value)
