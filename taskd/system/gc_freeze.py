@@ -1,19 +1,20 @@
-"""Python's garbage collector beside a million tasks: what has survived a full collection is not walked through again.
+"""Python's garbage collector beside a million tasks: what has survived a full collection is not traversed again.
 
-A full collection walks through every list of waiting tasks, and with a million of them stops the event loop for some
-fifty milliseconds. What has survived one is all but sure to live for long, and to go by its reference count. So it is
-frozen; cycles that form among frozen objects are found when those have become twice as many.
+A full collection traverses every list of waiting tasks, and with a million of them stops the event loop for some
+fifty milliseconds. What has survived one is all but sure to stay for long, and to be freed by its reference count. So
+it is moved to the permanent generation (``gc.freeze``); cycles that form among frozen objects are found when those have
+become twice as many.
 """
 
 import gc
 import sys
 
 _YOUNG_MAX = 10_000
-"""Objects before the youngest are looked through. Requests in progress hold thousands that are soon to go, and
-Python's own 700 would have most of them looked at again and again: some 2 µs of each creation."""
+"""Objects before the youngest generation is collected. Requests in progress hold thousands that are soon freed, and
+Python's own 700 would have most of them traversed again and again: some 2 µs of each creation."""
 _GROWTH = 2
 _GROWTH_MIN = 100_000
-"""Objects: so few are walked through in a few milliseconds."""
+"""Objects: so few are traversed in a few milliseconds."""
 
 
 class FrozenHeap:
@@ -56,13 +57,13 @@ class FrozenHeap:
 
 
 SWITCH_INTERVAL_S = 0.0005
-"""How long a thread keeps the interpreter when another wants it.
+"""How long a thread keeps the interpreter lock when another waits for it.
 
-The event loop lets go of it after every callback, and with Python's own 5 ms waits that long for the next one: a
-compaction would take a hundred busy connections half a second. Shorter than this, switching itself is what costs.
+The event loop releases it after every callback, and with Python's own 5 ms waits that long for the next one: during a
+compaction a hundred busy connections would take half a second. Shorter than this, switching itself is what costs.
 """
 
 
 def shorten_switch_interval() -> None:
-    """Has threads let go of the interpreter soon; for the whole process."""
+    """Makes threads release the interpreter lock soon; for the whole process."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)

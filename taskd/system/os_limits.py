@@ -1,4 +1,4 @@
-"""What the machine lets this process do: taking as much as it may, and saying in words what it was refused."""
+"""The limits of the operating system: raised as far as this process may, and explained where they stop a start."""
 
 import errno
 import logging
@@ -31,7 +31,7 @@ class StartError(TaskdError):
 
 @contextmanager
 def raising_start_errors() -> Iterator[None]:
-    """Whatever the machine refuses meanwhile is raised as :class:`StartError`."""
+    """Raises every ``OSError`` of its block as :class:`StartError`, with advice."""
     try:
         yield
     except OSError as error:

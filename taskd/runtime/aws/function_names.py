@@ -1,4 +1,8 @@
-"""The names that functions have at AWS, and the log groups that go with them."""
+"""The names that functions have at AWS, and the log groups that go with them.
+
+Which functions are deployed is a node's view. On one node it is complete, since every deployment is made there; with
+several, each must be told of what the others deploy and remove.
+"""
 
 from collections.abc import Iterable
 

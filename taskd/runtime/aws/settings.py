@@ -1,4 +1,8 @@
-"""What can be set about the AWS runtime."""
+"""What can be set about the AWS runtime.
+
+``name_prefix`` belongs to a service, not to a node: all nodes of one service have the same, since they invoke the same
+functions, and each service in an account has another. One node alone may have any.
+"""
 
 from msgspec import Struct
 

@@ -1,6 +1,8 @@
 """The directory of unpacked code: ``<root>/<function>/<version>/``, each version complete or absent.
 
-Knows nothing of processes or calls; whoever runs a version says when it is no longer needed.
+It is a node's own. A version is the SHA-256 of its zip, so versions never differ between nodes, and a node fetches what
+it lacks. One node has the only copy, which is why a version is durable here before its function is deployed. Knows
+nothing of processes or calls; whoever runs a version says when it is no longer needed.
 """
 
 import asyncio
@@ -33,7 +35,7 @@ _VERSION = re.compile(r"[0-9a-f]{64}")
 
 
 class CodeDirectory:
-    """The code of every deployed function on this machine."""
+    """The code of every function that is deployed on this node."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
