@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from benchmarks.harness.harness import Frame, benchmark_options
+from benchmarks.harness.harness import Harness, benchmark_options
 
 _BENCHMARKS = (
     "dispatch",
@@ -50,10 +50,10 @@ def main() -> None:
 @main.command("all")
 @click.option("--quick", is_flag=True, help="Tiny sizes, once: shows that all benchmarks work, and no more.")
 @benchmark_options
-def run_all(frame: Frame, *, quick: bool) -> None:
+def run_all(harness: Harness, *, quick: bool) -> None:
     """All benchmarks, one after the other."""
     ctx = click.get_current_context()
-    shared = {"runs": 1 if quick else frame.runs, "folder": frame.folder, "results": frame.results}
+    shared = {"runs": 1 if quick else harness.runs, "folder": harness.folder, "results": harness.results}
     for name in _BENCHMARKS:
         module = _module(name)
         ctx.invoke(module.command, **shared, **(module.QUICK if quick else {}))

@@ -4,7 +4,7 @@ A bearer token is checked in this process, many thousand times over, since what 
 whole request. The whole request is measured as well, also with a token that is not looked at: its head is longer to
 parse. A task of someone known says besides who created it, which is written, indexed and answered.
 
-OAuth 1 is there for comparison: each request has a signature of its own, which no memory can spare.
+OAuth 1 is there for comparison: each request has a signature of its own, which no cache can save.
 """
 
 import time
@@ -19,7 +19,7 @@ from oauthlib.oauth1 import Client
 
 from benchmarks.create import posted
 from benchmarks.harness.daemons import BASE_PATH, running_daemon
-from benchmarks.harness.harness import Frame, benchmark_options
+from benchmarks.harness.harness import Harness, benchmark_options
 from benchmarks.harness.load import Request
 from benchmarks.harness.populate import HOUR_MS, body
 from benchmarks.harness.study import Comparison, Figures, Study, Subject
@@ -40,7 +40,7 @@ _PASSWORD = "only for this benchmark"
 _HOST = "tasks.example.com"
 
 
-class Household:
+class Callers:
     """A user with everything allowed, an API token, and an application of each kind."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Household:
         self.accounts, self.api_token = account_changes.add_token(accounts, "ci", _EMAIL, (), expiry_ms=0)
         self.user = account_changes.find_user(accounts, _EMAIL)
 
-    def move_in(self, data: Path) -> None:
+    def write_accounts(self, data: Path) -> None:
         """Writes the accounts where a daemon finds them."""
         write_secret(data / "auth.toml", render(self.accounts))
 
@@ -73,14 +73,14 @@ def _bearer(token: str) -> WebRequest:
 class Bench:
     """Measures checks of each kind of credentials, in this process."""
 
-    def __init__(self, frame: Frame, household: Household, checks: int) -> None:
-        self._frame = frame
-        self._household = household
+    def __init__(self, harness: Harness, callers: Callers, checks: int) -> None:
+        self._harness = harness
+        self._callers = callers
         self._checks = checks
 
     def api_token(self) -> Figures:
         """The same API token, again and again."""
-        return self._measured(lambda _: [_bearer(self._household.api_token)] * self._checks)
+        return self._measured(lambda _: [_bearer(self._callers.api_token)] * self._checks)
 
     def access_token(self) -> Figures:
         """The same access token, again and again."""
@@ -95,11 +95,11 @@ class Bench:
         return self._measured(lambda service: [self._signed(service) for _ in range(self._checks)])
 
     def _measured(self, requests: Callable[[AuthService], list[WebRequest]]) -> Figures:
-        with self._frame.scratch() as folder:
+        with self._harness.scratch() as folder:
             return uvloop.run(self._run(Path(folder), requests))
 
     async def _run(self, folder: Path, requests: Callable[[AuthService], list[WebRequest]]) -> Figures:
-        self._household.move_in(folder)
+        self._callers.write_accounts(folder)
         service = AuthService(AuthSettings(), folder, system_clock_ms)
         service.start()
         try:
@@ -108,12 +108,12 @@ class Bench:
             await service.stop()
 
     def _issued(self, service: AuthService) -> str:
-        return service.logins.grant(self._household.user, self._household.oauth2).access_token
+        return service.logins.grant(self._callers.user, self._callers.oauth2).access_token
 
     def _signed(self, service: AuthService) -> WebRequest:
-        application = self._household.oauth1
-        login = service.logins.oauth1(self._household.user, application)
-        client = Client(application.key, self._household.consumer_secret, login.token, login.secret)
+        application = self._callers.oauth1
+        login = service.logins.oauth1(self._callers.user, application)
+        client = Client(application.key, self._callers.consumer_secret, login.token, login.secret)
         header = client.sign(f"http://{_HOST}{BASE_PATH}", "POST")[1]["Authorization"]
         return make_mocked_request("POST", BASE_PATH, headers={"Authorization": header, "Host": _HOST})
 
@@ -123,27 +123,27 @@ class Bench:
 @click.option("--connections", default=64, show_default=True)
 @click.option("--checks", default=5_000, show_default=True, help="Credentials checked, of each kind.")
 @benchmark_options
-def command(frame: Frame, seconds: float, connections: int, checks: int) -> None:
+def command(harness: Harness, seconds: float, connections: int, checks: int) -> None:
     """What asking callers who they are costs."""
-    household = Household()
+    callers = Callers()
     start_ms = system_clock_ms() + HOUR_MS
 
     def post(mode: str, token: str) -> Figures:
         bodies = (body(number, start_ms, 100).decode() for number in range(100))
         requests = [Request("POST", BASE_PATH, text, token) for text in bodies]
-        with frame.scratch() as folder:
-            household.move_in(Path(folder) / "data")
+        with harness.scratch() as folder:
+            callers.write_accounts(Path(folder) / "data")
             with running_daemon(Path(folder), more=f'[auth]\nmode = "{mode}"\n') as daemon:
                 return {_FIGURE: posted(daemon, requests, connections, seconds)["CPU µs/request"]}
 
-    bench = Bench(frame, household, checks)
+    bench = Bench(harness, callers, checks)
     study = Study(
         name="auth-cost",
         title="Asking callers who they are",
         subjects=[
             Subject(UNASKED, lambda: post("disabled", "")),
-            Subject("POST / that asks nobody, sent a token", lambda: post("disabled", household.api_token)),
-            Subject("POST / that asks for an API token", lambda: post("required", household.api_token)),
+            Subject("POST / that asks nobody, sent a token", lambda: post("disabled", callers.api_token)),
+            Subject("POST / that asks for an API token", lambda: post("required", callers.api_token)),
             Subject("checking an API token", bench.api_token),
             Subject("checking an access token", bench.access_token),
             Subject("checking a new access token", bench.new_access_token),
@@ -153,4 +153,4 @@ def command(frame: Frame, seconds: float, connections: int, checks: int) -> None
         plotted=(_FIGURE,),
         comparisons=[Comparison(_FIGURE, [UNASKED])],
     )
-    frame.conduct(study)
+    harness.conduct(study)

@@ -12,7 +12,7 @@ import click
 from benchmarks.create import posted, require_listed
 from benchmarks.harness.beanstalk import put
 from benchmarks.harness.daemons import BASE_PATH, running_daemon
-from benchmarks.harness.harness import Frame, benchmark_options, size
+from benchmarks.harness.harness import Harness, benchmark_options, size
 from benchmarks.harness.load import Request
 from benchmarks.harness.populate import HOUR_MS, body
 from benchmarks.harness.study import Comparison, Figures, Study, Subject
@@ -30,13 +30,13 @@ def bulk_requests(batch: int, data_bytes: int) -> list[Request]:
     return [Request("POST", f"{BASE_PATH}/bulk", text) for text in texts]
 
 
-def on_daemon(frame: Frame, requests: Sequence[Request], batch: int, connections: int, seconds: float) -> Figures:
+def on_daemon(harness: Harness, requests: Sequence[Request], batch: int, connections: int, seconds: float) -> Figures:
     """Sends ``requests`` of ``batch`` tasks to a daemon."""
 
     def check(answered: int) -> None:
         require_listed(daemon, answered * batch)
 
-    with frame.scratch() as folder, running_daemon(Path(folder)) as daemon:
+    with harness.scratch() as folder, running_daemon(Path(folder)) as daemon:
         figures = posted(daemon, requests, connections, seconds, check)
     return {
         "tasks/s": figures.pop("requests/s") * batch,
@@ -45,9 +45,9 @@ def on_daemon(frame: Frame, requests: Sequence[Request], batch: int, connections
     }
 
 
-def on_beanstalkd(frame: Frame, jobs: Sequence[bytes], batch: int, connections: int, seconds: float) -> Figures:
+def on_beanstalkd(harness: Harness, jobs: Sequence[bytes], batch: int, connections: int, seconds: float) -> Figures:
     """Puts as many jobs in one go."""
-    with frame.scratch() as folder:
+    with harness.scratch() as folder:
         return put(Path(folder), jobs, batch, connections, seconds)
 
 
@@ -57,7 +57,7 @@ def on_beanstalkd(frame: Frame, jobs: Sequence[bytes], batch: int, connections: 
 @size("--connections", 4)
 @size("--data-bytes", 100, "Size of each task's data.")
 @benchmark_options
-def command(frame: Frame, seconds: float, batch: int, connections: int, data_bytes: int) -> None:
+def command(harness: Harness, seconds: float, batch: int, connections: int, data_bytes: int) -> None:
     """How many tasks a second are created many at a time."""
     requests = bulk_requests(batch, data_bytes)
     jobs = [line.encode() for line in requests[0].body.splitlines()]
@@ -65,8 +65,8 @@ def command(frame: Frame, seconds: float, batch: int, connections: int, data_byt
         name="bulk",
         title=f"Creating tasks {batch:,} at a time",
         subjects=[
-            Subject(YARDSTICK, partial(on_beanstalkd, frame, jobs, batch, connections, seconds)),
-            Subject("taskd", partial(on_daemon, frame, requests, batch, connections, seconds)),
+            Subject(YARDSTICK, partial(on_beanstalkd, harness, jobs, batch, connections, seconds)),
+            Subject("taskd", partial(on_daemon, harness, requests, batch, connections, seconds)),
         ],
         settings={
             "connections": connections,
@@ -77,4 +77,4 @@ def command(frame: Frame, seconds: float, batch: int, connections: int, data_byt
         plotted=("tasks/s",),
         comparisons=[Comparison("tasks/s", [YARDSTICK])],
     )
-    frame.conduct(study)
+    harness.conduct(study)

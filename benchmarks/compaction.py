@@ -15,7 +15,7 @@ import click
 import uvloop
 
 from benchmarks.harness.engine import open_store
-from benchmarks.harness.harness import Frame, benchmark_options, size
+from benchmarks.harness.harness import Harness, benchmark_options, size
 from benchmarks.harness.populate import HOUR_MS, add_pending
 from benchmarks.harness.processes import in_fresh_process
 from benchmarks.harness.study import Comparison, Figures, Study, Subject, percentiles
@@ -106,10 +106,10 @@ async def _falling_due(folder: Path, claimed: int) -> Figures:
     clock = SetClock()
     async with open_store(folder, _SEGMENT_MIB, clock) as store:
         clock.ahead_ms = 3 * HOUR_MS
-        return await _gaps_during(_put_off(store, claimed, clock() + HOUR_MS))
+        return await _gaps_during(_requeue(store, claimed, clock() + HOUR_MS))
 
 
-async def _put_off(store: EmbeddedStore, count: int, not_before_ms: int) -> None:
+async def _requeue(store: EmbeddedStore, count: int, not_before_ms: int) -> None:
     for _ in range(0, count, _CLAIMED_AT_ONCE):
         tasks = await store.claim(_CLAIMED_AT_ONCE)
         await store.settle([Requeued(task.id, not_before_ms) for task in tasks])
@@ -140,11 +140,11 @@ async def _gaps_during(doing: Awaitable[object]) -> Figures:
 @size("--rest-s", 1.0, "How long the store rests for the yardstick.", least=0.1)
 @size("--claimed", 20_000, "How many tasks of the hour that falls due are claimed.")
 @benchmark_options
-def command(frame: Frame, tasks: int, rest_s: float, claimed: int) -> None:
+def command(harness: Harness, tasks: int, rest_s: float, claimed: int) -> None:
     """How long the event loop stands still while a journal is compacted, and when an hour falls due at once."""
-    with frame.scratch() as scratch:
+    with harness.scratch() as scratch:
         folder = Path(scratch)
-        with frame.preparing("Writing the journal"):
+        with harness.preparing("Writing the journal"):
             in_fresh_process(fill, folder, tasks)
         study = Study(
             name="compaction",
@@ -158,4 +158,4 @@ def command(frame: Frame, tasks: int, rest_s: float, claimed: int) -> None:
             plotted=("max ms", "p99 ms"),
             comparisons=[Comparison("max ms", ["at rest"])],
         )
-        frame.conduct(study)
+        harness.conduct(study)

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import click
 
 from benchmarks.harness.daemons import BASE_PATH, running_daemon
-from benchmarks.harness.harness import Frame, benchmark_options, size
+from benchmarks.harness.harness import Harness, benchmark_options, size
 from benchmarks.harness.load import Plan, Request, Stream, send
 from benchmarks.harness.populate import HOUR_MS, body
 from benchmarks.harness.processes import Server, cpu_s, serving
@@ -54,16 +54,16 @@ def require_listed(server: Server, tasks: int) -> None:
         raise RuntimeError(f"{tasks} tasks were acknowledged, but only {total} are there.")
 
 
-def on_daemon(frame: Frame, requests: Sequence[Request], connections: int, seconds: float) -> Figures:
+def on_daemon(harness: Harness, requests: Sequence[Request], connections: int, seconds: float) -> Figures:
     """Sends ``requests`` to a daemon."""
-    with frame.scratch() as folder, running_daemon(Path(folder)) as daemon:
+    with harness.scratch() as folder, running_daemon(Path(folder)) as daemon:
         return posted(daemon, requests, connections, seconds, partial(require_listed, daemon))
 
 
-def on_trivial_server(frame: Frame, requests: Sequence[Request], connections: int, seconds: float) -> Figures:
+def on_trivial_server(harness: Harness, requests: Sequence[Request], connections: int, seconds: float) -> Figures:
     """Sends ``requests`` to the yardstick."""
     command = [sys.executable, "-m", "benchmarks.harness.trivial_server"]
-    with frame.scratch() as folder, serving(command, Path(folder) / "trivial.log") as server:
+    with harness.scratch() as folder, serving(command, Path(folder) / "trivial.log") as server:
         return posted(server, requests, connections, seconds)
 
 
@@ -72,7 +72,7 @@ def on_trivial_server(frame: Frame, requests: Sequence[Request], connections: in
 @size("--connections", 64)
 @size("--data-bytes", 100, "Size of each task's data.")
 @benchmark_options
-def command(frame: Frame, seconds: float, connections: int, data_bytes: int) -> None:
+def command(harness: Harness, seconds: float, connections: int, data_bytes: int) -> None:
     """How many tasks a second are created with a request each."""
     start_ms = system_clock_ms() + HOUR_MS
     requests = [Request("POST", BASE_PATH, body(number, start_ms, data_bytes).decode()) for number in range(100)]
@@ -81,11 +81,11 @@ def command(frame: Frame, seconds: float, connections: int, data_bytes: int) -> 
         name="create",
         title="Creating tasks with a request each",
         subjects=[
-            Subject(TRIVIAL, partial(on_trivial_server, frame, requests, connections, seconds)),
-            Subject("taskd", partial(on_daemon, frame, requests, connections, seconds)),
+            Subject(TRIVIAL, partial(on_trivial_server, harness, requests, connections, seconds)),
+            Subject("taskd", partial(on_daemon, harness, requests, connections, seconds)),
         ],
         settings={"connections": connections, "seconds": seconds, "bytes of data": data_bytes, "durable": "yes"},
         plotted=("requests/s", "CPU µs/request"),
         comparisons=[Comparison("requests/s", [TRIVIAL])],
     )
-    frame.conduct(study)
+    harness.conduct(study)

@@ -15,7 +15,7 @@ import uvloop
 
 from benchmarks.harness.bare_loop import bare_loop
 from benchmarks.harness.engine import Engine, open_engine
-from benchmarks.harness.harness import Frame, benchmark_options, size
+from benchmarks.harness.harness import Harness, benchmark_options, size
 from benchmarks.harness.lambda_stub import running_stub
 from benchmarks.harness.populate import add_pending
 from benchmarks.harness.processes import in_fresh_process
@@ -58,9 +58,9 @@ async def _drain(engine: Engine, tasks: int) -> None:
         raise RuntimeError(f"{complete} of {tasks} tasks are complete: the stub did not answer as it should.")
 
 
-def _subjects(frame: Frame, url: str, tasks: int, in_flight: int) -> list[Subject]:
+def _subjects(harness: Harness, url: str, tasks: int, in_flight: int) -> list[Subject]:
     def drain_in_new_folder() -> Figures:
-        with frame.scratch() as folder:
+        with harness.scratch() as folder:
             return in_fresh_process(drained, url, Path(folder), tasks, in_flight)
 
     return [
@@ -81,7 +81,7 @@ def _subjects(frame: Frame, url: str, tasks: int, in_flight: int) -> list[Subjec
     help="A queue to compare with; may be repeated.  [default: all]",
 )
 @benchmark_options
-def command(frame: Frame, tasks: int, in_flight: int, peer_tasks: int, peers: tuple[str, ...]) -> None:
+def command(harness: Harness, tasks: int, in_flight: int, peer_tasks: int, peers: tuple[str, ...]) -> None:
     """How fast due tasks are drained, beside a bare loop and other queues."""
     chosen = [peer for peer in PEERS if peer.key in peers]
     with running_stub() as url:
@@ -89,19 +89,19 @@ def command(frame: Frame, tasks: int, in_flight: int, peer_tasks: int, peers: tu
             name="dispatch",
             title=f"Draining {tasks:,} due tasks",
             subjects=[
-                *_subjects(frame, url, tasks, in_flight),
-                *(_subject(frame, peer, peer_tasks) for peer in chosen),
+                *_subjects(harness, url, tasks, in_flight),
+                *(_subject(harness, peer, peer_tasks) for peer in chosen),
             ],
             settings={"in flight": in_flight, **_peer_settings(chosen, peer_tasks)},
             plotted=(RATE, "CPU µs/task"),
             comparisons=[Comparison(RATE, [BARE_LOOP]), Comparison(RATE, [peer.name for peer in chosen])],
         )
-        frame.conduct(study, sorted({name for peer in chosen for name in peer.distributions}))
+        harness.conduct(study, sorted({name for peer in chosen for name in peer.distributions}))
 
 
-def _subject(frame: Frame, peer: Peer, tasks: int) -> Subject:
+def _subject(harness: Harness, peer: Peer, tasks: int) -> Subject:
     def measure() -> Figures:
-        with frame.scratch() as folder:
+        with harness.scratch() as folder:
             return drain_with(peer, Path(folder), tasks)
 
     return Subject(peer.name, measure)

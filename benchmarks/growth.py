@@ -12,7 +12,7 @@ import click
 import uvloop
 
 from benchmarks.harness.engine import open_engine, open_store
-from benchmarks.harness.harness import Frame, benchmark_options, size
+from benchmarks.harness.harness import Harness, benchmark_options, size
 from benchmarks.harness.lambda_stub import running_stub
 from benchmarks.harness.populate import add_pending
 from benchmarks.harness.processes import in_fresh_process
@@ -48,9 +48,9 @@ async def _drained(url: str, folder: Path, tasks: int, in_flight: int) -> Figure
     return {"tasks/s": tasks / took_s, COST: cpu_s / tasks * 1e6}
 
 
-def drained_among(frame: Frame, url: str, tasks: int, waiting: int, in_flight: int) -> Figures:
+def drained_among(harness: Harness, url: str, tasks: int, waiting: int, in_flight: int) -> Figures:
     """Drains ``tasks`` while ``waiting`` more are due."""
-    with frame.scratch() as folder:
+    with harness.scratch() as folder:
         in_fresh_process(fill, Path(folder), tasks + waiting)
         return in_fresh_process(drained, url, Path(folder), tasks, in_flight)
 
@@ -61,7 +61,7 @@ def drained_among(frame: Frame, url: str, tasks: int, waiting: int, in_flight: i
 @size("--tasks", 10_000, "How many are drained.")
 @size("--in-flight", 256)
 @benchmark_options
-def command(frame: Frame, few: int, many: int, tasks: int, in_flight: int) -> None:
+def command(harness: Harness, few: int, many: int, tasks: int, in_flight: int) -> None:
     """Whether dispatching a task costs more when many others wait as well."""
 
     sizes = {f"{waiting:,} waiting": waiting for waiting in (few, many)}
@@ -70,11 +70,11 @@ def command(frame: Frame, few: int, many: int, tasks: int, in_flight: int) -> No
             name="growth",
             title=f"Draining {tasks:,} tasks while others wait",
             subjects=[
-                Subject(size, partial(drained_among, frame, url, tasks, waiting, in_flight))
+                Subject(size, partial(drained_among, harness, url, tasks, waiting, in_flight))
                 for size, waiting in zip(sizes, (few, many), strict=True)
             ],
             settings={"in flight": in_flight},
             plotted=(COST, "tasks/s"),
             comparisons=[Comparison(COST, list(sizes)[:1])],
         )
-        frame.conduct(study)
+        harness.conduct(study)

@@ -21,7 +21,7 @@ from aiohttp import ClientSession
 
 from benchmarks.harness.daemons import BASE_PATH, running_daemon
 from benchmarks.harness.engine import open_engine
-from benchmarks.harness.harness import Frame, benchmark_options, size
+from benchmarks.harness.harness import Harness, benchmark_options, size
 from benchmarks.harness.lambda_stub import running_stub, tally_of
 from benchmarks.harness.processes import in_fresh_process
 from benchmarks.harness.study import Comparison, Figures, Study, Subject, percentiles
@@ -60,9 +60,9 @@ async def call(session: ClientSession, method: str, path: str, body: object = No
         return await response.json()
 
 
-def idle(frame: Frame, tasks: int) -> Figures:
+def idle(harness: Harness, tasks: int) -> Figures:
     """The distribution on an idle daemon."""
-    with frame.scratch() as scratch, running_daemon(Path(scratch)) as daemon:
+    with harness.scratch() as scratch, running_daemon(Path(scratch)) as daemon:
         run_log = Path(scratch) / "run-log"
         asyncio.run(_run_one_by_one(daemon.url, run_log, tasks))
         entries = [tuple(map(int, line.split())) for line in run_log.read_text().splitlines()]
@@ -90,9 +90,9 @@ async def schedule(session: ClientSession, run_log: Path, tasks: int) -> None:
         await call(session, "POST", "", body)
 
 
-def busy(frame: Frame, rate_per_s: int, seconds: float, in_flight: int) -> Figures:
+def busy(harness: Harness, rate_per_s: int, seconds: float, in_flight: int) -> Figures:
     """The distribution with ``rate_per_s`` tasks due every second, for ``seconds``."""
-    with frame.scratch() as folder, running_stub() as url:
+    with harness.scratch() as folder, running_stub() as url:
         cpu_s = in_fresh_process(run_many, Path(folder), url, rate_per_s, seconds, in_flight)
         late_ms = tally_of(url).late_ms
     return {**percentiles(late_ms), "CPU µs/task": cpu_s / len(late_ms) * 1e6}
@@ -124,17 +124,17 @@ def _due_at(due_ms: int) -> TaskDraft:
 @size("--seconds", 5.0, least=0.1)
 @size("--in-flight", 256)
 @benchmark_options
-def command(frame: Frame, tasks: int, rate_per_s: int, seconds: float, in_flight: int) -> None:
+def command(harness: Harness, tasks: int, rate_per_s: int, seconds: float, in_flight: int) -> None:
     """How late a due task starts."""
     study = Study(
         name="lateness",
         title="How late tasks start",
         subjects=[
-            Subject("idle, local runtime", partial(idle, frame, tasks)),
-            Subject(f"{rate_per_s:,}/s, AWS runtime", partial(busy, frame, rate_per_s, seconds, in_flight)),
+            Subject("idle, local runtime", partial(idle, harness, tasks)),
+            Subject(f"{rate_per_s:,}/s, AWS runtime", partial(busy, harness, rate_per_s, seconds, in_flight)),
         ],
         settings={"tasks when idle": tasks, "seconds when busy": seconds, "in flight": in_flight},
         plotted=("p50 ms", "p99 ms"),
         comparisons=[Comparison("p50 ms", ["idle, local runtime"])],
     )
-    frame.conduct(study)
+    harness.conduct(study)

@@ -15,7 +15,7 @@ import click
 import uvloop
 
 from benchmarks.harness.engine import open_store
-from benchmarks.harness.harness import Frame, benchmark_options
+from benchmarks.harness.harness import Harness, benchmark_options
 from benchmarks.harness.populate import add_finished, drafts
 from benchmarks.harness.processes import in_fresh_process
 from benchmarks.harness.study import Comparison, Figures, Study, Subject, percentiles
@@ -121,14 +121,14 @@ def _filter_subjects(folder: Path, tasks: int, questions: int) -> list[Subject]:
 @click.option("--questions", default=20, show_default=True, help="How often each listing is asked for in a run.")
 @click.option("--all-of", default=5_000, show_default=True, help="Tasks that match where every page is read.")
 @benchmark_options
-def command(frame: Frame, tasks: int, questions: int, all_of: int) -> None:
+def command(harness: Harness, tasks: int, questions: int, all_of: int) -> None:
     """How long listings take over many finished tasks."""
-    with frame.scratch() as scratch:
+    with harness.scratch() as scratch:
         folder = Path(scratch)
         in_fresh_process(fill, folder, tasks)
         settings: dict[str, object] = {"tasks": tasks, "questions": questions, "page of all": _SDK_PAGE}
         every_page = partial(in_fresh_process, all_pages, folder, all_of * _PATIENTS // tasks)
-        frame.conduct(
+        harness.conduct(
             Study(
                 name="listing-all",
                 title=f"Every page of a listing over {tasks:,} finished tasks",
@@ -137,7 +137,7 @@ def command(frame: Frame, tasks: int, questions: int, all_of: int) -> None:
                 plotted=("seconds",),
             )
         )
-        frame.conduct(
+        harness.conduct(
             Study(
                 name="listing",
                 title=f"Listings over {tasks:,} finished tasks",

@@ -12,7 +12,7 @@ import click
 import uvloop
 
 from benchmarks.harness.engine import open_store
-from benchmarks.harness.harness import Frame, benchmark_options, size
+from benchmarks.harness.harness import Harness, benchmark_options, size
 from benchmarks.harness.populate import HOUR_MS, add_pending
 from benchmarks.harness.processes import in_fresh_process, resident_bytes
 from benchmarks.harness.study import Figures, Study, Subject
@@ -47,9 +47,9 @@ async def _measured(folder: Path, tasks: int, data_bytes: int, start_in_ms: int 
     return {"resident MiB": after_bytes / _MIB, "B/task": each_bytes, "B/task beyond data": each_bytes - data_bytes}
 
 
-def created_anew(frame: Frame, tasks: int, data_bytes: int) -> Figures:
+def created_anew(harness: Harness, tasks: int, data_bytes: int) -> Figures:
     """Creates the tasks in a folder of their own, by a process of its own."""
-    with frame.scratch() as folder:
+    with harness.scratch() as folder:
         return in_fresh_process(created, Path(folder), tasks, data_bytes, HOUR_MS)
 
 
@@ -57,11 +57,11 @@ def created_anew(frame: Frame, tasks: int, data_bytes: int) -> Figures:
 @size("--tasks", 200_000)
 @size("--data-bytes", 100, "Size of each task's data.")
 @benchmark_options
-def command(frame: Frame, tasks: int, data_bytes: int) -> None:
+def command(harness: Harness, tasks: int, data_bytes: int) -> None:
     """How much memory waiting tasks take."""
-    with frame.scratch() as scratch:
+    with harness.scratch() as scratch:
         later, due, spread = (Path(scratch) / name for name in ("later", "due", "spread"))
-        with frame.preparing("Creating the tasks that restarts find"):
+        with harness.preparing("Creating the tasks that restarts find"):
             in_fresh_process(created, later, tasks, data_bytes, HOUR_MS)
             in_fresh_process(created, due, tasks, data_bytes, 0)
             in_fresh_process(created, spread, tasks, data_bytes, HOUR_MS, _MONTH_MS)
@@ -70,7 +70,7 @@ def command(frame: Frame, tasks: int, data_bytes: int) -> None:
             name="memory",
             title=f"Memory of {tasks:,} waiting tasks with {data_bytes} bytes of data each",
             subjects=[
-                Subject("just created", partial(created_anew, frame, tasks, data_bytes)),
+                Subject("just created", partial(created_anew, harness, tasks, data_bytes)),
                 Subject("found by a restart", partial(in_fresh_process, recovered, later, tasks, data_bytes)),
                 Subject("found, and all due", partial(in_fresh_process, recovered, due, tasks, data_bytes)),
                 Subject("found, over a month", partial(in_fresh_process, recovered, spread, tasks, data_bytes)),
@@ -78,4 +78,4 @@ def command(frame: Frame, tasks: int, data_bytes: int) -> None:
             settings={"tasks": tasks, "bytes of data": data_bytes},
             plotted=("B/task beyond data", "resident MiB"),
         )
-        frame.conduct(study)
+        harness.conduct(study)

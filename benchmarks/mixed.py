@@ -15,7 +15,7 @@ import uvloop
 
 from benchmarks.harness.daemons import BASE_PATH, running_daemon
 from benchmarks.harness.engine import open_store
-from benchmarks.harness.harness import Frame, benchmark_options, size
+from benchmarks.harness.harness import Harness, benchmark_options, size
 from benchmarks.harness.lambda_stub import running_stub, tally_of
 from benchmarks.harness.load import Plan, Request, Stream, send
 from benchmarks.harness.populate import add_finished, body
@@ -82,11 +82,11 @@ def mixed(folder: Path, seconds: float, load: Mapping[str, Stream]) -> Figures:
 @size("--listings-per-s", 20.0, least=0)
 @size("--scans-per-s", 0.5, least=0)
 @benchmark_options
-def command(frame: Frame, /, finished: int, seconds: float, **per_s: float) -> None:
+def command(harness: Harness, /, finished: int, seconds: float, **per_s: float) -> None:
     """Creating, running and listing at once."""
-    with frame.scratch() as scratch:
+    with harness.scratch() as scratch:
         folder = Path(scratch)
-        with frame.preparing("Running the tasks of the history"):
+        with harness.preparing("Running the tasks of the history"):
             in_fresh_process(make_history, folder, finished)
         creates_per_s, listings_per_s = per_s["creates_per_s"], per_s["listings_per_s"]
         loads = {
@@ -108,4 +108,4 @@ def command(frame: Frame, /, finished: int, seconds: float, **per_s: float) -> N
             plotted=("create p99 ms", "listing p99 ms"),
             comparisons=[Comparison("create p99 ms", [WITHOUT])],
         )
-        frame.conduct(study)
+        harness.conduct(study)

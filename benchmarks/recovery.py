@@ -12,7 +12,7 @@ import click
 import uvloop
 
 from benchmarks.harness.engine import open_store
-from benchmarks.harness.harness import Frame, benchmark_options, size
+from benchmarks.harness.harness import Harness, benchmark_options, size
 from benchmarks.harness.populate import add_pending
 from benchmarks.harness.processes import in_fresh_process
 from benchmarks.harness.study import Comparison, Figures, Study, Subject
@@ -66,11 +66,11 @@ def _figures(tasks: int, took_s: float, cpu_s: float) -> Figures:
 @size("--tasks", 200_000)
 @size("--per-frame", 1, "Tasks that were created with one request.")
 @benchmark_options
-def command(frame: Frame, tasks: int, per_frame: int) -> None:
+def command(harness: Harness, tasks: int, per_frame: int) -> None:
     """How long a start takes after a crash."""
-    with frame.scratch() as scratch:
+    with harness.scratch() as scratch:
         folder = Path(scratch)
-        with frame.preparing("Writing the journal"):
+        with harness.preparing("Writing the journal"):
             in_fresh_process(write_journal, folder, tasks, per_frame)
         study = Study(
             name="recovery",
@@ -83,4 +83,4 @@ def command(frame: Frame, tasks: int, per_frame: int) -> None:
             plotted=("live tasks/s", "seconds"),
             comparisons=[Comparison("live tasks/s", [REPLAY])],
         )
-        frame.conduct(study)
+        harness.conduct(study)

@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.soak --minutes 30`` prints what the daemon holds over time and fails on a leak;
 ``--faults`` injects storms of faults instead, here and around Lambda by turns, and verifies what clients were told.
-The machinery is that of the tests.
+It is the soak of the tests' support.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""What benchmarks are made of: studies, loads, stubs, processes, and how results are told."""
+"""What benchmarks are made of: studies, loads, stubs, processes, and how results are reported."""

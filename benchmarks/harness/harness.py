@@ -20,8 +20,8 @@ C = TypeVar("C", bound=Callable[..., Any])
 RESULTS = Path(__file__).parents[1] / "results"
 
 
-class Frame(Struct, frozen=True):
-    """How often to measure, where to keep data meanwhile, and where to put the results."""
+class Harness(Struct, frozen=True):
+    """Runs studies: how often to measure, where to keep data meanwhile, and where to put the results."""
 
     runs: int
     folder: Path
@@ -58,7 +58,7 @@ def size(name: str, default: float, about: str | None = None, *, least: float = 
     return click.option(name, type=kind, default=default, show_default=True, help=about)
 
 
-def benchmark_options(function: Callable[Concatenate[Frame, P], None]) -> Callable[..., None]:
+def benchmark_options(function: Callable[Concatenate[Harness, P], None]) -> Callable[..., None]:
     """Gives a command the options that all benchmarks have, as its first argument."""
 
     @size("--runs", 3, "How often everything is measured.")
@@ -76,6 +76,6 @@ def benchmark_options(function: Callable[Concatenate[Frame, P], None]) -> Callab
     )
     @functools.wraps(function)
     def command(runs: int, folder: Path, results: Path, **sizes: Any) -> None:
-        function(Frame(runs, folder.absolute(), results), **sizes)  # type: ignore[call-arg]
+        function(Harness(runs, folder.absolute(), results), **sizes)  # type: ignore[call-arg]
 
     return command

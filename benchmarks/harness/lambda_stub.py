@@ -91,7 +91,7 @@ class _StubProtocol(asyncio.Protocol):
         while (end := _request_end(self._buffer)) is not None:
             request, self._buffer = self._buffer[:end], self._buffer[end:]
             if request.startswith(_TALLY_REQUEST):
-                self._tell_tally()
+                self._send_tally()
                 continue
             self._tally.note(request)
             if self._latency_s:
@@ -99,7 +99,7 @@ class _StubProtocol(asyncio.Protocol):
             else:
                 self._answer()
 
-    def _tell_tally(self) -> None:
+    def _send_tally(self) -> None:
         assert self._transport is not None
         body = msgspec.json.encode(self._tally)
         self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))

@@ -82,7 +82,7 @@ class Answers(Struct):
 
 
 def send(plan: Plan) -> list[Answers]:
-    """Carries ``plan`` out in another process; gives the answers of each stream, all of which were good."""
+    """Executes ``plan`` in another process; gives the answers of each stream, all of which were good."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.harness.load"],
         input=msgspec.json.encode(plan),
@@ -96,7 +96,7 @@ def send(plan: Plan) -> list[Answers]:
     return answers
 
 
-class _Running:
+class _StreamSender:
     """A stream in action."""
 
     def __init__(self, stream: Stream, host: str) -> None:
@@ -167,7 +167,7 @@ class _Running:
 class _Connection(asyncio.Protocol):
     """Sends one request at a time."""
 
-    def __init__(self, stream: _Running) -> None:
+    def __init__(self, stream: _StreamSender) -> None:
         self._stream = stream
         self._buffer = b""
         self._due_s = 0.0
@@ -197,10 +197,10 @@ def _is_whole(buffer: bytes) -> bool:
     return len(buffer) >= head_end + 4 + int(buffer[start : buffer.index(b"\r", start)])
 
 
-async def _carry_out(plan: Plan) -> list[Answers]:
+async def _execute(plan: Plan) -> list[Answers]:
     loop = asyncio.get_running_loop()
     parts = urlsplit(plan.url)
-    running = [_Running(stream, parts.netloc) for stream in plan.streams]
+    running = [_StreamSender(stream, parts.netloc) for stream in plan.streams]
     for stream, of_plan in zip(running, plan.streams, strict=True):
         for _ in range(of_plan.connections):
             await loop.create_connection(partial(_Connection, stream), parts.hostname or "", parts.port or 80)
@@ -213,4 +213,4 @@ async def _carry_out(plan: Plan) -> list[Answers]:
 
 if __name__ == "__main__":
     the_plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
-    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(_carry_out(the_plan))))
+    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(_execute(the_plan))))

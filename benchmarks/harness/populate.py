@@ -1,4 +1,4 @@
-"""Filling a store with many tasks, by its own verbs, as fast as it takes them."""
+"""Populates a store with many tasks, through its own protocol, as fast as it takes them."""
 
 import asyncio
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ _FAILURES_EVERY = 49
 
 def body(number: int, start_ms: int, data_bytes: int = 100) -> bytes:
     """The body of a request that creates a task; its data has ``data_bytes`` bytes as JSON, and at least some 40."""
-    frame = f'{{"patient":{number % 1_000},"number":{number},"pad":""}}'
-    data = f'{frame[:-2]}{"x" * (data_bytes - len(frame))}"}}'
+    template = f'{{"patient":{number % 1_000},"number":{number},"pad":""}}'
+    data = f'{template[:-2]}{"x" * (data_bytes - len(template))}"}}'
     return f'{{"functionName":"noop{number % _FUNCTIONS}","startTimestamp":{start_ms},"data":{data}}}'.encode()
 
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import pytest
 from rich.console import Console
 
-from benchmarks.harness.harness import Frame
+from benchmarks.harness.harness import Harness
 from benchmarks.harness.plot import svg
 from benchmarks.harness.report import report_of, show
 from benchmarks.harness.study import (
@@ -81,6 +81,6 @@ def test_percentiles_are_of_the_values_and_need_two() -> None:
 
 
 def test_results_are_written_where_they_are_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Frame(1, tmp_path, tmp_path / "new" / "results").conduct(_study(_turns("hare", 9)))
+    Harness(1, tmp_path, tmp_path / "new" / "results").conduct(_study(_turns("hare", 9)))
     assert {path.name for path in (tmp_path / "new" / "results").iterdir()} == {"speed.json", "speed.svg"}
     assert "hare" in capsys.readouterr().out
