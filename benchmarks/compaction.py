@@ -17,7 +17,7 @@ import uvloop
 from benchmarks.harness.engine import open_store
 from benchmarks.harness.harness import Harness, benchmark_options, size
 from benchmarks.harness.populate import HOUR_MS, add_pending
-from benchmarks.harness.processes import in_fresh_process
+from benchmarks.harness.processes import elapsed, in_fresh_process
 from benchmarks.harness.study import Comparison, Figures, Study, Subject, percentiles
 from taskd.model.clock import system_clock_ms
 from taskd.store.base import Requeued
@@ -129,10 +129,9 @@ async def _compacting(folder: Path) -> Figures:
 
 async def _gaps_during(doing: Awaitable[object]) -> Figures:
     ticker = Ticker()
-    began_s, cpu_began_s = time.perf_counter(), time.process_time()
-    await doing
-    took_s, took_cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_began_s
-    return {**percentiles(ticker.stop()), "seconds": took_s, "CPU s": took_cpu_s}
+    with elapsed() as took:
+        await doing
+    return {**percentiles(ticker.stop()), "seconds": took.wall_s, "CPU s": took.cpu_s}
 
 
 @click.command()

@@ -6,7 +6,6 @@ the same requests through the same client with no queue at all. The other queues
 request with the library that their users would take.
 """
 
-import time
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from benchmarks.harness.engine import Engine, open_engine
 from benchmarks.harness.harness import Harness, benchmark_options, size
 from benchmarks.harness.lambda_stub import running_stub
 from benchmarks.harness.populate import add_pending
-from benchmarks.harness.processes import in_fresh_process
+from benchmarks.harness.processes import elapsed, in_fresh_process
 from benchmarks.harness.study import Comparison, Figures, Study, Subject
 from benchmarks.peers.run import PEERS, Peer, drain_with
 from taskd.model.clock import system_clock_ms
@@ -43,10 +42,9 @@ def sent(url: str, requests: int, in_flight: int) -> Figures:
 async def _drained(url: str, folder: Path, tasks: int, in_flight: int) -> Figures:
     async with open_engine(folder, url, in_flight, tasks) as engine:
         await add_pending(engine.store, tasks, start_ms=system_clock_ms())
-        began_s, cpu_began_s = time.perf_counter(), time.process_time()
-        await _drain(engine, tasks)
-        took_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_began_s
-    return {RATE: tasks / took_s, "CPU µs/task": cpu_s / tasks * 1e6}
+        with elapsed() as took:
+            await _drain(engine, tasks)
+    return {RATE: tasks / took.wall_s, "CPU µs/task": took.cpu_s / tasks * 1e6}
 
 
 async def _drain(engine: Engine, tasks: int) -> None:

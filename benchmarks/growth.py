@@ -4,7 +4,6 @@ The same number of tasks is drained from stores of different sizes; all the task
 drains is not the one that filled the store, so that what filling leaves to be done is not counted.
 """
 
-import time
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from benchmarks.harness.engine import open_engine, open_store
 from benchmarks.harness.harness import Harness, benchmark_options, size
 from benchmarks.harness.lambda_stub import running_stub
 from benchmarks.harness.populate import add_pending
-from benchmarks.harness.processes import in_fresh_process
+from benchmarks.harness.processes import elapsed, in_fresh_process
 from benchmarks.harness.study import Comparison, Figures, Study, Subject
 from taskd.model.clock import system_clock_ms
 
@@ -42,10 +41,9 @@ def drained(url: str, folder: Path, tasks: int, in_flight: int) -> Figures:
 async def _drained(url: str, folder: Path, tasks: int, in_flight: int) -> Figures:
     async with open_engine(folder, url, in_flight, tasks) as engine:
         await engine.runner.start()  # the first claim comes after it
-        began_s, cpu_began_s = time.perf_counter(), time.process_time()
-        await engine.ends.reached
-        took_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_began_s
-    return {"tasks/s": tasks / took_s, COST: cpu_s / tasks * 1e6}
+        with elapsed() as took:
+            await engine.ends.reached
+    return {"tasks/s": tasks / took.wall_s, COST: took.cpu_s / tasks * 1e6}
 
 
 def drained_among(harness: Harness, url: str, tasks: int, waiting: int, in_flight: int) -> Figures:

@@ -4,7 +4,7 @@
 the first due task has been claimed.
 """
 
-import time
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import uvloop
 from benchmarks.harness.engine import open_store
 from benchmarks.harness.harness import Harness, benchmark_options, size
 from benchmarks.harness.populate import add_pending
-from benchmarks.harness.processes import in_fresh_process
+from benchmarks.harness.processes import Elapsed, elapsed, in_fresh_process
 from benchmarks.harness.study import Comparison, Figures, Study, Subject
 from taskd.model.clock import system_clock_ms
 from taskd.store.embedded.events import decode_events
@@ -38,11 +38,11 @@ async def _write_journal(folder: Path, tasks: int, per_frame: int) -> None:
 
 def replayed(folder: Path) -> Figures:
     """Folds the journal in ``folder``."""
-    began_s, cpu_began_s = time.perf_counter(), time.process_time()
-    state = LiveState()
-    for _, payload in Replay(segments(folder / "journal")[0]):
-        state.apply_all(decode_events(payload))
-    return _figures(len(state.tasks), time.perf_counter() - began_s, time.process_time() - cpu_began_s)
+    with elapsed() as took:
+        state = LiveState()
+        for _, payload in Replay(segments(folder / "journal")[0]):
+            state.apply_all(decode_events(payload))
+    return _figures(len(state.tasks), took)
 
 
 def ready(folder: Path, tasks: int) -> Figures:
@@ -51,15 +51,16 @@ def ready(folder: Path, tasks: int) -> Figures:
 
 
 async def _ready(folder: Path, tasks: int) -> Figures:
-    began_s, cpu_began_s = time.perf_counter(), time.process_time()
-    async with open_store(folder) as store:
-        await store.reap(1)  # as the daemon does before it claims
-        await store.claim(1)
-        return _figures(tasks, time.perf_counter() - began_s, time.process_time() - cpu_began_s)
+    async with AsyncExitStack() as stack:
+        with elapsed() as took:
+            store = await stack.enter_async_context(open_store(folder))
+            await store.reap(1)  # as the daemon does before it claims
+            await store.claim(1)
+        return _figures(tasks, took)
 
 
-def _figures(tasks: int, took_s: float, cpu_s: float) -> Figures:
-    return {"live tasks/s": tasks / took_s, "seconds": took_s, "CPU µs/task": cpu_s / tasks * 1e6}
+def _figures(tasks: int, took: Elapsed) -> Figures:
+    return {"live tasks/s": tasks / took.wall_s, "seconds": took.wall_s, "CPU µs/task": took.cpu_s / tasks * 1e6}
 
 
 @click.command()

@@ -6,13 +6,13 @@ the stub in a process of its own, and prints requests per second and the CPU tim
 
 import argparse
 import asyncio
-import time
 from asyncio import Future
 
 import uvloop
 from msgspec import Struct
 
 from benchmarks.harness.lambda_stub import ceiling, running_stub
+from benchmarks.harness.processes import elapsed
 from taskd.model.clock import system_clock_ms
 from taskd.runtime.aws.client.connector import tls_context
 from taskd.runtime.aws.client.endpoint import parse_endpoint
@@ -85,12 +85,11 @@ async def bare_loop(url: str, requests: int = 100_000, in_flight: int = 64) -> M
     )
     try:
         await _run(client, in_flight, in_flight)  # opens the connections
-        started_s, cpu_started_s = time.perf_counter(), time.process_time()
-        await _run(client, requests, in_flight)
-        elapsed_s, cpu_s = time.perf_counter() - started_s, time.process_time() - cpu_started_s
+        with elapsed() as took:
+            await _run(client, requests, in_flight)
     finally:
         await client.close()
-    return Measure(requests, in_flight, elapsed_s, cpu_s)
+    return Measure(requests, in_flight, took.wall_s, took.cpu_s)
 
 
 async def _run(client: InvokeClient, requests: int, in_flight: int) -> None:

@@ -3,11 +3,14 @@
 import multiprocessing
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypeVar
+
+from msgspec import Struct
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,6 +71,22 @@ def stop(process: "subprocess.Popen[str] | subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+class Elapsed(Struct):
+    """What a block has taken of this process."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+
+
+@contextmanager
+def elapsed() -> Iterator[Elapsed]:
+    """Measures its block; the figures are there when it has ended."""
+    figures = Elapsed()
+    wall_began_s, cpu_began_s = time.perf_counter(), time.process_time()
+    yield figures
+    figures.wall_s, figures.cpu_s = time.perf_counter() - wall_began_s, time.process_time() - cpu_began_s
 
 
 def cpu_s(pid: int) -> float:

@@ -2,13 +2,12 @@
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
 from typing import Any, ClassVar
 
 from arq import create_pool
 from arq.connections import RedisSettings
 
-from benchmarks.peers.lambda_call import CONCURRENCY, async_client, invoke_async
+from benchmarks.peers.lambda_call import CONCURRENCY, close_client, invoke_async, open_client
 
 _REDIS = RedisSettings.from_dsn(os.environ["BENCHMARK_BROKER"])
 
@@ -16,17 +15,6 @@ _REDIS = RedisSettings.from_dsn(os.environ["BENCHMARK_BROKER"])
 async def call(context: dict[str, Any], number: int) -> None:
     """The task."""
     await invoke_async(context["client"])
-
-
-async def open_client(context: dict[str, Any]) -> None:
-    """A client for the worker."""
-    context["stack"] = AsyncExitStack()
-    context["client"] = await context["stack"].enter_async_context(async_client())
-
-
-async def close_client(context: dict[str, Any]) -> None:
-    """Closes it."""
-    await context["stack"].aclose()
 
 
 class WorkerSettings:

@@ -1,8 +1,8 @@
-"""The one thing that every task of the other queues does: invoke a Lambda function, with the usual library."""
+"""What every task of the other queues does: invoke a Lambda function, with the usual library."""
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import boto3
@@ -30,6 +30,17 @@ async def async_client() -> AsyncIterator[Any]:
     url = os.environ["BENCHMARK_STUB"]
     async with get_session().create_client("lambda", endpoint_url=url, config=Config(**_CONFIG)) as client:
         yield client
+
+
+async def open_client(context: dict[str, Any]) -> None:
+    """A start-up hook, as arq and SAQ have it: puts a client for the worker into ``context``."""
+    context["stack"] = AsyncExitStack()
+    context["client"] = await context["stack"].enter_async_context(async_client())
+
+
+async def close_client(context: dict[str, Any]) -> None:
+    """The shutdown hook: closes it."""
+    await context["stack"].aclose()
 
 
 async def invoke_async(client: Any) -> None:

@@ -2,12 +2,11 @@
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
 from typing import Any
 
 from saq import Queue
 
-from benchmarks.peers.lambda_call import CONCURRENCY, async_client, invoke_async
+from benchmarks.peers.lambda_call import CONCURRENCY, close_client, invoke_async, open_client
 
 queue = Queue.from_url(os.environ["BENCHMARK_BROKER"])
 
@@ -15,17 +14,6 @@ queue = Queue.from_url(os.environ["BENCHMARK_BROKER"])
 async def call(context: dict[str, Any], *, number: int) -> None:
     """The task."""
     await invoke_async(context["client"])
-
-
-async def open_client(context: dict[str, Any]) -> None:
-    """A client for the worker."""
-    context["stack"] = AsyncExitStack()
-    context["client"] = await context["stack"].enter_async_context(async_client())
-
-
-async def close_client(context: dict[str, Any]) -> None:
-    """Closes it."""
-    await context["stack"].aclose()
 
 
 settings = {
