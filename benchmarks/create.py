@@ -36,7 +36,7 @@ def posted(
 ) -> Figures:
     """Sends ``requests`` in turn as fast as they are answered; figures are those of requests.
 
-    ``check`` hears how many were answered well in all, before the CPU time is taken.
+    ``check`` gets how many were answered well in all, before the CPU time is taken.
     """
     stream = Stream(requests, connections)
     cpu_began_s = cpu_s(server.pid)

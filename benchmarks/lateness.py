@@ -99,7 +99,7 @@ def busy(harness: Harness, rate_per_s: int, seconds: float, in_flight: int) -> F
 
 
 def run_many(folder: Path, url: str, rate_per_s: int, seconds: float, in_flight: int) -> float:
-    """Runs tasks that are due at even distances; gives the CPU time that it took this process."""
+    """Runs tasks that are due at even distances; returns the CPU time that it took this process."""
     return uvloop.run(_run_many(folder, url, rate_per_s, seconds, in_flight))
 
 

@@ -14,7 +14,7 @@ TESTS = Path(__file__).parent.parent / "tests"
 
 
 def main() -> int:
-    """Runs the soak of the tests' support with the same arguments; gives its exit status."""
+    """Runs the soak of the tests' support with the same arguments; returns its exit status."""
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     return subprocess.run(
         [sys.executable, "-m", "support.storm.soak", *sys.argv[1:]], env=environment, check=False

@@ -1,7 +1,7 @@
-"""The configuration: what every room lets be set, read from one TOML file and checked before anything starts.
+"""The configuration: the settings of every package, read from one TOML file and checked before anything starts.
 
-The rooms own their settings and know nothing of this file; here they are only put together, and every rule
-about a value stands in one table. Nothing is opened or started here.
+The packages own their settings and know nothing of this file; here they are only put together, and every rule about a
+value is in one table. Nothing is opened or started here.
 """
 
 import difflib
@@ -193,7 +193,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _shape_problems(table: dict[str, Any], shape: type[Struct], prefix: str = "") -> Iterator[str]:
-    """What has an unknown key or a value of the wrong type. Each key is tried alone, so that all are told."""
+    """What has an unknown key or a value of the wrong type. Each key is tried alone, so that all are reported."""
     fields = {field.name: field for field in msgspec.structs.fields(shape)}
     for key, value in table.items():
         if key not in fields:

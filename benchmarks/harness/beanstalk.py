@@ -28,7 +28,7 @@ def put(folder: Path, jobs: Sequence[bytes], at_once: int, connections: int, sec
 
 
 def _put_until(address: str, batches: Sequence[bytes], until_s: float) -> int:
-    """Puts batches in turn until that moment; gives how many jobs were put."""
+    """Puts batches in turn until that moment; returns how many jobs were put."""
     host, _, port = address.partition(":")
     done = 0
     with socket.create_connection((host, int(port))) as connection:

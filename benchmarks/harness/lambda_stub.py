@@ -170,7 +170,7 @@ def tally_of(url: str) -> Tally:
 
 @contextmanager
 def running_stub(latency_s: float = 0.0) -> Iterator[str]:
-    """A stub in a process of its own, ready to answer; gives its URL."""
+    """A stub in a process of its own, ready to answer; returns its URL."""
     command = [sys.executable, "-m", "benchmarks.harness.lambda_stub", "--latency-s", str(latency_s)]
     with tempfile.TemporaryDirectory() as folder, serving(command, Path(folder) / "log") as server:
         yield server.url

@@ -82,7 +82,7 @@ class Answers(Struct):
 
 
 def send(plan: Plan) -> list[Answers]:
-    """Executes ``plan`` in another process; gives the answers of each stream, all of which were good."""
+    """Executes ``plan`` in another process; returns the answers of each stream, all of which were good."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.harness.load"],
         input=msgspec.json.encode(plan),

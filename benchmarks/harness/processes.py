@@ -28,7 +28,7 @@ class Server(NamedTuple):
 
 
 def in_fresh_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What ``function`` gives in a process of its own, where nothing has been allocated or warmed up before."""
+    """What ``function`` returns in a process of its own, where nothing has been allocated or warmed up before."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.harness.engine"])
     with ProcessPoolExecutor(1, mp_context=context) as pool:

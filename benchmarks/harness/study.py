@@ -26,7 +26,7 @@ class Subject(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """A ratio that is told for every subject: its ``figure`` over that of a yardstick in the same run.
+    """A ratio that is reported for every subject: its ``figure`` over that of a yardstick in the same run.
 
     Of several ``yardsticks``, the one with the largest median counts.
     """
@@ -65,7 +65,7 @@ class Row(Struct):
 
 
 def measure(study: Study, runs: int, advance: Callable[[str], None]) -> list[Row]:
-    """Measures every subject ``runs`` times, in turn; ``advance`` hears of each before it begins."""
+    """Measures every subject ``runs`` times, in turn; ``advance`` is called before each."""
     rows = [Row(subject.name) for subject in study.subjects]
     for number in range(1, runs + 1):
         for subject, row in zip(study.subjects, rows, strict=True):

@@ -43,7 +43,7 @@ class Broker(Struct, frozen=True):
 
 @contextmanager
 def running_broker(broker: Broker, folder: Path) -> Iterator[str]:
-    """A broker that answers, its data in ``folder``; gives its URL. Raises ``UnavailableError`` if not installed."""
+    """A broker that answers, its data in ``folder``; returns its URL. Raises ``UnavailableError`` if not installed."""
     program = find_program(broker)
     folder.mkdir()
     user = _user(broker)

@@ -55,7 +55,7 @@ def remove_user(accounts: Accounts, email: str) -> Accounts:
 
 
 def add_application(accounts: Accounts, name: str, kind: Kind, *, public: bool) -> tuple[Accounts, Application, str]:
-    """Adds an application; gives it, and its secret, which is empty for one that is ``public``."""
+    """Adds an application; returns it, and its secret, which is empty for one that is ``public``."""
     _require_new_name(accounts.applications, name, "an application")
     secret = "" if public else secrets.token_urlsafe(_SECRET_BYTES)
     kept = secret if kind == "oauth1" or public else tokens.fingerprint(secret)
@@ -72,7 +72,7 @@ def remove_application(accounts: Accounts, name: str) -> Accounts:
 def add_token(
     accounts: Accounts, name: str, owner: str, permissions: Sequence[str], expiry_ms: int
 ) -> tuple[Accounts, str]:
-    """Adds an API token, for a user or an application; gives the token, of which only a hash is kept."""
+    """Adds an API token, for a user or an application; returns the token, of which only a hash is kept."""
     _require_new_name(accounts.tokens, name, "a token")
     token = TokenKind.API + secrets.token_urlsafe(_SECRET_BYTES)
     kept = ApiToken(

@@ -18,7 +18,7 @@ from taskd.model.objectid import ObjectIdFactory
 
 
 class Grant(Struct, frozen=True):
-    """What an OAuth 2 login gives; without ``refresh_token`` where an application logs in for itself."""
+    """What an OAuth 2 login returns; without ``refresh_token`` where an application logs in for itself."""
 
     access_token: str
     refresh_token: str | None
@@ -28,7 +28,7 @@ class Grant(Struct, frozen=True):
 
 
 class OAuth1Token(Struct, frozen=True):
-    """What an OAuth 1 login gives."""
+    """What an OAuth 1 login returns."""
 
     id: str
     token: str

@@ -57,7 +57,7 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command (that of the process without ``arguments``) and gives its exit code."""
+    """Runs one command (that of the process without ``arguments``) and returns its exit code."""
     _replace_unencodable_text()
     try:
         result = cli.main(arguments, prog_name="taskd", standalone_mode=False)

@@ -54,7 +54,7 @@ class AccountFiles(NamedTuple):
 
 
 def account_files(command: Callable[Concatenate[AccountFiles, P], R]) -> Callable[P, R]:
-    """Adds ``--config`` and ``--data``, gives the command the files they mean, and tells their errors."""
+    """Adds ``--config`` and ``--data``, passes the command the files they mean, and translates their errors."""
 
     @click.option("--config", "path", type=click.Path(path_type=Path), help="The daemon's TOML file.")
     @click.option("--data", help="The daemon's data directory.  [default: ./taskd-data]")

@@ -76,7 +76,7 @@ def parse_url(url: str) -> Target:
 class ApiClient:
     """Calls the API at ``url`` (see :func:`parse_url`), with ``token`` as bearer if there is one.
 
-    Every call gives the decoded JSON answer and raises :class:`ApiError` or :class:`UnreachableError`.
+    Every call returns the decoded JSON answer and raises :class:`ApiError` or :class:`UnreachableError`.
     """
 
     def __init__(self, url: str, token: str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:

@@ -45,7 +45,7 @@ def _size(packed: Package) -> str:
 
 
 def deploy_package(client: ApiClient, packed: Package) -> str:
-    """Creates the function or updates the one there is; gives ``Created`` or ``Updated``."""
+    """Creates the function or updates the one there is; returns ``Created`` or ``Updated``."""
     body = packed.body()
     if not _exists(client, packed.descriptor.name):
         client.post("/functions", body)

@@ -21,7 +21,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 
 def client_options(command: Callable[Concatenate[ApiClient, P], R]) -> Callable[P, R]:
-    """Adds ``--url`` and ``--token``, and gives the command an :class:`ApiClient` made of them."""
+    """Adds ``--url`` and ``--token``, and passes the command an :class:`ApiClient` made of them."""
 
     @click.option(
         "--url", envvar="TASKD_URL", default=DEFAULT_URL, show_default=True, show_envvar=True, help="The server."

@@ -1,4 +1,4 @@
-"""How things look: one palette, one table style, and text of strangers made safe to print."""
+"""Output: one palette, one table style, and untrusted text made safe to print."""
 
 import json
 import re

@@ -42,7 +42,7 @@ def delays() -> Iterator[float]:
 
 
 def follow(client: ApiClient, task_id: str, on_change: Callable[[Json], None]) -> Json:
-    """Calls ``on_change`` with the task now and at every change of its status seen; gives it when final."""
+    """Calls ``on_change`` with the task now and at every change of its status seen; returns it when final."""
     seen, waits = None, delays()
     while True:
         task = get_task(client, task_id)

@@ -33,7 +33,7 @@ def task_table(tasks: list[Json], now_ms: int) -> Table:
 
 
 def details(record: Json, now_ms: int) -> Table:
-    """Everything about a task or a function, in the order the API gives it."""
+    """Everything about a task or a function, in the order of the API."""
     table = output.details()
     for name, value in record.items():
         table.add_row(name, _detail(name, value, now_ms))

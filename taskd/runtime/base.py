@@ -88,9 +88,9 @@ class Runtime(Protocol):
         """Starts the call at once. The future never raises and is never cancelled by the runtime."""
 
     async def prepare(self, function: Function, code: bytes | None) -> Function:
-        """Readies ``code`` (a zip) and gives ``function`` with its ``code_version`` set; nothing runs it yet.
+        """Prepares ``code`` (a zip) and returns ``function`` with its ``code_version`` set; nothing runs it yet.
 
-        Without ``code``, readies the function to go on with the version that it has.
+        Without ``code``, prepares the function to go on with the version that it has.
 
         :raises ContractError: ``INVALID_CODE`` or ``INVALID_CONFIGURATION``, saying what to do.
         """
@@ -102,7 +102,7 @@ class Runtime(Protocol):
         """These are all functions there are, by whichever node they were deployed: new calls run them. Deploys none."""
 
     async def discard(self, function: Function) -> None:
-        """Gives up what ``prepare`` readied, whether it was deployed or not; what runs or is deployed stays."""
+        """Discards what was prepared, whether it was deployed or not; what runs or is deployed stays."""
 
     async def remove(self, function_name: str) -> None:
         """No new calls of the function; running ones finish."""

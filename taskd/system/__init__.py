@@ -1,1 +1,1 @@
-"""What the machine gives: durable files, limits, systemd, logging, the garbage collector, background services."""
+"""What the machine provides: durable files, limits, sockets, systemd, logging, the garbage collector, services."""

@@ -1,4 +1,4 @@
-"""What the services of this room have in common: they sleep by the wall clock, and never die unnoticed."""
+"""What background services have in common: they sleep by the wall clock, and never fail unnoticed."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ LOOK_AGAIN_S = 1.0
 
 
 class WakeUp:
-    """Something to sleep on until it is time, or until somebody calls."""
+    """Sleeps until it is time, or until :meth:`set` is called."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -24,11 +24,11 @@ class WakeUp:
         self._called.set()
 
     def clear(self) -> None:
-        """Forgets earlier calls: what they were about is looked at next."""
+        """Forgets earlier calls of :meth:`set`, for whoever is about to check what they were for."""
         self._called.clear()
 
     async def sleep(self, until_ms: int | None) -> None:
-        """Returns when somebody calls, when it is ``until_ms``, or when a second has passed."""
+        """Returns when :meth:`set` is called, when it is ``until_ms``, or when a second has passed."""
         delay_s = LOOK_AGAIN_S
         if until_ms is not None:
             delay_s = min(delay_s, max(0, until_ms - self._clock()) / 1000)

@@ -85,7 +85,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def publish(temporary: Path, final: Path) -> None:
-    """Gives a finished, synced file its name, durably and in one step.
+    """Renames a finished, synced file to its final name, durably and in one step.
 
     :raises OSError: and nothing has changed.
     :raises SyncFailedError: and either name may be there after a power cut.

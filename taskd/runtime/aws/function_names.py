@@ -44,7 +44,7 @@ class FunctionNames:
 
 
 def log_group(function_name: str) -> str:
-    """Where Lambda writes the log of ``function_name`` (a name at AWS, or an ARN), unless it was told otherwise."""
+    """Where Lambda writes the log of ``function_name`` (a name at AWS, or an ARN), unless configured otherwise."""
     parts = function_name.split(":")
     name = parts[parts.index("function", 1) + 1] if "function" in parts[1:-1] else parts[0]
     return f"/aws/lambda/{name}"

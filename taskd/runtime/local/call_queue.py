@@ -29,7 +29,7 @@ class Call:
         return self.invocation.function_name
 
     def settle(self, result: InvocationResult) -> None:
-        """Gives the caller ``result``, unless it has cancelled the call or has a result already."""
+        """Returns ``result`` to the caller, unless it has cancelled the call or has a result already."""
         if not self.future.done():
             self.future.set_result(result)
 

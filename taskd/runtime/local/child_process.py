@@ -49,7 +49,7 @@ class ChildProcess:
         """The id of the process group while the process runs."""
 
     async def run(self) -> int:
-        """Starts the process and waits for its end; gives the exit status, negative for a signal.
+        """Starts the process and waits for its end; returns the exit status, negative for a signal.
 
         Whatever else is left of the process group then is killed.
 

@@ -78,7 +78,7 @@ class CodeDirectory:
         _end_package_search_at(self._root / "package.json")
 
     async def add(self, name: str, code: bytes) -> str:
-        """Unpacks ``code`` durably and gives its version, which stays until :meth:`release`.
+        """Unpacks ``code`` durably and returns its version, which stays until :meth:`release`.
 
         :raises ContractError: ``INVALID_CODE``; ``UNAVAILABLE`` when the disk is full or fails. Then there is
             no trace of it.
@@ -152,7 +152,7 @@ def unavailable(error: OSError | SyncFailedError) -> ContractError:
 
 
 def _publish(fresh: Path, path: Path) -> None:
-    """Gives ``fresh`` its name durably; where that fails it is taken back, so that nobody relies on it."""
+    """Renames ``fresh`` to ``path`` durably; where that fails it is undone, so that nobody relies on it."""
     path.parent.mkdir(exist_ok=True)
     try:
         fresh.rename(path)

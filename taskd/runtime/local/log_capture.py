@@ -1,6 +1,6 @@
 """Captures what a function prints: reads its pipe, splits it into lines, and truncates the log of each call.
 
-Knows nothing of processes; whoever owns one gives it the pipe's other end.
+Knows nothing of processes; whoever owns one passes it the pipe's other end.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ class OutputPipe:
         self._write_fd = -1
 
     def _read(self) -> int:
-        """Reads once; gives the number of bytes, 0 if there is nothing to be had now or ever."""
+        """Reads once; returns the number of bytes, 0 if there is nothing to be had now or ever."""
         if self._read_fd is None:
             return 0
         try:

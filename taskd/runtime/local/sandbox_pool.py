@@ -64,7 +64,7 @@ class SandboxPool:
         return any(user is not None and user.code == deployment.code for user in users)
 
     def busy(self) -> list[Sandbox]:
-        """The sandboxes that have a call in hand."""
+        """The sandboxes that have a current call."""
         return [sandbox for sandbox in self._sandboxes if sandbox.is_busy]
 
     def deploy(self, deployment: DeployedFunction) -> None:

@@ -23,7 +23,7 @@ class PoolUser(Protocol[W_contra]):
     """Waits for connections."""
 
     def assign(self, waiter: W_contra, connection: Connection) -> bool:
-        """The waiter gets ``connection``. Gives whether it is used."""
+        """The waiter gets ``connection``. Returns whether it is used."""
 
     def fail(self, waiter: W_contra, reason: str) -> None:
         """The waiter gets no connection."""

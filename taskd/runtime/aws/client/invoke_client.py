@@ -162,7 +162,7 @@ class InvokeClient:
         return Connection(self, HEADERS_READ, _RESPONSE_MAX_BYTES)
 
     def _send(self, exchange: _Exchange, connection: Connection) -> bool:
-        """Gives whether the connection is used: a call that cannot be made is settled without it."""
+        """Returns whether the connection is used: a call that cannot be made is settled without it."""
         call = exchange.call
         try:
             head = self._requests.head(call.function_name, call.payload, self._clock())

@@ -26,7 +26,7 @@ class TimingWheel(Generic[T]):
         """The tick that the timer is set for, if there is a timer."""
 
     def add(self, item: T, after_s: float) -> int:
-        """The deadline is ``after_s`` seconds from now; gives its tick, for :meth:`remove`."""
+        """The deadline is ``after_s`` seconds from now; returns its tick, for :meth:`remove`."""
         tick = math.ceil((self._loop.time() + after_s) / self._tick_s)
         slot = self._slots.get(tick)
         if slot is None:
