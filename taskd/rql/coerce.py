@@ -1,38 +1,62 @@
 """Settles what values stand for once it is known what kind of field they are compared with."""
 
+from enum import Enum, auto
+
 from msgspec.structs import replace
 
 from taskd.model.timestamps import parse_timestamp
 from taskd.rql.errors import RqlError
+from taskd.rql.operators import COMPARISONS, Operands
 from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Node, Pattern, Value
 
-_ORDERING = ("gt", "ge", "lt", "le")
+
+class Kind(Enum):
+    """What a field holds, and so what its values compare with."""
+
+    TEXT = auto()
+    NUMBER = auto()
+    TIME = auto()
+    """Integer milliseconds since the epoch."""
+    JSON = auto()
+    """Anything."""
+    JSON_OF_TEXTS = auto()
+    """An object or array in which every scalar is a text."""
 
 
-def plain(node: Node, *, texts_only: bool) -> Node:
-    """``node`` with nothing but JSON scalars and patterns for values; what was guessed is text if ``texts_only``.
+_TEXTS_ONLY = (Kind.TEXT, Kind.JSON_OF_TEXTS)
 
-    Raises :class:`RqlError` where something is ordered by a value that has no order.
+
+def coerce(node: Node, kind: Kind) -> Node:
+    """``node``, which is about a field of this kind, with nothing but JSON scalars and patterns for values.
+
+    Raises :class:`RqlError` where something is compared with what it cannot be compared with.
     """
     match node:
         case Group():
-            conditions = (plain(condition, texts_only=texts_only) for condition in node.conditions)
-            return replace(node, conditions=tuple(conditions))
+            return replace(node, conditions=tuple(coerce(condition, kind) for condition in node.conditions))
         case Contains():
-            below = node.condition
-            return node if below is None else replace(node, condition=plain(below, texts_only=texts_only))
+            return node if node.condition is None else replace(node, condition=coerce(node.condition, kind))
         case Member():
-            return replace(node, values=tuple(_plain_value(value, texts_only=texts_only) for value in node.values))
+            return replace(node, values=tuple(_operand(node, value, kind) for value in node.values))
         case Compare():
-            value = _plain_value(node.value, texts_only=texts_only)
-            if node.op in _ORDERING and (value is None or isinstance(value, bool | Pattern)):
-                raise RqlError(f"{node.op} expects a number, a text or a time", node.position)
-            return replace(node, value=value)
+            return replace(node, value=_operand(node, node.value, kind))
 
 
-def _plain_value(value: Value, *, texts_only: bool) -> Value:
+def _operand(node: Compare | Member, written: Value, kind: Kind) -> Value:
+    operands = COMPARISONS[node.op].operands
+    if kind is Kind.TIME:
+        if operands is Operands.TEXT:
+            raise RqlError(f"{node.op} expects a field with text, not a time", node.position)
+        return epoch_ms(written, node.position)
+    value = _scalar(written, kind)
+    if operands is Operands.ORDERED and (value is None or isinstance(value, bool | Pattern)):
+        raise RqlError(f"{node.op} expects a number, a text or a time", node.position)
+    return value
+
+
+def _scalar(value: Value, kind: Kind) -> Value:
     if isinstance(value, Guessed):
-        return value.text if texts_only else value.value
+        return value.text if kind in _TEXTS_ONLY else value.value
     return value.text if isinstance(value, Moment) else value
 
 

@@ -5,6 +5,7 @@ memory can be driven up by a hostile pattern; a long run can be called off.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from taskd.model.errors import TaskdError
 from taskd.rql.regex import CharSet, Program, State, compile_regex
@@ -109,6 +110,12 @@ class Matcher:
             self._nodes = {}
             self._cached_steps = 0
         return self._nodes.setdefault((waiting, before), _Node(waiting, before))
+
+
+@lru_cache(maxsize=128)
+def matcher_for(regex: str, ignore_case: bool) -> Matcher:  # noqa: FBT001 - called as SQL functions call
+    """The matcher for a pattern, compiled once. Raises ``RegexError``."""
+    return Matcher(regex, ignore_case=ignore_case)
 
 
 def _poll(cancelled: Callable[[], bool]) -> None:

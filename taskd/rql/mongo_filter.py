@@ -1,13 +1,11 @@
 """A query's filter as JSON, in the manner of a MongoDB filter: what a page shows under ``query``."""
 
-import re
 from typing import Any
 
 import msgspec
 
+from taskd.rql.operators import COMPARISONS
 from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Node, Pattern, Query, Value
-
-_OPERATORS = {"ne": "$ne", "gt": "$gt", "ge": "$gte", "lt": "$lt", "le": "$lte", "in": "$in", "out": "$nin"}
 
 
 def filter_json(query: Query) -> str:
@@ -22,17 +20,13 @@ def _condition(node: Node) -> dict[str, Any]:
 
 
 def _test(node: Compare | Member | Contains) -> Any:
-    match node:
-        case Member():
-            return {_OPERATORS[node.op]: [_value(value) for value in node.values]}
-        case Contains():
-            return _presence(node)
-        case Compare(op="like", value=str(text)):
-            return {"$regex": re.escape(text), "$options": "i"}
-        case Compare(op="eq" | "like"):
-            return _value(node.value)
-        case Compare():
-            return {_OPERATORS[node.op]: _value(node.value)}
+    if isinstance(node, Contains):
+        return _presence(node)
+    comparison = COMPARISONS[node.op]
+    if isinstance(node, Member):
+        return comparison.mongo([_value(value) for value in node.values])
+    is_search = isinstance(node.value, Pattern) and comparison.negates is None
+    return _value(node.value) if is_search else comparison.mongo(_value(node.value))
 
 
 def _presence(node: Contains) -> dict[str, Any]:

@@ -11,14 +11,13 @@ from typing import Literal, cast
 from taskd.model.limits import RQL_MAX_BYTES, RQL_MAX_DEPTH
 from taskd.rql.directives import DIRECTIVES, Directives
 from taskd.rql.errors import RqlError
-from taskd.rql.query import Compare, CompareOp, Contains, Group, Member, Node, Path, Query
+from taskd.rql.operators import COMPARISONS, OPERATORS, SYMBOLS, Comparison, Form, Operands, Operator
+from taskd.rql.query import Compare, Contains, Group, Member, Node, Path, Query, Value
 from taskd.rql.scan import ARGUMENT, OPERAND, RELATION, SEPARATOR, WORD, Scanner
 from taskd.rql.values import Raw, decode, parse_path, parse_text, parse_value
 
 GroupOp = Literal["and", "or"]
 
-_COMPARISONS = ("eq", "ne", "gt", "ge", "lt", "le", "like")
-_SIGNS = {"=": "eq", "==": "eq", "!=": "ne", ">": "gt", ">=": "ge", "<": "lt", "<=": "le"}
 _CONJUNCTIONS: dict[str, GroupOp] = {"&": "and", "|": "or", "%": "or"}
 """By the first character of the separator."""
 _ANY_SYNTAX = re.compile(r"[(=<>]")
@@ -99,19 +98,19 @@ class _Parser:
         return _as_list(_grouped(op, conditions))
 
     def _call(self, name: Raw, depth: int) -> list[Node]:
-        operator, position = name
-        match operator:
-            case "and" | "or":
-                return self._logical(operator, position, depth)
-            case "in" | "out":
-                return [self._membership(operator, position)]
-            case "contains" | "excludes":
+        word, position = name
+        if word in DIRECTIVES:
+            return self._directive(name, depth)
+        match OPERATORS.get(word):
+            case Operator(form=Form.CONDITIONS):
+                return self._logical(cast(GroupOp, word), position, depth)
+            case Operator(form=Form.ELEMENTS) as operator:
                 return [self._containment(operator, position, depth)]
-            case _ if operator in _COMPARISONS:
-                return [self._comparison(cast(CompareOp, operator), position)]
-            case _ if operator in DIRECTIVES:
-                return self._directive(name, depth)
-        raise RqlError(f'There is no operator "{operator}"; known are {_KNOWN}', position)
+            case Comparison(form=Form.VALUES) as comparison:
+                return [self._membership(comparison, position)]
+            case Comparison() as comparison:
+                return [self._comparison(comparison, position)]
+        raise RqlError(f'There is no operator "{word}"; known are {_KNOWN}', position)
 
     def _logical(self, operator: GroupOp, position: int, depth: int) -> list[Node]:
         _, conditions = self._group(operator, depth + 1)
@@ -128,28 +127,28 @@ class _Parser:
         self._directives.add(name, arguments)
         return []
 
-    def _comparison(self, op: CompareOp, position: int) -> Compare:
-        path = self._field(op)
+    def _comparison(self, comparison: Comparison, position: int) -> Compare:
+        path = self._field(comparison.name)
         raw = self._scan.take_value(ARGUMENT)
-        self._close(f"the value of {op}")
-        return _compare(op, parse_path(path), raw, position)
+        self._close(f"the value of {comparison.name}")
+        return _compare(comparison, parse_path(path), raw, position)
 
-    def _membership(self, op: Literal["in", "out"], position: int) -> Member:
-        path = self._field(op)
+    def _membership(self, comparison: Comparison, position: int) -> Member:
+        path = self._field(comparison.name)
         raws = self._array() if self._scan.at("(") else self._values()
-        self._close(f"the values of {op}")
-        return Member(op, parse_path(path), tuple(parse_value(raw) for raw in raws), position)
+        self._close(f"the values of {comparison.name}")
+        return _member(comparison, parse_path(path), raws, position)
 
-    def _containment(self, operator: str, position: int, depth: int) -> Node:
+    def _containment(self, operator: Operator, position: int, depth: int) -> Node:
         path = parse_path(self._scan.take(ARGUMENT))
-        negated = operator == "excludes"
+        negated = operator.negates is not None
         if not self._scan.accept(","):
-            self._close(f"the field of {operator}")
+            self._close(f"the field of {operator.name}")
             return Contains(path, None, negated, position)
         if self._value_follows():
             return self._comparison_of_elements(Contains(path, None, negated, position))
         _, conditions = self._group("and", depth + 1)
-        self._close(operator)
+        self._close(operator.name)
         return Contains(path, _grouped("and", conditions), negated, position)
 
     def _value_follows(self) -> bool:
@@ -164,23 +163,22 @@ class _Parser:
         """``contains(tags,urgent)``: some element equals the value, which is what ``eq`` says of an array."""
         raw = self._scan.take_value(ARGUMENT)
         self._close("the value of contains")
-        return _compare("ne" if presence.negated else "eq", presence.path, raw, presence.position)
+        return _compare(SYMBOLS["!=" if presence.negated else "="], presence.path, raw, presence.position)
 
     def _shorthand(self, path: Raw) -> Node:
         scan = self._scan
         relation = scan.matches(RELATION)
         if relation is None or not path[0]:
             raise scan.error(f"A condition such as a=b or eq(a,b) is expected, not {scan.next_text()}")
-        sign = relation[0].upper().replace("%3C", "<").replace("%3E", ">").replace("%3D", "=")
-        op = relation[1] or _SIGNS[sign]
-        if op not in (*_COMPARISONS, "in", "out"):
-            raise scan.error(f'There is no operator "={op}="; a "=" in a value is written %253D')
+        symbol = relation[0].upper().replace("%3C", "<").replace("%3E", ">").replace("%3D", "=")
+        comparison = COMPARISONS.get(relation[1]) if relation[1] else SYMBOLS[symbol]
+        if comparison is None:
+            raise scan.error(f'There is no operator "={relation[1]}="; a "=" in a value is written %253D')
         scan.position = relation.end()
-        if op in ("in", "out"):
+        if comparison.form is Form.VALUES:
             raws = self._array() if scan.at("(") else [scan.take_value(OPERAND)]
-            values = tuple(parse_value(raw) for raw in raws)
-            return Member(cast(Literal["in", "out"], op), parse_path(path), values, path[1])
-        return _compare(cast(CompareOp, op), parse_path(path), scan.take_value(OPERAND), path[1])
+            return _member(comparison, parse_path(path), raws, path[1])
+        return _compare(comparison, parse_path(path), scan.take_value(OPERAND), path[1])
 
     def _field(self, operator: str) -> Raw:
         path = self._scan.take(ARGUMENT)
@@ -203,11 +201,19 @@ class _Parser:
         self._scan.expect(")", after)
 
 
-_KNOWN = ", ".join(["and, or", *_COMPARISONS, "in, out, contains, excludes", *DIRECTIVES])
+_KNOWN = ", ".join([*OPERATORS, *DIRECTIVES])
 
 
-def _compare(op: CompareOp, path: Path, raw: Raw, position: int) -> Compare:
-    return Compare(op, path, parse_text(raw) if op == "like" else parse_value(raw), position)
+def _compare(comparison: Comparison, path: Path, raw: Raw, position: int) -> Compare:
+    return Compare(comparison.name, path, _operand(comparison, raw), position)
+
+
+def _member(comparison: Comparison, path: Path, raws: list[Raw], position: int) -> Member:
+    return Member(comparison.name, path, tuple(_operand(comparison, raw) for raw in raws), position)
+
+
+def _operand(comparison: Comparison, raw: Raw) -> Value:
+    return parse_text(raw, comparison.name) if comparison.operands is Operands.TEXT else parse_value(raw)
 
 
 def _as_list(node: Node | None) -> list[Node]:

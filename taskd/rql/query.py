@@ -36,23 +36,28 @@ class Guessed(Struct, frozen=True, tag=True):
 
 Value = str | int | float | bool | None | Guessed | Moment | Pattern
 
-CompareOp = Literal["eq", "ne", "gt", "ge", "lt", "le", "like"]
-
 
 class Compare(Struct, frozen=True, tag=True):
     """The field compares so with the value; on an array, any element does (for ``ne``: none is equal)."""
 
-    op: CompareOp
+    op: str
+    """The name of an operator, as in ``operators.COMPARISONS``."""
     path: Path
     value: Value
     position: int
     """Where in the query text this stands, for errors found later."""
 
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The value, as :class:`Member` has it."""
+        return (self.value,)
+
 
 class Member(Struct, frozen=True, tag=True):
     """The field is (``in``), or is not (``out``), one of the values."""
 
-    op: Literal["in", "out"]
+    op: str
+    """The name of an operator, as in ``operators.COMPARISONS``."""
     path: Path
     values: tuple[Value, ...]
     position: int

@@ -2,9 +2,8 @@
 
 from taskd.rql.coerce import epoch_ms
 from taskd.rql.errors import RqlError
+from taskd.rql.operators import COMPARISONS
 from taskd.rql.query import Compare, Group, Node, Query
-
-_SIGNS = {"ge": ">=", "le": "<="}
 
 
 def single_lower_bound(query: Query, field: str) -> int | None:
@@ -34,7 +33,7 @@ def _bounds(query: Query, field: str, ops: tuple[str, ...]) -> list[tuple[str, i
 def _bound(node: Node, field: str, ops: tuple[str, ...]) -> tuple[str, int]:
     if isinstance(node, Compare) and node.op in ops and node.path == (field,):
         return node.op, epoch_ms(node.value, node.position)
-    supported = " and ".join(f"{field}{_SIGNS[op]}…" for op in ops)
+    supported = " and ".join(f"{field}{COMPARISONS[op].sign}…" for op in ops)
     raise RqlError(f"Only {supported} with a time is supported here", _position(node))
 
 

@@ -12,9 +12,10 @@ from urllib.parse import unquote_to_bytes
 
 from taskd.model.timestamps import format_ms, parse_rfc3339, parse_timestamp
 from taskd.rql.errors import RqlError
-from taskd.rql.evaluate import matcher
+from taskd.rql.matcher import matcher_for
 from taskd.rql.query import Guessed, Moment, Path, Pattern, Value
 from taskd.rql.regex import RegexError
+from taskd.rql.scalars import INT64_MAX, INT64_MIN
 
 _CONVERTER = re.compile(r"([A-Za-z_]\w*):", re.ASCII)
 _GUESSED_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,399})(\.\d{1,400})?", re.ASCII)
@@ -24,7 +25,6 @@ _PATH_SEPARATOR = re.compile(r"[./]")
 _QUOTE_ESCAPE = re.compile(r"\\(['\\])")
 _GUESSED_INTEGER_MAX = 2**53 - 1
 """Longer digits are rather an identifier than a number, and no JavaScript client could mean them as one."""
-_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 Raw = tuple[str, int]
 """A piece of the query as it came, and its position."""
@@ -47,14 +47,14 @@ def parse_value(raw: Raw) -> Value:
     return CONVERTERS[converter](text, raw[1])
 
 
-def parse_text(raw: Raw) -> str | Pattern:
-    """The text or pattern that ``like`` looks for: nothing is guessed."""
+def parse_text(raw: Raw, operator: str) -> str | Pattern:
+    """The value of an ``operator`` that takes texts and patterns: nothing is guessed."""
     converter, text = _split_converter(raw)
     if converter is None:
         return _unquoted(text)
     value = CONVERTERS[converter](text, raw[1])
     if not isinstance(value, str | Pattern):
-        raise RqlError(f"like expects a text, not a {converter}", raw[1])
+        raise RqlError(f"{operator} expects a text, not a {converter}", raw[1])
     return value
 
 
@@ -139,7 +139,7 @@ def _number(text: str, position: int) -> int | float:
     if written is None or not math.isfinite(value):
         raise RqlError("number: expects a finite decimal number", position)
     whole = written[1] is None and written[2] is None
-    return int(text) if whole and _INT64_MIN <= int(text) <= _INT64_MAX else value
+    return int(text) if whole and INT64_MIN <= int(text) <= INT64_MAX else value
 
 
 def _boolean(text: str, position: int) -> bool:
@@ -188,7 +188,7 @@ def _glob(text: str, position: int) -> Pattern:
 
 def _checked(pattern: Pattern, position: int) -> Pattern:
     try:
-        matcher(pattern.regex, pattern.ignore_case)
+        matcher_for(pattern.regex, pattern.ignore_case)
     except RegexError as error:
         raise RqlError(f"The pattern cannot be used: {error}", position) from error
     return pattern

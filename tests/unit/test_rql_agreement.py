@@ -1,15 +1,20 @@
-"""Compiled queries find, on random tasks, exactly what the naive filter finds."""
+"""Compiled queries and the evaluator find, on random tasks and documents, exactly what the naive filter finds."""
 
 import json
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.store.catalogues import MemoryCatalogue, on_the_wire
-from support.store.naive_filter import TIMES, naive_matches, naive_page
+from support.store.naive_filter import TIMES, field_matches, naive_matches, naive_page
 
 from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskError
+from taskd.rql.coerce import Kind, coerce
+from taskd.rql.evaluate import matches
+from taskd.rql.operators import COMPARISONS, Form, Operands
 from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Node, Path, Pattern, Query, SortKey
 
 NAMES = st.sampled_from(["a", "b", "n", "0", "1", "é", "a.b", 'q"', "", "a b"])
@@ -55,6 +60,7 @@ def guessed(value: bool | float) -> Guessed:
     return Guessed(value, json.dumps(value))
 
 
+PATTERNS = st.sampled_from(["^a", "b$", "é", "[0-9]"]).flatmap(lambda r: st.builds(Pattern, st.just(r), st.booleans()))
 VALUES = st.one_of(
     TEXTS,
     st.none(),
@@ -62,11 +68,12 @@ VALUES = st.one_of(
     NUMBERS.filter(lambda n: abs(n) < 2**63 or isinstance(n, float)),
     st.one_of(st.integers(-2, 2), st.booleans(), st.sampled_from([0.5, 1.0])).map(guessed),
     st.just(Moment(1_767_225_600_000, "2026-01-01T00:00:00Z")),
-    st.sampled_from(["^a", "b$", "é", "[0-9]"]).flatmap(lambda r: st.builds(Pattern, st.just(r), st.booleans())),
+    PATTERNS,
 )
 ORDERED = VALUES.filter(
     lambda v: not (v is None or isinstance(v, bool | Pattern) or (isinstance(v, Guessed) and isinstance(v.value, bool)))
 )
+OPERANDS = {Operands.ANY: VALUES, Operands.ORDERED: ORDERED, Operands.TEXT: TEXTS | PATTERNS}
 MOMENTS = st.one_of(TIMES_MS, TIMES_MS.map(guessed), st.just(Moment(1, "")), st.just("2026-01-01T01:00:00+01:00"))
 TOP = st.sampled_from(["id", "status", "functionName", "priority", "createdByUserId", "scheduleId", "unknown"])
 BELOW = st.lists(NAMES, max_size=3).map(tuple)
@@ -78,12 +85,28 @@ PATHS = st.one_of(
 )
 
 
+def comparisons(
+    paths: st.SearchStrategy[Path], operands: Mapping[Operands, st.SearchStrategy[Any]]
+) -> Iterator[st.SearchStrategy[Node]]:
+    """Of every operator that takes ``operands``, with such values."""
+    for kind, values in operands.items():
+        for form in (Form.VALUE, Form.VALUES):
+            names = [row.name for row in COMPARISONS.values() if (row.operands, row.form) == (kind, form)]
+            if names:
+                yield comparison(form, st.sampled_from(names), paths, values)
+
+
+def comparison(
+    form: Form, names: st.SearchStrategy[str], paths: st.SearchStrategy[Path], values: st.SearchStrategy[Any]
+) -> st.SearchStrategy[Node]:
+    if form is Form.VALUE:
+        return st.builds(Compare, names, paths, values, st.just(0))
+    return st.builds(Member, names, paths, st.lists(values, max_size=3).map(tuple), st.just(0))
+
+
 def leaves(paths: st.SearchStrategy[Path]) -> st.SearchStrategy[Node]:
     return st.one_of(
-        st.builds(Compare, st.sampled_from(["eq", "ne"]), paths, VALUES, st.just(0)),
-        st.builds(Compare, st.sampled_from(["gt", "ge", "lt", "le"]), paths, ORDERED, st.just(0)),
-        st.builds(Compare, st.just("like"), paths, TEXTS, st.just(0)),
-        st.builds(Member, st.sampled_from(["in", "out"]), paths, st.lists(VALUES, max_size=3).map(tuple), st.just(0)),
+        *comparisons(paths, OPERANDS),
         st.builds(Contains, paths, st.none(), st.booleans(), st.just(0)),
     )
 
@@ -93,20 +116,7 @@ def groups(nodes: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
 
 
 ON_TIMES = st.one_of(
-    st.builds(
-        Compare,
-        st.sampled_from(["eq", "ne", "gt", "ge", "lt", "le"]),
-        st.sampled_from(sorted(TIMES)).map(lambda n: (n,)),
-        MOMENTS,
-        st.just(0),
-    ),
-    st.builds(
-        Member,
-        st.sampled_from(["in", "out"]),
-        st.just(("startTimestamp",)),
-        st.lists(MOMENTS, max_size=2).map(tuple),
-        st.just(0),
-    ),
+    *comparisons(st.sampled_from(sorted(TIMES)).map(lambda n: (n,)), {Operands.ANY: MOMENTS, Operands.ORDERED: MOMENTS})
 )
 ELEMENTS = leaves(BELOW.filter(bool))
 ON_ELEMENTS = st.builds(
@@ -115,6 +125,11 @@ ON_ELEMENTS = st.builds(
     ELEMENTS | groups(ELEMENTS | st.builds(Contains, BELOW.filter(bool), ELEMENTS, st.booleans(), st.just(0))),
     st.booleans(),
     st.just(0),
+)
+ON_DOCUMENTS = st.recursive(
+    leaves(BELOW),
+    lambda nodes: groups(nodes) | st.builds(Contains, BELOW, nodes, st.booleans(), st.just(0)),
+    max_leaves=5,
 )
 NODES = st.recursive(leaves(PATHS) | ON_TIMES | ON_ELEMENTS, groups, max_leaves=5)
 SORTS = st.lists(
@@ -137,3 +152,11 @@ def test_same_page_as_the_naive_filter(catalogue: MemoryCatalogue, rows: list[Ta
         page = catalogue.page(query)
         assert [task.id for task in page.rows] == [task["id"] for task in naive_page(wire, query)], query
         assert page.total == sum(query.where is None or naive_matches(task, query.where) for task in wire), query
+
+
+@settings(max_examples=250)
+@given(st.lists(DOCUMENTS, min_size=3, max_size=3), ON_DOCUMENTS, st.booleans())
+def test_the_evaluator_says_what_the_naive_filter_says(documents: list[Any], node: Node, texts: bool) -> None:
+    coerced = coerce(node, Kind.JSON_OF_TEXTS if texts else Kind.JSON)
+    for document in documents:
+        assert matches(coerced, [document]) == field_matches(document, node, texts=texts), document

@@ -11,10 +11,11 @@ from support.store.catalogues import MemoryCatalogue
 from taskd.model.limits import RQL_MAX_BYTES
 from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskError
+from taskd.rql.coerce import Kind
 from taskd.rql.errors import RqlError
 from taskd.rql.parser import parse
 from taskd.store.embedded.catalogue.sql.compile import compile_query
-from taskd.store.embedded.catalogue.sql.fields import TASKS, Field, Kind, Resource
+from taskd.store.embedded.catalogue.sql.fields import TASKS, Field, Resource
 
 NEW_YEAR_MS = 1_767_225_600_000
 Find = Callable[..., list[int]]

@@ -1,11 +1,15 @@
-"""What a query means, told as plainly as possible over tasks as they are on the wire: the yardstick for the SQL."""
+"""What a query means, told as plainly as possible over tasks as they are on the wire: the yardstick for the SQL.
+
+What the operators that it knows say of two values is told here once more; of others it takes the table's word.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 from taskd.model.timestamps import parse_timestamp
+from taskd.rql.operators import COMPARISONS
 from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Node, Pattern, Query, Value
 
 TIMES = {
@@ -59,9 +63,8 @@ def naive_matches(task: Json, node: Node) -> bool:
 
 
 def time_matches(epoch_ms: int | None, node: Compare | Member) -> bool:
-    if isinstance(node, Member):
-        return (epoch_ms in [moment_ms(value) for value in node.values]) == (node.op == "in")
-    return compare(node.op, epoch_ms, moment_ms(node.value))
+    found = any(holds(node.op, epoch_ms, moment_ms(value)) for value in node.values)
+    return found != is_negation(node.op)
 
 
 def moment_ms(value: Value) -> int | None:
@@ -78,12 +81,8 @@ def field_matches(root: Any, node: Node, *, texts: bool) -> bool:
     found = list(reach(root, node.path))
     if isinstance(node, Contains):
         return contains(found, node, texts=texts) != node.negated
-    if isinstance(node, Member):
-        any_equal = any(equals(found, value, texts=texts) for value in node.values)
-        return any_equal == (node.op == "in")
-    if node.op in ("eq", "ne"):
-        return equals(found, node.value, texts=texts) == (node.op == "eq")
-    return any(relates(node.op, element, settle(node.value, texts=texts)) for element in spread(found))
+    any_holds = any(compares(node.op, found, settle(value, texts=texts)) for value in node.values)
+    return any_holds != is_negation(node.op)
 
 
 def contains(found: list[Any], node: Contains, *, texts: bool) -> bool:
@@ -122,10 +121,10 @@ def settle(value: Value, *, texts: bool) -> Value:
     return value.text if isinstance(value, Moment) else value
 
 
-def equals(found: list[Any], value: Value, *, texts: bool) -> bool:
+def compares(op: str, found: list[Any], value: Value) -> bool:
     if value is None and not found:
         return True
-    return any(relates("eq", element, settle(value, texts=texts)) for element in spread(found))
+    return any(relates(op, element, value) for element in spread(found))
 
 
 def relates(op: str, element: Any, value: Value) -> bool:
@@ -133,12 +132,10 @@ def relates(op: str, element: Any, value: Value) -> bool:
         flags = re.IGNORECASE if value.ignore_case else 0
         return isinstance(element, str) and re.search(value.regex, element, flags) is not None
     if value is None or isinstance(value, bool) or element is None or isinstance(element, bool):
-        return op == "eq" and element is value
+        return element is value
     if isinstance(element, dict | list) or isinstance(element, str) != isinstance(value, str):
         return False
-    if op == "like":
-        return isinstance(value, str) and like(element, value)
-    return compare(op, element, value)
+    return holds(op, element, value)
 
 
 def like(text: str, part: str) -> bool:
@@ -147,13 +144,19 @@ def like(text: str, part: str) -> bool:
     return part.casefold() in text.casefold()
 
 
-def compare(op: str, left: Any, right: Any) -> bool:
-    results: dict[str, bool] = {
-        "eq": left == right,
-        "ne": left != right,
-        "gt": left > right,
-        "ge": left >= right,
-        "lt": left < right,
-        "le": left <= right,
-    }
-    return results[op]
+HOLDS: dict[str, Callable[[Any, Any], bool]] = {
+    **dict.fromkeys(("eq", "ne", "in", "out"), lambda left, right: left == right),
+    "gt": lambda left, right: left > right,
+    "ge": lambda left, right: left >= right,
+    "lt": lambda left, right: left < right,
+    "le": lambda left, right: left <= right,
+    "like": like,
+}
+
+
+def holds(op: str, left: Any, right: Any) -> bool:
+    return (HOLDS.get(op) or COMPARISONS[op].holds)(left, right)
+
+
+def is_negation(op: str) -> bool:
+    return op in ("ne", "out") if op in HOLDS else COMPARISONS[op].negates is not None

@@ -2,49 +2,48 @@
 
 from collections.abc import Sequence
 
-from taskd.rql.query import Compare, Member, Pattern, Value
+from taskd.rql.operators import COMPARISONS, Comparison, Operands
+from taskd.rql.query import Compare, Member, Pattern
+from taskd.rql.scalars import contains_text
 from taskd.store.embedded.catalogue.sql.fragment import FALSE, Parameter, Sql, bound, joined, listed
 
-Comparison = Compare | Member
-
-_SIGNS = {"eq": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-
-
-def values_of(node: Comparison) -> tuple[Value, ...]:
-    """What the field is compared with."""
-    return node.values if isinstance(node, Member) else (node.value,)
+FUNCTIONS = {
+    comparison.name: f"rql_{comparison.name}"
+    for comparison in COMPARISONS.values()
+    if comparison.sign is None and comparison.negates is None
+}
+"""SQL functions, of what is found and of a value, for the comparisons that SQLite has no operator for."""
 
 
-def text_test(node: Comparison, text: Sql) -> Sql:
-    """Whether the string ``text`` satisfies ``node``, which is positive and has plain values."""
-    values = values_of(node)
-    texts = [value for value in values if isinstance(value, str)]
-    searches = [_search(text, value) for value in values if isinstance(value, Pattern)]
-    if node.op == "like":
-        return _any([*(_like(text, part) for part in texts), *searches])
-    return _any([relation(node, text, texts), *searches])
+def text_test(node: Compare | Member, text: Sql) -> Sql:
+    """Whether the string ``text`` satisfies ``node``, which is positive and has coerced values."""
+    texts = [value for value in node.values if isinstance(value, str)]
+    searches = [_search(text, value) for value in node.values if isinstance(value, Pattern)]
+    return _any([_relation(COMPARISONS[node.op], text, texts), *searches])
 
 
-def number_test(node: Comparison, number: Sql) -> Sql:
-    """Whether ``number`` satisfies ``node``, which is positive and has plain values."""
-    numbers = [value for value in values_of(node) if type(value) in (int, float)]
-    return FALSE if node.op == "like" else relation(node, number, numbers)  # type: ignore[arg-type]
-
-
-def relation(node: Comparison, value: Sql, operands: Sequence[Parameter]) -> Sql:
-    """``value`` compared as ``node`` says with any of ``operands``, all of the same type as it."""
-    if not operands:
+def number_test(node: Compare | Member, number: Sql) -> Sql:
+    """Whether ``number`` satisfies ``node``, which is positive and has coerced values."""
+    comparison = COMPARISONS[node.op]
+    if comparison.operands is Operands.TEXT:
         return FALSE
-    if isinstance(node, Member):
+    numbers = [value for value in node.values if isinstance(value, int | float) and not isinstance(value, bool)]
+    return _relation(comparison, number, numbers)
+
+
+def _relation(comparison: Comparison, value: Sql, operands: Sequence[Parameter]) -> Sql:
+    """Whether ``value`` compares so with any of ``operands``, which are all of its type."""
+    if comparison.sign == "=" and len(operands) > 1:
         return value + " IN (" + listed([bound(operand) for operand in dict.fromkeys(operands)]) + ")"
-    return value + f" {_SIGNS[node.op]} " + bound(operands[0])
+    return _any([_compared(comparison, value, operand) for operand in operands])
 
 
-def _like(text: Sql, part: str) -> Sql:
-    """SQLite folds the case of ASCII letters only."""
-    if part.isascii():
-        return "instr(lower(" + text + "), " + bound(part.lower()) + ") > 0"
-    return "rql_like(" + text + ", " + bound(part) + ")"
+def _compared(comparison: Comparison, value: Sql, operand: Parameter) -> Sql:
+    if comparison.sign is not None:
+        return value + f" {comparison.sign} " + bound(operand)
+    if comparison.holds is contains_text and isinstance(operand, str) and operand.isascii():
+        return "instr(lower(" + value + "), " + bound(operand.lower()) + ") > 0"  # lower() folds ASCII only
+    return f"{FUNCTIONS[comparison.name]}(" + value + ", " + bound(operand) + ")"
 
 
 def _search(text: Sql, pattern: Pattern) -> Sql:

@@ -5,16 +5,17 @@ from typing import TypeVar, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from taskd.rql.coerce import epoch_ms, plain
-from taskd.rql.errors import RqlError
+from taskd.rql.coerce import Kind, coerce
 from taskd.rql.evaluate import matches
+from taskd.rql.operators import COMPARISONS
 from taskd.rql.query import Compare, Contains, Group, Member, Node, Query, SortKey
-from taskd.store.embedded.catalogue.sql.comparisons import number_test, relation, text_test, values_of
-from taskd.store.embedded.catalogue.sql.documents import document_order, document_presence, document_test
-from taskd.store.embedded.catalogue.sql.fields import Field, Kind, Resource
+from taskd.store.embedded.catalogue.sql.comparisons import number_test, text_test
+from taskd.store.embedded.catalogue.sql.documents import document_order, document_test
+from taskd.store.embedded.catalogue.sql.fields import Field, Resource
 from taskd.store.embedded.catalogue.sql.fragment import FALSE, TRUE, Parameter, Sql, constant, joined, negated
 
 _Condition = TypeVar("_Condition", bound=Compare | Member | Contains)
+_DOCUMENTS = (Kind.JSON, Kind.JSON_OF_TEXTS)
 
 
 class Compiled(Struct, frozen=True):
@@ -42,58 +43,42 @@ def compile_query(query: Query, resource: Resource) -> Compiled:
 
 
 def _condition(node: Node, resource: Resource) -> Sql:
-    match node:
-        case Group(op="and"):
-            return joined("AND", [_condition(condition, resource) for condition in node.conditions])
-        case Group():
-            return joined("OR", [_condition(condition, resource) for condition in node.conditions])
-        case Compare(op="ne"):
-            return negated(_positive(replace(node, op="eq"), resource))
-        case Member(op="out"):
-            return negated(_positive(replace(node, op="in"), resource))
-        case Contains(negated=True):
-            return negated(_positive(replace(node, negated=False), resource))
-        case _:
-            return _positive(node, resource)
+    if isinstance(node, Group):
+        return joined("AND" if node.op == "and" else "OR", [_condition(part, resource) for part in node.conditions])
+    opposite = _opposite(node)
+    return _positive(node, resource) if opposite is None else negated(_positive(opposite, resource))
+
+
+def _opposite(node: _Condition) -> _Condition | None:
+    """The condition that ``node`` is the negation of, if it is one."""
+    if isinstance(node, Contains):
+        return replace(node, negated=False) if node.negated else None
+    negates = COMPARISONS[node.op].negates
+    return None if negates is None else replace(node, op=negates)
 
 
 def _positive(node: Compare | Member | Contains, resource: Resource) -> Sql:
     field = resource.fields.get(node.path[0])
-    is_document = field is not None and field.kind in (Kind.JSON, Kind.JSON_OF_TEXTS)
-    if field is None or (len(node.path) > 1 and not is_document):
-        return constant(matches(_plain(node), ()))
-    if is_document:
-        return _document(field, replace(node, path=node.path[1:]))
+    if field is None or (len(node.path) > 1 and field.kind not in _DOCUMENTS):
+        return constant(matches(coerce(node, Kind.JSON), ()))
+    if field.kind in _DOCUMENTS:
+        return document_test(field.column, _coerced(replace(node, path=node.path[1:]), field.kind))
     if isinstance(node, Contains):
         return Sql(f"{field.column} IS NOT NULL") if node.condition is None else FALSE
-    return _time(field.column, node) if field.kind is Kind.TIME else _scalar(field, node)
+    return _scalar_test(field, _coerced(node, field.kind))
 
 
-def _document(field: Field, node: _Condition) -> Sql:
-    settled = _plain(node, texts_only=field.kind is Kind.JSON_OF_TEXTS)
-    if isinstance(settled, Contains):
-        return document_presence(field.column, settled)
-    return document_test(field.column, settled)
-
-
-def _scalar(field: Field, node: Compare | Member) -> Sql:
-    settled = _plain(node, texts_only=field.kind is Kind.TEXT)
+def _scalar_test(field: Field, node: Compare | Member) -> Sql:
     test = text_test if field.kind is Kind.TEXT else number_test
-    found = test(settled, Sql(field.column))
-    if None not in values_of(settled):
+    found = test(node, Sql(field.column))
+    if None not in node.values:
         return found
     is_null = Sql(f"{field.column} IS NULL")
     return is_null if found == FALSE else joined("OR", [found, is_null])
 
 
-def _time(column: str, node: Compare | Member) -> Sql:
-    if node.op == "like":
-        raise RqlError("like expects a field with text, not a time", node.position)
-    return relation(node, Sql(column), [epoch_ms(value, node.position) for value in values_of(node)])
-
-
-def _plain(node: _Condition, *, texts_only: bool = False) -> _Condition:
-    return cast(_Condition, plain(node, texts_only=texts_only))
+def _coerced(node: _Condition, kind: Kind) -> _Condition:
+    return cast(_Condition, coerce(node, kind))
 
 
 def _order(key: SortKey, resource: Resource) -> list[Sql]:
@@ -101,6 +86,6 @@ def _order(key: SortKey, resource: Resource) -> list[Sql]:
     if field is None:
         return []
     direction = " DESC" if key.descending else ""
-    if field.kind in (Kind.JSON, Kind.JSON_OF_TEXTS):
+    if field.kind in _DOCUMENTS:
         return [term + direction for term in document_order(field.column, key.path[1:])]
     return [Sql(field.column + direction)] if len(key.path) == 1 else []

@@ -12,8 +12,9 @@ import msgspec
 from msgspec.structs import replace
 
 from taskd.rql.evaluate import matches
+from taskd.rql.operators import COMPARISONS
 from taskd.rql.query import Compare, Contains, Member, Path
-from taskd.store.embedded.catalogue.sql.comparisons import number_test, text_test, values_of
+from taskd.store.embedded.catalogue.sql.comparisons import number_test, text_test
 from taskd.store.embedded.catalogue.sql.fragment import FALSE, Sql, bound, constant, joined, listed
 
 _PLAIN_NAME = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9_$:@ -]+", re.ASCII)
@@ -28,8 +29,10 @@ _CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "null": None, 
 """SQLite's names for types of which one value is like another, and such a value."""
 
 
-def document_test(column: str, node: Compare | Member) -> Sql:
-    """Whether the JSON in ``column`` satisfies ``node``, a positive comparison whose path begins at the JSON's top."""
+def document_test(column: str, node: Compare | Member | Contains) -> Sql:
+    """Whether the JSON in ``column`` satisfies ``node``, a positive condition whose path begins at the JSON's top."""
+    if isinstance(node, Contains):
+        return _presence(column, node)
     hint, test = _hint(column, node), _test(column, node)
     return test if hint is None else joined("AND", [hint, test])
 
@@ -39,11 +42,10 @@ def _hint(column: str, node: Compare | Member) -> Sql | None:
 
     JSON that holds a string holds its characters between quotes, unless there are escapes in it.
     """
-    values = values_of(node)
-    if node.op not in ("eq", "in") or len(values) > _HINTS_MAX:
+    if COMPARISONS[node.op].sign != "=" or len(node.values) > _HINTS_MAX:
         return None
-    literals = [f'"{value}"' for value in values if isinstance(value, str) and _VERBATIM.fullmatch(value)]
-    if len(literals) < len(values):
+    literals = [f'"{value}"' for value in node.values if isinstance(value, str) and _VERBATIM.fullmatch(value)]
+    if len(literals) < len(node.values):
         return None
     found = [Sql(f"instr({column}, ") + bound(literal) + ") > 0" for literal in literals]
     return joined("OR", [*found, Sql(f"instr({column}, '\\') > 0")])
@@ -59,9 +61,7 @@ def _test(column: str, node: Compare | Member) -> Sql:
     return _case(_at("json_type", column, node.path), branches, _absent(node), _otherwise(column, node))
 
 
-def document_presence(column: str, node: Contains) -> Sql:
-    """Whether ``node``, taken without its negation, holds for the JSON in ``column``."""
-    node = replace(node, negated=False)
+def _presence(column: str, node: Contains) -> Sql:
     if not node.path and node.condition is None:
         return Sql(f"{column} IS NOT NULL")
     if not _is_plain(node.path):
@@ -78,7 +78,7 @@ def document_order(column: str, path: Path) -> tuple[Sql, Sql]:
 
     Objects, arrays and what is inside of an array (other than by index) count as no value.
     """
-    value = "rql_pick(" + Sql(column) + ", " + bound(msgspec.json.encode(path).decode()) + ")"
+    value = "rql_scalar(" + Sql(column) + ", " + bound(msgspec.json.encode(path).decode()) + ")"
     if _is_plain(path):
         plain = Sql(f"{column} -> ") + bound(_json_path(path))
         value = f"CASE WHEN instr({column}, '\\u') THEN " + value + " ELSE " + plain + " END"

@@ -1,26 +1,14 @@
-"""Which fields a resource has on the wire, and where the catalogue keeps them. Knows nothing of queries."""
+"""Which fields a resource has on the wire, and where the catalogue keeps them."""
 
 from collections.abc import Mapping
-from enum import Enum, auto
 
 from msgspec import Struct
 
-
-class Kind(Enum):
-    """What a column holds, and so what its values compare with."""
-
-    TEXT = auto()
-    NUMBER = auto()
-    TIME = auto()
-    """Integer milliseconds since the epoch."""
-    JSON = auto()
-    """JSON text, with anything in it."""
-    JSON_OF_TEXTS = auto()
-    """JSON text in which every scalar is a string."""
+from taskd.rql.coerce import Kind
 
 
 class Field(Struct, frozen=True):
-    """One field: ``column`` is the SQL that reads it, NULL where the field is absent."""
+    """One field: ``column`` is the SQL that reads it, NULL where the field is absent; JSON is kept as text."""
 
     column: str
     kind: Kind

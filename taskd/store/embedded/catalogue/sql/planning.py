@@ -5,14 +5,12 @@ import sqlite3
 from msgspec import Struct
 from msgspec.structs import replace
 
-from taskd.rql.query import Contains, Group, Member, Node, Path, Pattern, Query
+from taskd.rql.operators import COMPARISONS
+from taskd.rql.query import Contains, Group, Node, Path, Pattern, Query
 from taskd.store.embedded.catalogue import counts
 from taskd.store.embedded.catalogue.sql.compile import compile_query
 from taskd.store.embedded.catalogue.sql.fields import Resource
 from taskd.store.embedded.catalogue.sql.fragment import Sql
-
-_LOOKUPS = ("eq", "in", "gt", "ge", "lt", "le")
-"""What an index can answer."""
 
 
 def scans(query: Query, resource: Resource) -> bool:
@@ -26,10 +24,11 @@ def is_looked_up(node: Node, resource: Resource) -> bool:
     """Whether an index leads to what satisfies ``node``."""
     if isinstance(node, Group):
         return all(is_looked_up(condition, resource) for condition in node.conditions)
-    if isinstance(node, Contains) or node.op not in _LOOKUPS or not _has_index(node.path, resource):
+    if isinstance(node, Contains) or not _has_index(node.path, resource):
         return False
-    values = node.values if isinstance(node, Member) else (node.value,)
-    return not any(isinstance(value, Pattern) for value in values)
+    comparison = COMPARISONS[node.op]
+    has_order = comparison.sign is not None and comparison.negates is None
+    return has_order and not any(isinstance(value, Pattern) for value in node.values)
 
 
 def _has_index(path: Path, resource: Resource) -> bool:
