@@ -11,7 +11,7 @@ import pytest
 from taskd.rql.parser import parse
 from taskd.store.embedded.catalogue.catalogue import SCANS_NICENESS, Catalogue
 from taskd.store.embedded.catalogue.sql.fields import API_REQUESTS, TASKS
-from taskd.store.embedded.catalogue.sql.planning import scans
+from taskd.store.embedded.catalogue.sql.indexes import scans
 
 WAIT_S = 10
 

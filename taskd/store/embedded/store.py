@@ -26,7 +26,7 @@ from taskd.store.embedded import events
 from taskd.store.embedded.catalogue import api_requests, queries
 from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.catalogue.sql.fields import API_REQUESTS, TASKS
-from taskd.store.embedded.catalogue.sql.planning import scans
+from taskd.store.embedded.catalogue.sql.indexes import scans
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.compactor import Compactor
 from taskd.store.embedded.creation import Creation

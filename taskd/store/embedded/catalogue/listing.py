@@ -17,7 +17,7 @@ from taskd.store.embedded.catalogue import counts
 from taskd.store.embedded.catalogue.sql.compile import Compiled, compile_query
 from taskd.store.embedded.catalogue.sql.fields import Resource
 from taskd.store.embedded.catalogue.sql.fragment import Parameter
-from taskd.store.embedded.catalogue.sql.planning import choice_of
+from taskd.store.embedded.catalogue.sql.indexes import choice_of
 
 T = TypeVar("T")
 _decode_rows = msgspec.json.Decoder(list[tuple[Any, ...]]).decode

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from taskd.rql.operators import COMPARISONS, Comparison, Operands
 from taskd.rql.query import Compare, Member, Pattern
 from taskd.rql.scalars import contains_text
-from taskd.store.embedded.catalogue.sql.fragment import FALSE, Parameter, Sql, bound, joined, listed
+from taskd.store.embedded.catalogue.sql.fragment import FALSE, Fragment, Parameter, bound, joined, listed
 
 FUNCTIONS = {
     comparison.name: f"rql_{comparison.name}"
@@ -15,14 +15,14 @@ FUNCTIONS = {
 """SQL functions, of what is found and of a value, for the comparisons that SQLite has no operator for."""
 
 
-def text_test(node: Compare | Member, text: Sql) -> Sql:
+def text_test(node: Compare | Member, text: Fragment) -> Fragment:
     """Whether the string ``text`` satisfies ``node``, which is positive and has coerced values."""
     texts = [value for value in node.values if isinstance(value, str)]
     searches = [_search(text, value) for value in node.values if isinstance(value, Pattern)]
     return _any([_relation(COMPARISONS[node.op], text, texts), *searches])
 
 
-def number_test(node: Compare | Member, number: Sql) -> Sql:
+def number_test(node: Compare | Member, number: Fragment) -> Fragment:
     """Whether ``number`` satisfies ``node``, which is positive and has coerced values."""
     comparison = COMPARISONS[node.op]
     if comparison.operands is Operands.TEXT:
@@ -31,14 +31,14 @@ def number_test(node: Compare | Member, number: Sql) -> Sql:
     return _relation(comparison, number, numbers)
 
 
-def _relation(comparison: Comparison, value: Sql, operands: Sequence[Parameter]) -> Sql:
+def _relation(comparison: Comparison, value: Fragment, operands: Sequence[Parameter]) -> Fragment:
     """Whether ``value`` compares so with any of ``operands``, which are all of its type."""
     if comparison.sign == "=" and len(operands) > 1:
         return value + " IN (" + listed([bound(operand) for operand in dict.fromkeys(operands)]) + ")"
     return _any([_compared(comparison, value, operand) for operand in operands])
 
 
-def _compared(comparison: Comparison, value: Sql, operand: Parameter) -> Sql:
+def _compared(comparison: Comparison, value: Fragment, operand: Parameter) -> Fragment:
     if comparison.sign is not None:
         return value + f" {comparison.sign} " + bound(operand)
     if comparison.holds is contains_text and isinstance(operand, str) and operand.isascii():
@@ -46,10 +46,10 @@ def _compared(comparison: Comparison, value: Sql, operand: Parameter) -> Sql:
     return f"{FUNCTIONS[comparison.name]}(" + value + ", " + bound(operand) + ")"
 
 
-def _search(text: Sql, pattern: Pattern) -> Sql:
+def _search(text: Fragment, pattern: Pattern) -> Fragment:
     return "rql_search(" + text + ", " + bound(pattern.regex) + ", " + bound(int(pattern.ignore_case)) + ")"
 
 
-def _any(tests: Sequence[Sql]) -> Sql:
+def _any(tests: Sequence[Fragment]) -> Fragment:
     possible = [test for test in tests if test != FALSE]
     return joined("OR", possible) if possible else FALSE

@@ -12,7 +12,7 @@ from taskd.rql.query import Compare, Contains, Group, Member, Node, Query, SortK
 from taskd.store.embedded.catalogue.sql.comparisons import number_test, text_test
 from taskd.store.embedded.catalogue.sql.documents import document_order, document_test
 from taskd.store.embedded.catalogue.sql.fields import Field, Resource
-from taskd.store.embedded.catalogue.sql.fragment import FALSE, TRUE, Parameter, Sql, constant, joined, negated
+from taskd.store.embedded.catalogue.sql.fragment import FALSE, TRUE, Fragment, Parameter, constant, joined, negated
 
 _Condition = TypeVar("_Condition", bound=Compare | Member | Contains)
 _DOCUMENTS = (Kind.JSON, Kind.JSON_OF_TEXTS)
@@ -42,7 +42,7 @@ def compile_query(query: Query, resource: Resource) -> Compiled:
     return Compiled(where.text, where.params, order_sql, order_params, query.limit, query.offset)
 
 
-def _condition(node: Node, resource: Resource) -> Sql:
+def _condition(node: Node, resource: Resource) -> Fragment:
     if isinstance(node, Group):
         return joined("AND" if node.op == "and" else "OR", [_condition(part, resource) for part in node.conditions])
     opposite = _opposite(node)
@@ -57,23 +57,23 @@ def _opposite(node: _Condition) -> _Condition | None:
     return None if negates is None else replace(node, op=negates)
 
 
-def _positive(node: Compare | Member | Contains, resource: Resource) -> Sql:
+def _positive(node: Compare | Member | Contains, resource: Resource) -> Fragment:
     field = resource.fields.get(node.path[0])
     if field is None or (len(node.path) > 1 and field.kind not in _DOCUMENTS):
         return constant(matches(coerce(node, Kind.JSON), ()))
     if field.kind in _DOCUMENTS:
         return document_test(field.column, _coerced(replace(node, path=node.path[1:]), field.kind))
     if isinstance(node, Contains):
-        return Sql(f"{field.column} IS NOT NULL") if node.condition is None else FALSE
+        return Fragment(f"{field.column} IS NOT NULL") if node.condition is None else FALSE
     return _scalar_test(field, _coerced(node, field.kind))
 
 
-def _scalar_test(field: Field, node: Compare | Member) -> Sql:
+def _scalar_test(field: Field, node: Compare | Member) -> Fragment:
     test = text_test if field.kind is Kind.TEXT else number_test
-    found = test(node, Sql(field.column))
+    found = test(node, Fragment(field.column))
     if None not in node.values:
         return found
-    is_null = Sql(f"{field.column} IS NULL")
+    is_null = Fragment(f"{field.column} IS NULL")
     return is_null if found == FALSE else joined("OR", [found, is_null])
 
 
@@ -81,11 +81,11 @@ def _coerced(node: _Condition, kind: Kind) -> _Condition:
     return cast(_Condition, coerce(node, kind))
 
 
-def _order(key: SortKey, resource: Resource) -> list[Sql]:
+def _order(key: SortKey, resource: Resource) -> list[Fragment]:
     field = resource.fields.get(key.path[0])
     if field is None:
         return []
     direction = " DESC" if key.descending else ""
     if field.kind in _DOCUMENTS:
         return [term + direction for term in document_order(field.column, key.path[1:])]
-    return [Sql(field.column + direction)] if len(key.path) == 1 else []
+    return [Fragment(field.column + direction)] if len(key.path) == 1 else []

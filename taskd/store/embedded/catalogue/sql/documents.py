@@ -15,7 +15,7 @@ from taskd.rql.evaluate import matches
 from taskd.rql.operators import COMPARISONS
 from taskd.rql.query import Compare, Contains, Member, Path
 from taskd.store.embedded.catalogue.sql.comparisons import number_test, text_test
-from taskd.store.embedded.catalogue.sql.fragment import FALSE, Sql, bound, constant, joined, listed
+from taskd.store.embedded.catalogue.sql.fragment import FALSE, Fragment, bound, constant, joined, listed
 
 _PLAIN_NAME = re.compile(r"(?![0-9]+\Z)[A-Za-z0-9_$:@ -]+", re.ASCII)
 """A name that stands in JSON text as it is, and is not an index of an array."""
@@ -29,7 +29,7 @@ _CONSTANTS: Mapping[str, object] = {"true": True, "false": False, "null": None, 
 """SQLite's names for types of which one value is like another, and such a value."""
 
 
-def document_test(column: str, node: Compare | Member | Contains) -> Sql:
+def document_test(column: str, node: Compare | Member | Contains) -> Fragment:
     """Whether the JSON in ``column`` satisfies ``node``, a positive condition whose path begins at the JSON's top."""
     if isinstance(node, Contains):
         return _presence(column, node)
@@ -37,7 +37,7 @@ def document_test(column: str, node: Compare | Member | Contains) -> Sql:
     return test if hint is None else joined("AND", [hint, test])
 
 
-def _hint(column: str, node: Compare | Member) -> Sql | None:
+def _hint(column: str, node: Compare | Member) -> Fragment | None:
     """What holds for every text that satisfies ``node``, and for few others, and is found out without parsing them.
 
     JSON that holds a string holds its characters between quotes, unless there are escapes in it.
@@ -47,23 +47,23 @@ def _hint(column: str, node: Compare | Member) -> Sql | None:
     literals = [f'"{value}"' for value in node.values if isinstance(value, str) and _VERBATIM.fullmatch(value)]
     if len(literals) < len(node.values):
         return None
-    found = [Sql(f"instr({column}, ") + bound(literal) + ") > 0" for literal in literals]
-    return joined("OR", [*found, Sql(f"instr({column}, '\\') > 0")])
+    found = [Fragment(f"instr({column}, ") + bound(literal) + ") > 0" for literal in literals]
+    return joined("OR", [*found, Fragment(f"instr({column}, '\\') > 0")])
 
 
-def _test(column: str, node: Compare | Member) -> Sql:
+def _test(column: str, node: Compare | Member) -> Fragment:
     if not _is_plain(node.path):
         return _decoded_test(column, node)
     branches = _branches(node, _at("json_extract", column, node.path))
-    elements = _case(Sql("element.type"), _branches(node, Sql("element.value")), FALSE, FALSE)
+    elements = _case(Fragment("element.type"), _branches(node, Fragment("element.value")), FALSE, FALSE)
     each = _at("json_each", column, node.path)
     branches["array"] = "EXISTS (SELECT 1 FROM " + each + " AS element WHERE " + elements + ")"
     return _case(_at("json_type", column, node.path), branches, _absent(node), _otherwise(column, node))
 
 
-def _presence(column: str, node: Contains) -> Sql:
+def _presence(column: str, node: Contains) -> Fragment:
     if not node.path and node.condition is None:
-        return Sql(f"{column} IS NOT NULL")
+        return Fragment(f"{column} IS NOT NULL")
     if not _is_plain(node.path):
         return _decoded_test(column, node)
     found, otherwise = _at("json_type", column, node.path), _otherwise(column, node)
@@ -73,14 +73,14 @@ def _presence(column: str, node: Contains) -> Sql:
     return _case(found, {"array": decoded, "object": decoded}, FALSE, otherwise)
 
 
-def document_order(column: str, path: Path) -> tuple[Sql, Sql]:
+def document_order(column: str, path: Path) -> tuple[Fragment, Fragment]:
     """What to order by: first the kind of value (none, number, text, boolean), then the value.
 
     Objects, arrays and what is inside of an array (other than by index) count as no value.
     """
-    value = "rql_scalar(" + Sql(column) + ", " + bound(msgspec.json.encode(path).decode()) + ")"
+    value = "rql_scalar(" + Fragment(column) + ", " + bound(msgspec.json.encode(path).decode()) + ")"
     if _is_plain(path):
-        plain = Sql(f"{column} -> ") + bound(_json_path(path))
+        plain = Fragment(f"{column} -> ") + bound(_json_path(path))
         value = f"CASE WHEN instr({column}, '\\u') THEN " + value + " ELSE " + plain + " END"
     kind = "CASE json_type(" + value + ") WHEN 'integer' THEN 1 WHEN 'real' THEN 1 WHEN 'text' THEN 2"
     scalar = "CASE WHEN json_type(" + value + ") NOT IN ('object', 'array') THEN json_extract(" + value + ", '$') END"
@@ -96,11 +96,11 @@ def _json_path(path: Path) -> str:
     return "$" + "".join(f'."{step}"' for step in path)
 
 
-def _at(function: str, column: str, path: Path) -> Sql:
+def _at(function: str, column: str, path: Path) -> Fragment:
     return f"{function}({column}, " + bound(_json_path(path)) + ")"
 
 
-def _branches(node: Compare | Member, value: Sql) -> dict[str, Sql]:
+def _branches(node: Compare | Member, value: Fragment) -> dict[str, Fragment]:
     """Whether ``value`` satisfies ``node``, by the type it has."""
     number = number_test(node, value)
     here = replace(node, path=())
@@ -108,7 +108,7 @@ def _branches(node: Compare | Member, value: Sql) -> dict[str, Sql]:
     return {"text": text_test(node, value), "integer": number, "real": number, **constants}
 
 
-def _case(found: Sql, branches: Mapping[str, Sql], default: Sql, otherwise: Sql) -> Sql:
+def _case(found: Fragment, branches: Mapping[str, Fragment], default: Fragment, otherwise: Fragment) -> Fragment:
     """Branches on the type ``found``. ``otherwise`` may be left to give what is ``default``."""
     cases = [f" WHEN '{name}' THEN " + branch for name, branch in branches.items() if branch != default]
     if not cases:
@@ -119,12 +119,12 @@ def _case(found: Sql, branches: Mapping[str, Sql], default: Sql, otherwise: Sql)
     return choice + " ELSE " + otherwise + " END"
 
 
-def _absent(node: Compare | Member | Contains) -> Sql:
+def _absent(node: Compare | Member | Contains) -> Fragment:
     """What ``node`` says of a field that is not there."""
     return constant(matches(replace(node, path=()), ()))
 
 
-def _otherwise(column: str, node: Compare | Member | Contains) -> Sql:
+def _otherwise(column: str, node: Compare | Member | Contains) -> Fragment:
     """For a path at which SQLite finds nothing: the field is absent, or inside of an array, or its name is escaped."""
     if not node.path:
         return _absent(node)
@@ -133,5 +133,5 @@ def _otherwise(column: str, node: Compare | Member | Contains) -> Sql:
     return "CASE WHEN " + unsure + " THEN " + _decoded_test(column, node) + " ELSE " + _absent(node) + " END"
 
 
-def _decoded_test(column: str, node: Compare | Member | Contains) -> Sql:
+def _decoded_test(column: str, node: Compare | Member | Contains) -> Fragment:
     return f"rql_test({column}, " + bound(msgspec.json.encode(node).decode()) + ")"

@@ -8,48 +8,48 @@ from msgspec import Struct
 Parameter = str | int | float
 
 
-class Sql(Struct, frozen=True):
+class Fragment(Struct, frozen=True):
     """A piece of SQL. ``height`` is how deep groups are nested in it."""
 
     text: str
     params: tuple[Parameter, ...] = ()
     height: int = 0
 
-    def __add__(self, other: "Sql | str") -> "Sql":
+    def __add__(self, other: "Fragment | str") -> "Fragment":
         if isinstance(other, str):
-            return Sql(self.text + other, self.params, self.height)
-        return Sql(self.text + other.text, self.params + other.params, max(self.height, other.height))
+            return Fragment(self.text + other, self.params, self.height)
+        return Fragment(self.text + other.text, self.params + other.params, max(self.height, other.height))
 
-    def __radd__(self, other: str) -> "Sql":
-        return Sql(other + self.text, self.params, self.height)
-
-
-TRUE = Sql("1")
-FALSE = Sql("0")
+    def __radd__(self, other: str) -> "Fragment":
+        return Fragment(other + self.text, self.params, self.height)
 
 
-def constant(value: bool) -> Sql:  # noqa: FBT001
+TRUE = Fragment("1")
+FALSE = Fragment("0")
+
+
+def constant(value: bool) -> Fragment:  # noqa: FBT001
     """``1`` or ``0``."""
     return TRUE if value else FALSE
 
 
-def bound(value: Parameter) -> Sql:
+def bound(value: Parameter) -> Fragment:
     """A parameter."""
-    return Sql("?", (value,))
+    return Fragment("?", (value,))
 
 
-def listed(parts: Sequence[Sql]) -> Sql:
+def listed(parts: Sequence[Fragment]) -> Fragment:
     """The parts with commas between them."""
     params = tuple(param for part in parts for param in part.params)
-    return Sql(", ".join(part.text for part in parts), params)
+    return Fragment(", ".join(part.text for part in parts), params)
 
 
-def negated(condition: Sql) -> Sql:
+def negated(condition: Fragment) -> Fragment:
     """True where ``condition`` is false or NULL."""
     return "NOT ifnull(" + condition + ", 0)"
 
 
-def joined(op: Literal["AND", "OR"], parts: Sequence[Sql]) -> Sql:
+def joined(op: Literal["AND", "OR"], parts: Sequence[Fragment]) -> Fragment:
     """All the conditions in one.
 
     SQLite's parser keeps a stack of 100 symbols and its expressions may be 1,000 levels high. So the part that nests
@@ -59,10 +59,10 @@ def joined(op: Literal["AND", "OR"], parts: Sequence[Sql]) -> Sql:
     if not rest:
         return first
     whole = "(" + first + f" {op} " + _balanced(op, rest) + ")"
-    return Sql(whole.text, whole.params, first.height + 1)
+    return Fragment(whole.text, whole.params, first.height + 1)
 
 
-def _balanced(op: str, parts: Sequence[Sql]) -> Sql:
+def _balanced(op: str, parts: Sequence[Fragment]) -> Fragment:
     if len(parts) == 1:
         return parts[0]
     middle = len(parts) // 2

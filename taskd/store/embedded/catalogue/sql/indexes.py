@@ -10,7 +10,7 @@ from taskd.rql.query import Contains, Group, Node, Path, Pattern, Query
 from taskd.store.embedded.catalogue import counts
 from taskd.store.embedded.catalogue.sql.compile import compile_query
 from taskd.store.embedded.catalogue.sql.fields import Resource
-from taskd.store.embedded.catalogue.sql.fragment import Sql
+from taskd.store.embedded.catalogue.sql.fragment import Fragment
 
 
 def scans(query: Query, resource: Resource) -> bool:
@@ -41,7 +41,7 @@ class Choice(Struct, frozen=True):
 
     ways: tuple[Resource, Resource]
     """The resource to compile a query for, so that it goes by function, and by status."""
-    question: Sql
+    question: Fragment
 
     def shorter(self, connection: sqlite3.Connection) -> int:
         """The index of the way with fewer tasks to look at."""
@@ -58,7 +58,7 @@ def choice_of(where: Node | None, resource: Resource) -> Choice | None:
     return Choice((_unindexed("status", resource), _unindexed("functionName", resource)), question)
 
 
-def _tasks_of(name: str, where: Node | None, resource: Resource) -> Sql | None:
+def _tasks_of(name: str, where: Node | None, resource: Resource) -> Fragment | None:
     """The number of tasks that the index of the field ``name`` leads to, if the filter makes use of it."""
     conditions = where.conditions if isinstance(where, Group) and where.op == "and" else ()
     of_field = (node for node in conditions if not isinstance(node, Group) and node.path == (name,))
@@ -66,7 +66,7 @@ def _tasks_of(name: str, where: Node | None, resource: Resource) -> Sql | None:
     if not lookups:
         return None
     compiled = compile_query(Query(where=Group("and", lookups)), resource)
-    return Sql(f"total(tasks) FILTER (WHERE {compiled.where_sql})", compiled.params)
+    return Fragment(f"total(tasks) FILTER (WHERE {compiled.where_sql})", compiled.params)
 
 
 def _unindexed(name: str, resource: Resource) -> Resource:
