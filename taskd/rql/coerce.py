@@ -32,14 +32,14 @@ def coerce(node: Node, kind: Kind) -> Node:
     Raises :class:`RqlError` where something is compared with what it cannot be compared with.
     """
     match node:
-        case Group():
-            return replace(node, conditions=tuple(coerce(condition, kind) for condition in node.conditions))
-        case Contains():
-            return node if node.condition is None else replace(node, condition=coerce(node.condition, kind))
-        case Member():
-            return replace(node, values=tuple(_operand(node, value, kind) for value in node.values))
         case Compare():
             return replace(node, value=_operand(node, node.value, kind))
+        case Member():
+            return replace(node, values=tuple(_operand(node, value, kind) for value in node.values))
+        case Contains():
+            return node if node.condition is None else replace(node, condition=coerce(node.condition, kind))
+        case Group():
+            return replace(node, conditions=tuple(coerce(condition, kind) for condition in node.conditions))
 
 
 def _operand(node: Compare | Member, written: Value, kind: Kind) -> Value:

@@ -6,6 +6,8 @@ it when it replaces a ``limit``.
 """
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, cast
 
 from taskd.model.limits import RQL_MAX_BYTES, RQL_MAX_DEPTH
@@ -99,17 +101,15 @@ class _Parser:
 
     def _call(self, name: Raw, depth: int) -> list[Node]:
         word, position = name
+        operator = OPERATORS.get(word)
+        if isinstance(operator, Comparison):
+            return [self._comparison(operator, position)]
+        if operator is not None and operator.form is Form.CONDITIONS:
+            return self._logical(cast(GroupOp, word), position, depth)
+        if operator is not None:
+            return [self._containment(operator, position, depth)]
         if word in DIRECTIVES:
             return self._directive(name, depth)
-        match OPERATORS.get(word):
-            case Operator(form=Form.CONDITIONS):
-                return self._logical(cast(GroupOp, word), position, depth)
-            case Operator(form=Form.ELEMENTS) as operator:
-                return [self._containment(operator, position, depth)]
-            case Comparison(form=Form.VALUES) as comparison:
-                return [self._membership(comparison, position)]
-            case Comparison() as comparison:
-                return [self._comparison(comparison, position)]
         raise RqlError(f'There is no operator "{word}"; known are {_KNOWN}', position)
 
     def _logical(self, operator: GroupOp, position: int, depth: int) -> list[Node]:
@@ -127,17 +127,15 @@ class _Parser:
         self._directives.add(name, arguments)
         return []
 
-    def _comparison(self, comparison: Comparison, position: int) -> Compare:
+    def _comparison(self, comparison: Comparison, position: int) -> Node:
         path = self._field(comparison.name)
+        if comparison.form is Form.VALUES:
+            raws = self._array() if self._scan.at("(") else self._values()
+            self._close(f"the values of {comparison.name}")
+            return _member(comparison, parse_path(path), raws, position)
         raw = self._scan.take_value(ARGUMENT)
         self._close(f"the value of {comparison.name}")
         return _compare(comparison, parse_path(path), raw, position)
-
-    def _membership(self, comparison: Comparison, position: int) -> Member:
-        path = self._field(comparison.name)
-        raws = self._array() if self._scan.at("(") else self._values()
-        self._close(f"the values of {comparison.name}")
-        return _member(comparison, parse_path(path), raws, position)
 
     def _containment(self, operator: Operator, position: int, depth: int) -> Node:
         path = parse_path(self._scan.take(ARGUMENT))
@@ -205,15 +203,15 @@ _KNOWN = ", ".join([*OPERATORS, *DIRECTIVES])
 
 
 def _compare(comparison: Comparison, path: Path, raw: Raw, position: int) -> Compare:
-    return Compare(comparison.name, path, _operand(comparison, raw), position)
+    return Compare(comparison.name, path, _reader(comparison)(raw), position)
 
 
 def _member(comparison: Comparison, path: Path, raws: list[Raw], position: int) -> Member:
-    return Member(comparison.name, path, tuple(_operand(comparison, raw) for raw in raws), position)
+    return Member(comparison.name, path, tuple(map(_reader(comparison), raws)), position)
 
 
-def _operand(comparison: Comparison, raw: Raw) -> Value:
-    return parse_text(raw, comparison.name) if comparison.operands is Operands.TEXT else parse_value(raw)
+def _reader(comparison: Comparison) -> Callable[[Raw], Value]:
+    return partial(parse_text, operator=comparison.name) if comparison.operands is Operands.TEXT else parse_value
 
 
 def _as_list(node: Node | None) -> list[Node]:

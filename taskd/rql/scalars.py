@@ -10,15 +10,20 @@
 """
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 _INT64_DIGITS_MAX = 19
 
 
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Whether it is a number, which a boolean is not."""
+    return type(value) is int or type(value) is float
+
+
 def same_type(left: Any, right: Any) -> bool:
     """Whether the two can compare at all."""
-    return type(left) is type(right) or {type(left), type(right)} == {int, float}
+    return type(left) is type(right) or (is_number(left) and is_number(right))
 
 
 def comparable(value: Any) -> Any:

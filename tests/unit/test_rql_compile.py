@@ -14,7 +14,7 @@ from taskd.model.task import ErrorType, Task, TaskError
 from taskd.rql.coerce import Kind
 from taskd.rql.errors import RqlError
 from taskd.rql.parser import parse
-from taskd.store.embedded.catalogue.sql.compile import compile_query
+from taskd.store.embedded.catalogue.sql.compile import compile_filter, compile_order
 from taskd.store.embedded.catalogue.sql.fields import TASKS, Field, Resource
 
 NEW_YEAR_MS = 1_767_225_600_000
@@ -208,7 +208,7 @@ def test_filter_on_fields_finds(find: Find, text: str, expected: list[int]) -> N
 )
 def test_value_that_a_field_cannot_have_is_refused_with_its_place(text: str, position: int) -> None:
     with pytest.raises(RqlError) as error:
-        compile_query(parse(text), TASKS)
+        compile_filter(parse(text).where, TASKS)
     assert error.value.position == position
 
 
@@ -278,22 +278,23 @@ def test_a_string_is_found_however_it_was_escaped(find: Find, text: str, expecte
 
 
 def test_documents_without_the_string_are_not_parsed() -> None:
-    assert "(instr(data, ?) > 0 OR instr(data, '\\') > 0) AND " in compile_query(parse("data.s=x"), TASKS).where_sql
+    assert "(instr(data, ?) > 0 OR instr(data, '\\') > 0) AND " in compile_filter(parse("data.s=x").where, TASKS).text
 
 
 def test_nothing_of_a_value_or_a_name_gets_into_the_sql() -> None:
     text = "data.m1%2527%2522%252D%252D=m2'%3B&data.m3=m4'%3B&tags=re:m5'&sort(data.m6%2527)&like(status,m7')&m8=m9"
-    compiled = compile_query(parse(text), TASKS)
-    sql = compiled.where_sql + compiled.order_sql
-    assert not re.search(r"m\d|--", sql)
+    query = parse(text)
+    sql = compile_filter(query.where, TASKS) + compile_order(query.sort, TASKS)
+    assert not re.search(r"m\d|--", sql.text)
 
 
 def test_compiler_serves_any_resource() -> None:
     requests = Resource({"duration": Field("seconds", Kind.NUMBER), "path": Field("path", Kind.TEXT)}, "number")
-    compiled = compile_query(parse("duration>=0.5&like(path,X)&sort(-duration)"), requests)
-    assert compiled.where_sql == "(seconds >= ? AND instr(lower(path), ?) > 0)"
-    assert compiled.params == (0.5, "x")
-    assert compiled.order_sql == "seconds DESC, number"
+    query = parse("duration>=0.5&like(path,X)&sort(-duration)")
+    where = compile_filter(query.where, requests)
+    assert where.text == "(seconds >= ? AND instr(lower(path), ?) > 0)"
+    assert where.params == (0.5, "x")
+    assert compile_order(query.sort, requests).text == "seconds DESC, number"
 
 
 def alternating(levels: int, width: int) -> str:

@@ -4,16 +4,15 @@ The journal knows nothing of them: a power cut may take the newest, a lost catal
 """
 
 import sqlite3
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from taskd.model.api_request import ApiRequest, ApiRequestError
 from taskd.rql.query import Query
-from taskd.store.base import Page
-from taskd.store.embedded.catalogue.listing import Table, page_of
+from taskd.store.embedded.catalogue.listing import Listing
 from taskd.store.embedded.catalogue.sql.fields import API_REQUESTS
+from taskd.store.embedded.catalogue.sql.planning import Table
 from taskd.store.embedded.catalogue.statements import insert
 
 COLUMNS = (
@@ -58,9 +57,9 @@ def forget_oldest(connection: sqlite3.Connection, kept: int) -> None:
     connection.execute(f"DELETE FROM api_requests WHERE {_TOO_OLD}", (kept,))
 
 
-def page(query: Query) -> Callable[[sqlite3.Connection], Page[ApiRequest]]:
+def page(query: Query) -> Listing[ApiRequest]:
     """A page of API requests. A query that makes no sense raises ``INVALID_RQL`` here."""
-    return page_of(query, _TABLE, request_of)
+    return Listing(query, _TABLE, request_of)
 
 
 def by_id(connection: sqlite3.Connection, request_id: str) -> ApiRequest | None:

@@ -4,11 +4,9 @@ Counting a million rows takes longer than a page of them. Triggers keep the coun
 changes a task and can be neither forgotten nor be out of step.
 """
 
-from taskd.rql.query import Contains, Group, Node
+from taskd.store.embedded.catalogue.sql.fields import KeptCounts
 
-TABLE = "task_counts"
-_FIELDS = frozenset(("functionName", "status"))
-"""What the counts are kept by; the columns are named as those of the tasks."""
+TASK_COUNTS = KeptCounts("task_counts", "tasks", ("functionName", "status"))
 
 _ONE_MORE = """
     INSERT INTO task_counts VALUES (new.function_name, new.status, 1)
@@ -33,16 +31,3 @@ END;
 CREATE TRIGGER tasks_removed AFTER DELETE ON tasks BEGIN {_ONE_LESS} END;
 """
 """Adds the counts to a catalogue that has tasks."""
-
-
-def are_enough_for(where: Node | None) -> bool:
-    """Whether the counts alone tell how many tasks satisfy ``where``: each condition is on what they are kept by."""
-    match where:
-        case None:
-            return True
-        case Group():
-            return all(map(are_enough_for, where.conditions))
-        case Contains() if where.condition is not None:
-            return False
-        case _:
-            return len(where.path) == 1 and where.path[0] in _FIELDS

@@ -1,24 +1,24 @@
 """The questions that are asked of the catalogue, each a function of a read-only connection."""
 
 import sqlite3
-from collections.abc import Callable
 
 from taskd.model.logline import LogLine
 from taskd.model.status import FINAL, Status
 from taskd.model.task import Task
 from taskd.rql.query import Query
-from taskd.store.base import Page
-from taskd.store.embedded.catalogue.listing import Table, page_of
+from taskd.store.embedded.catalogue.counts import TASK_COUNTS
+from taskd.store.embedded.catalogue.listing import Listing
 from taskd.store.embedded.catalogue.rows import COLUMNS, task_of
 from taskd.store.embedded.catalogue.sql.fields import TASKS
+from taskd.store.embedded.catalogue.sql.planning import Table
 
 _SELECT_TASKS = f"SELECT {', '.join(COLUMNS)} FROM tasks"
-_TABLE = Table("tasks", COLUMNS, TASKS, small_sql="length(data) <= 65536", is_counted=True)
+_TABLE = Table("tasks", COLUMNS, TASKS, small_sql="length(data) <= 65536", counts=TASK_COUNTS)
 
 
-def tasks(query: Query) -> Callable[[sqlite3.Connection], Page[Task]]:
+def tasks(query: Query) -> Listing[Task]:
     """A page of tasks. A query that makes no sense raises ``INVALID_RQL`` here, before any connection is taken."""
-    return page_of(query, _TABLE, task_of)
+    return Listing(query, _TABLE, task_of)
 
 
 def pending_tasks(connection: sqlite3.Connection) -> list[Task]:

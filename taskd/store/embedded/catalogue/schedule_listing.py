@@ -10,7 +10,7 @@ import msgspec
 from taskd.model.schedule import Schedule
 from taskd.rql.query import Query
 from taskd.store.base import Page
-from taskd.store.embedded.catalogue.sql.compile import compile_query
+from taskd.store.embedded.catalogue.sql.compile import compile_filter, compile_order
 from taskd.store.embedded.catalogue.sql.fields import SCHEDULES
 
 _COLUMNS = (
@@ -35,14 +35,14 @@ def schedules(query: Query, candidates: Sequence[Schedule]) -> Callable[[sqlite3
 
     A query that makes no sense raises ``INVALID_RQL`` here, before any connection is taken.
     """
-    compiled = compile_query(query, SCHEDULES)
-    found_sql = f"{_WITH_SCHEDULES} SELECT seq FROM schedules WHERE {compiled.where_sql} ORDER BY {compiled.order_sql}"
+    where, order = compile_filter(query.where, SCHEDULES), compile_order(query.sort, SCHEDULES)
+    found = f"{_WITH_SCHEDULES} SELECT seq FROM schedules WHERE " + where + " ORDER BY " + order
 
     def read(connection: sqlite3.Connection) -> Page[Schedule]:
         rows = msgspec.json.encode([_row(schedule) for schedule in candidates]).decode()
-        found = connection.execute(found_sql, (rows, *compiled.params, *compiled.order_params)).fetchall()
-        page = [candidates[place] for (place,) in found[query.offset : query.offset + query.limit]]
-        return Page(page, None if query.skip_count else len(found))
+        places = connection.execute(found.text, (rows, *found.params)).fetchall()
+        page = [candidates[place] for (place,) in places[query.offset : query.offset + query.limit]]
+        return Page(page, None if query.skip_count else len(places))
 
     return read
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from taskd.rql.operators import COMPARISONS, Comparison, Operands
 from taskd.rql.query import Compare, Member, Pattern
-from taskd.rql.scalars import contains_text
+from taskd.rql.scalars import contains_text, is_number
 from taskd.store.embedded.catalogue.sql.fragment import FALSE, Fragment, Parameter, bound, joined, listed
 
 FUNCTIONS = {
@@ -27,7 +27,7 @@ def number_test(node: Compare | Member, number: Fragment) -> Fragment:
     comparison = COMPARISONS[node.op]
     if comparison.operands is Operands.TEXT:
         return FALSE
-    numbers = [value for value in node.values if isinstance(value, int | float) and not isinstance(value, bool)]
+    numbers = [value for value in node.values if is_number(value)]
     return _relation(comparison, number, numbers)
 
 

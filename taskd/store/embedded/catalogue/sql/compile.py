@@ -1,45 +1,37 @@
-"""Compiles a query into SQL for any resource. Nothing of a query but its structure gets into the text of the SQL."""
+"""Filters and orders as SQL, for any resource. Nothing of a query but its structure gets into the text of the SQL."""
 
+from collections.abc import Sequence
 from typing import TypeVar, cast
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from taskd.rql.coerce import Kind, coerce
 from taskd.rql.evaluate import matches
 from taskd.rql.operators import COMPARISONS
-from taskd.rql.query import Compare, Contains, Group, Member, Node, Query, SortKey
+from taskd.rql.query import Compare, Contains, Group, Member, Node, SortKey
 from taskd.store.embedded.catalogue.sql.comparisons import number_test, text_test
 from taskd.store.embedded.catalogue.sql.documents import document_order, document_test
 from taskd.store.embedded.catalogue.sql.fields import Field, Resource
-from taskd.store.embedded.catalogue.sql.fragment import FALSE, TRUE, Fragment, Parameter, constant, joined, negated
+from taskd.store.embedded.catalogue.sql.fragment import FALSE, TRUE, Fragment, constant, joined, listed, negated
 
 _Condition = TypeVar("_Condition", bound=Compare | Member | Contains)
 _DOCUMENTS = (Kind.JSON, Kind.JSON_OF_TEXTS)
 
 
-class Compiled(Struct, frozen=True):
-    """A query as pieces of SQL.
+def compile_filter(where: Node | None, resource: Resource) -> Fragment:
+    """What holds of the records that satisfy ``where``, which may be all.
 
-    ``params`` belong to ``where_sql``, then ``order_params`` to ``order_sql``; counting takes the former only.
-    The connection needs the functions of ``user_functions.register_functions``.
+    Raises ``RqlError`` where a field is compared with what it cannot be compared with.
     """
-
-    where_sql: str
-    params: tuple[Parameter, ...]
-    order_sql: str
-    order_params: tuple[Parameter, ...]
-    limit: int
-    offset: int
+    return TRUE if where is None else _condition(where, resource)
 
 
-def compile_query(query: Query, resource: Resource) -> Compiled:
-    """The SQL for ``query``. Raises ``RqlError`` where a field is compared with what it cannot be compared with."""
-    where = TRUE if query.where is None else _condition(query.where, resource)
-    terms = [term for key in query.sort for term in _order(key, resource)]
-    order_sql = ", ".join([*(term.text for term in terms), resource.sequence]) if query.sort else resource.oldest_first
-    order_params = tuple(param for term in terms for param in term.params)
-    return Compiled(where.text, where.params, order_sql, order_params, query.limit, query.offset)
+def compile_order(sort: Sequence[SortKey], resource: Resource) -> Fragment:
+    """What to order by: the keys, then what breaks ties between them; without keys, the order of creation."""
+    if not sort:
+        return Fragment(resource.oldest_first)
+    terms = [term for key in sort for term in _order(key, resource)]
+    return listed([*terms, Fragment(resource.sequence)])
 
 
 def _condition(node: Node, resource: Resource) -> Fragment:

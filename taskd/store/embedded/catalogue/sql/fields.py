@@ -27,6 +27,16 @@ class Resource(Struct, frozen=True):
     oldest_first: str = "seq"
 
 
+class KeptCounts(Struct, frozen=True):
+    """A table with the number of records for each combination of the values of two fields."""
+
+    table: str
+    column: str
+    """The one with the number; the others are named as those of the records."""
+    fields: tuple[str, str]
+    """Both are indexed."""
+
+
 TASKS = Resource(
     {
         "id": Field("id", Kind.TEXT, indexed=True),

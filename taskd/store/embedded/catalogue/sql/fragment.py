@@ -55,9 +55,9 @@ def joined(op: Literal["AND", "OR"], parts: Sequence[Fragment]) -> Fragment:
     SQLite's parser keeps a stack of 100 symbols and its expressions may be 1,000 levels high. So the part that nests
     deepest comes first, where it costs one symbol a level, and the others form a balanced tree.
     """
+    if len(parts) == 1:
+        return parts[0]
     first, *rest = sorted(parts, key=lambda part: -part.height)
-    if not rest:
-        return first
     whole = "(" + first + f" {op} " + _balanced(op, rest) + ")"
     return Fragment(whole.text, whole.params, first.height + 1)
 

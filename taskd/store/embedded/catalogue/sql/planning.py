@@ -1,0 +1,91 @@
+"""From a query to the statements that give a page of a table, and to what tells which of them to run.
+
+A page comes as one value. Fetched row by row, it would take the interpreter's lock for each row, and beside a busy
+event loop wait for it each time.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from taskd.rql.query import Contains, Group, Node, Query
+from taskd.store.embedded.catalogue.sql.compile import compile_filter, compile_order
+from taskd.store.embedded.catalogue.sql.fields import KeptCounts, Resource
+from taskd.store.embedded.catalogue.sql.fragment import Fragment
+from taskd.store.embedded.catalogue.sql.indexes import alternative_indexes, scans
+
+
+class Table(Struct, frozen=True):
+    """Where the records of a resource are."""
+
+    name: str
+    columns: Sequence[str]
+    resource: Resource
+    small_sql: str = "1"
+    """True of a row that may be in memory twice for a moment."""
+    counts: KeptCounts | None = None
+
+
+class PageStatements(Struct, frozen=True):
+    """What gives a page."""
+
+    packed: Fragment
+    """One row: the small records as JSON, how many are on the page, and the number of all that is found, or NULL."""
+    rows: Fragment
+    """The records one by one, for a page on which not all are small."""
+
+
+class Plan(Struct, frozen=True):
+    """How to get a page."""
+
+    alternatives: tuple[PageStatements, ...]
+    """Each gives the same page."""
+    count_query: Fragment | None
+    """The index of the alternative that leaves fewest records to look at, if there is more than one."""
+    scans: bool
+    """Whether the time that it takes grows with all there is, and not with the page."""
+
+
+def plan(query: Query, table: Table) -> Plan:
+    """The plan of the page of ``table`` that ``query`` asks for. Raises ``RqlError`` where it makes no sense."""
+    indexes = None if table.counts is None else alternative_indexes(query.where, table.resource, table.counts)
+    resources = (table.resource,) if indexes is None else indexes.resources
+    return Plan(
+        alternatives=tuple(_page_statements(query, table, resource) for resource in resources),
+        count_query=None if indexes is None else indexes.count_query,
+        scans=scans(query, table.resource),
+    )
+
+
+def _page_statements(query: Query, table: Table, resource: Resource) -> PageStatements:
+    """What is on the page is looked up last: what is sorted and skipped may be in an index."""
+    where, order = compile_filter(query.where, resource), compile_order(query.sort, resource)
+    name, columns = table.name, ", ".join(table.columns)
+    found = Fragment(
+        f" FROM (SELECT rowid AS place FROM {name} WHERE {where.text} ORDER BY {order.text} LIMIT ? OFFSET ?)"
+        f" CROSS JOIN {name} ON {name}.rowid = place",
+        (*where.params, *order.params, query.limit, query.offset),
+    )
+    packed = f"SELECT json_group_array(json_array({columns})) FILTER (WHERE {table.small_sql}), count(*), "
+    return PageStatements(packed + _total(query, table, where) + found, f"SELECT {columns}" + found)
+
+
+def _total(query: Query, table: Table, where: Fragment) -> Fragment:
+    if query.skip_count:
+        return Fragment("NULL")
+    if table.counts is not None and _are_counted(query.where, table.counts.fields):
+        return f"(SELECT ifnull(sum({table.counts.column}), 0) FROM {table.counts.table} WHERE " + where + ")"
+    return f"(SELECT count(*) FROM {table.name} WHERE " + where + ")"
+
+
+def _are_counted(where: Node | None, fields: Sequence[str]) -> bool:
+    """Whether counts by ``fields`` tell how many records satisfy ``where``: each condition is on one of these."""
+    match where:
+        case None:
+            return True
+        case Group():
+            return all(_are_counted(condition, fields) for condition in where.conditions)
+        case Contains() if where.condition is not None:
+            return False
+        case _:
+            return len(where.path) == 1 and where.path[0] in fields
