@@ -1,7 +1,7 @@
 """The configuration: the settings of every package, read from one TOML file and checked before anything starts.
 
-The packages own their settings and know nothing of this file; here they are only put together, and every rule about a
-value is in one table. Nothing is opened or started here.
+The packages own their settings, with the range of each number, and know nothing of this file; here they are only put
+together, and rules about other values stand here. Nothing is opened or started here.
 """
 
 import difflib
@@ -22,6 +22,7 @@ from taskd.api.settings import ServerSettings
 from taskd.auth.settings import AuthSettings, Mode
 from taskd.execution.settings import DispatchSettings
 from taskd.model.errors import TaskdError
+from taskd.model.limits import Range
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.local.settings import LocalSettings
 from taskd.store.embedded.settings import StoreSettings
@@ -105,39 +106,6 @@ class Overrides(Struct, frozen=True):
     """Where the file does not say otherwise nobody is asked who they are, also beyond this machine."""
 
 
-class Range(NamedTuple):
-    """The values a number may have, both ends included."""
-
-    low: float
-    high: float
-
-
-RANGES: dict[str, Range] = {
-    "auth.access_token_s": Range(1, 86_400),
-    "auth.refresh_token_s": Range(1, 366 * 86_400),
-    "server.body_max_bytes": Range(1024, 64 * 1024**2),
-    "server.code_body_max_bytes": Range(1024, 512 * 1024**2),
-    "server.bulk_body_max_bytes": Range(1024, 512 * 1024**2),
-    "server.requests_max": Range(1, 1_000_000),
-    "server.bodies_max_bytes": Range(1024**2, 64 * 1024**3),
-    "store.live_tasks_max": Range(1, 1_000_000_000),
-    "store.segment_mib": Range(1, 2048),
-    "store.listing_time_limit_s": Range(0.1, 3600),
-    "store.api_requests_kept": Range(1, 100_000_000),
-    "dispatch.max_in_flight": Range(1, 65_536),
-    "dispatch.max_direct": Range(1, 65_536),
-    "dispatch.max_api_calls": Range(1, 65_536),
-    "dispatch.grace_s": Range(0, 86_400),
-    "aws.connect_timeout_s": Range(0.1, 300),
-    "aws.idle_connection_s": Range(0.1, 300),
-    "aws.deploy_timeout_s": Range(1, 900),
-    "local.max_sandboxes": Range(1, 4096),
-    "local.idle_expiry_s": Range(0.1, 86_400),
-    "local.queue_wait_s": Range(0.1, 3600),
-}
-"""The range of every number that can be set, by its key path."""
-
-
 def load_config(path: Path | None = None, overrides: Overrides | None = None) -> Config:
     """The configuration of the file at ``path`` (or the defaults), with ``overrides`` over it, checked.
 
@@ -179,6 +147,18 @@ def settings(config: Config) -> Iterator[tuple[str, Any]]:
             yield from ((f"{name}.{field}", getattr(value, field)) for field in value.__struct_fields__)
         else:
             yield name, value
+
+
+def ranges() -> dict[str, Range]:
+    """The range of every number that can be set, by its key path."""
+    return {
+        f"{table.name}.{field.name}": each
+        for table in msgspec.structs.fields(Config)
+        if _is_struct(table.type)
+        for field in msgspec.structs.fields(table.type)
+        for each in getattr(field.type, "__metadata__", ())
+        if isinstance(each, Range)
+    }
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -236,9 +216,10 @@ def _apply(config: Config, overrides: Overrides) -> Config:
 
 
 def _value_problems(config: Config, *, insecure: bool) -> Iterator[str]:
+    allowed = ranges()
     for key, value in settings(config):
-        if key in RANGES and not RANGES[key].low <= value <= RANGES[key].high:  # NaN is in no range
-            yield f"{key} is {value}: it must be from {RANGES[key].low} to {RANGES[key].high}"
+        if key in allowed and not allowed[key].low <= value <= allowed[key].high:  # NaN is in no range
+            yield f"{key} is {value}: it must be from {allowed[key].low} to {allowed[key].high}"
         if value == "" or (isinstance(value, str) and "\0" in value):
             yield f"{key}: must not be empty or hold a zero byte"
     yield from _endpoint_problems("aws.endpoint_url", config.aws.endpoint_url)

@@ -1,5 +1,7 @@
 """What can be set about the HTTP server."""
 
+from typing import Annotated
+
 from msgspec import Struct
 
 from taskd.model import limits
@@ -10,10 +12,10 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     listen: str = "127.0.0.1:8080"
     """Host and port; port 0 takes a free one, which the ready line names."""
-    body_max_bytes: int = limits.BODY_MAX_BYTES
-    code_body_max_bytes: int = limits.CODE_BODY_MAX_BYTES
-    bulk_body_max_bytes: int = limits.BULK_BODY_MAX_BYTES
-    requests_max: int = limits.REQUESTS_MAX
+    body_max_bytes: Annotated[int, limits.Range(1024, 64 * limits.MIB)] = limits.BODY_MAX_BYTES
+    code_body_max_bytes: Annotated[int, limits.Range(1024, 512 * limits.MIB)] = limits.CODE_BODY_MAX_BYTES
+    bulk_body_max_bytes: Annotated[int, limits.Range(1024, 512 * limits.MIB)] = limits.BULK_BODY_MAX_BYTES
+    requests_max: Annotated[int, limits.Range(1, 1_000_000)] = limits.REQUESTS_MAX
     """Requests in progress at once; one more is answered with 1429."""
-    bodies_max_bytes: int = limits.BODIES_MAX_BYTES
+    bodies_max_bytes: Annotated[int, limits.Range(limits.MIB, 64 * 1024 * limits.MIB)] = limits.BODIES_MAX_BYTES
     """Bytes of the bodies of all requests in progress; more are answered with 1429."""

@@ -1,8 +1,10 @@
 """What can be set about who may call."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from msgspec import Struct
+
+from taskd.model import limits
 
 Mode = Literal["required", "disabled"]
 
@@ -14,8 +16,8 @@ class AuthSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """``None`` asks callers who they are exactly where other machines can reach the server."""
     file: str | None = None
     """The accounts; ``None`` is ``auth.toml`` in the data directory."""
-    access_token_s: int = 3600
-    refresh_token_s: int = 30 * 24 * 3600
+    access_token_s: Annotated[int, limits.Range(1, 86_400)] = 3600
+    refresh_token_s: Annotated[int, limits.Range(1, 366 * 86_400)] = 30 * 24 * 3600
     oidc_issuer: str | None = None
     oidc_audience: str | None = None
     oidc_jwks_url: str | None = None

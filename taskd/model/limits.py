@@ -1,5 +1,15 @@
 """Every limit of the contract, in one place."""
 
+from typing import NamedTuple
+
+
+class Range(NamedTuple):
+    """The values that a number may have, both ends included: an annotation of what can be set."""
+
+    low: float
+    high: float
+
+
 MIB = 1024 * 1024
 
 LAMBDA_PAYLOAD_MAX_BYTES = 6 * MIB

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskd.config import (
-    RANGES,
     Config,
     ConfigError,
     ListenAddress,
     Overrides,
     load_config,
     parse_listen,
+    ranges,
     settings,
 )
 
@@ -105,8 +105,8 @@ def test_a_time_limit_that_is_no_positive_number_is_refused(config_file: Path, v
 
 def test_every_number_that_can_be_set_has_a_range_which_its_default_is_in() -> None:
     numbers = {key: value for key, value in settings(Config()) if type(value) in (int, float)}
-    assert numbers.keys() == RANGES.keys()
-    assert all(RANGES[key].low <= value <= RANGES[key].high for key, value in numbers.items())
+    assert numbers.keys() == ranges().keys()
+    assert all(ranges()[key].low <= value <= ranges()[key].high for key, value in numbers.items())
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:9001", "ftp://host", "http://", "https://[", "localhost"])

@@ -1,14 +1,18 @@
 """What can be set about the local runtime."""
 
+from typing import Annotated
+
 from msgspec import Struct
+
+from taskd.model import limits
 
 
 class LocalSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The ``[local]`` table of the configuration."""
 
-    max_sandboxes: int = 16
+    max_sandboxes: Annotated[int, limits.Range(1, 4096)] = 16
     """Child processes at once, over all functions; calls past it wait for a free one."""
-    idle_expiry_s: float = 300.0
+    idle_expiry_s: Annotated[float, limits.Range(0.1, 86_400)] = 300.0
     """A warm sandbox unused for this long is ended."""
-    queue_wait_s: float = 10.0
+    queue_wait_s: Annotated[float, limits.Range(0.1, 3600)] = 10.0
     """A call waits this long for a free sandbox; then it is refused, has not run, and is tried again later."""
