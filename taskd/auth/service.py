@@ -46,7 +46,7 @@ class AuthService:
             user.use(directory, key)
 
     def reload(self) -> str | None:
-        """Reads the files anew. If they cannot be used, those read before stay in force; gives why, and logs it."""
+        """Reads the files anew. If they cannot be used, those read before stay in force; returns why, and logs it."""
         try:
             self.start()
         except TaskdError as error:

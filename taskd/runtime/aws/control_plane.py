@@ -6,9 +6,9 @@ deploying the former version again brings all of it back: its code is still ther
 
 The version of a code is its SHA-256 in base64, as Lambda itself computes it (``CodeSha256``).
 
-Code that was prepared, and what is taken to be at AWS, are a node's own: a function is prepared and deployed on the
-same node, and preparing it makes the node compare with AWS again. That no two nodes deploy one function at the same
-time is for the store to say.
+Code that was prepared, and what is assumed to be at AWS, are a node's own: a function is prepared and deployed on the
+same node, and preparing it makes the node compare with AWS again. Which of two nodes deploys a function is decided by
+the store.
 """
 
 import asyncio

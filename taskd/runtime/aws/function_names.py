@@ -1,7 +1,7 @@
 """The names that functions have at AWS, and the log groups that go with them.
 
-Which functions are deployed is a node's view. On one node it is complete, since every deployment is made there; with
-several, each must be told of what the others deploy and remove.
+Which functions are deployed is a node's view, replaced whenever the store says that functions have changed; on one node
+it is complete by itself, since every deployment is made there.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,9 @@
 """The directory of unpacked code: ``<root>/<function>/<version>/``, each version complete or absent.
 
-It is a node's own. A version is the SHA-256 of its zip, so versions never differ between nodes, and a node fetches what
-it lacks. One node has the only copy, which is why a version is durable here before its function is deployed. Knows
-nothing of processes or calls; whoever runs a version says when it is no longer needed.
+It is a node's own. A version is the SHA-256 of its zip, so it is the same on every node, and a node that lacks one has
+to fetch it before it can run it. One node lacks nothing but has the only copy, which is why a version is durable here
+before its function is deployed. Knows nothing of processes or calls; whoever runs a version says when it is no longer
+needed.
 """
 
 import asyncio
