@@ -1,18 +1,20 @@
-"""Runs a compiled pattern over a text, one step a character whatever the pattern is.
+"""Runs a pattern over a text, one step a character whatever the pattern is: a lazy DFA over a Thompson NFA.
 
 The deterministic automaton is built as texts need it, and thrown away when it grows too large, so neither time nor
-memory can be driven up by a hostile pattern; a long run can be called off.
+memory can be driven up by a hostile pattern; a long run can be called off. See Russ Cox, "Regular Expression Matching
+Can Be Simple And Fast", 2007.
 """
 
 from collections.abc import Callable
 from functools import lru_cache
 
 from taskd.model.errors import TaskdError
-from taskd.rql.regex import CharSet, Program, State, compile_regex
+from taskd.rql.nfa import Nfa, NfaState, compile_regex
+from taskd.rql.regex import CharSet
 
-_CACHED_STEPS_MAX = 20_000
+_CACHED_TRANSITIONS_MAX = 20_000
 _CHARS_PER_POLL = 65_536
-_STEPS_PER_POLL = 128
+_TRANSITIONS_PER_POLL = 128
 
 _WORD, _OTHER, _EDGE = "word", "other", "edge"
 """What is on one side of a place in the text: a word character, another one, or the text's beginning or end."""
@@ -27,16 +29,16 @@ def never() -> bool:
     return False
 
 
-class _Node:
-    """A state of the deterministic automaton: where the pattern may stand after a character of kind ``before``."""
+class _DfaState:
+    """A state of the DFA: the states that the NFA may be in after a character of kind ``before``."""
 
-    __slots__ = ("before", "steps", "waiting")
+    __slots__ = ("before", "nfa_states", "transitions")
 
-    def __init__(self, waiting: frozenset[int], before: str) -> None:
-        self.waiting = waiting
+    def __init__(self, nfa_states: frozenset[int], before: str) -> None:
+        self.nfa_states = nfa_states
         self.before = before
-        self.steps: dict[str, _Node | None] = {}
-        """The next node by character; ``None`` once the pattern has matched."""
+        self.transitions: dict[str, _DfaState | None] = {}
+        """The next state by character; ``None`` once the pattern has matched."""
 
 
 class Matcher:
@@ -44,72 +46,72 @@ class Matcher:
 
     def __init__(self, regex: str, *, ignore_case: bool) -> None:
         """Raises ``RegexError``."""
-        self._program: Program = compile_regex(regex)
+        self._nfa: Nfa = compile_regex(regex)
         self._ignore_case = ignore_case
-        self._nodes: dict[tuple[frozenset[int], str], _Node] = {}
-        self._cached_steps = 0
+        self._states: dict[tuple[frozenset[int], str], _DfaState] = {}
+        self._cached_transitions = 0
 
     def search(self, text: str, cancelled: Callable[[], bool] = never) -> bool:
         """Whether the pattern matches anywhere in ``text``; polls ``cancelled`` at least every few milliseconds.
 
         Raises :class:`SearchCancelledError` once ``cancelled()`` is true.
         """
-        node = self._node(frozenset((self._program.start,)), _EDGE)
+        state = self._state(frozenset((self._nfa.start,)), _EDGE)
         for begin in range(0, len(text), _CHARS_PER_POLL):
             _poll(cancelled)
-            following = self._run(node, text[begin : begin + _CHARS_PER_POLL], cancelled)
+            following = self._run(state, text[begin : begin + _CHARS_PER_POLL], cancelled)
             if following is None:
                 return True
-            node = following
-        return 0 in self._reachable(node, _EDGE)
+            state = following
+        return 0 in self._closure(state, _EDGE)
 
-    def _run(self, node: _Node, text: str, cancelled: Callable[[], bool]) -> _Node | None:
+    def _run(self, state: _DfaState, text: str, cancelled: Callable[[], bool]) -> _DfaState | None:
         for char in text:
             try:
-                following = node.steps[char]
+                following = state.transitions[char]
             except KeyError:
-                following = self._step(node, char)
-                if self._cached_steps % _STEPS_PER_POLL == 0:
+                following = self._step(state, char)
+                if self._cached_transitions % _TRANSITIONS_PER_POLL == 0:
                     _poll(cancelled)
             if following is None:
                 return None
-            node = following
-        return node
+            state = following
+        return state
 
-    def _step(self, node: _Node, char: str) -> _Node | None:
+    def _step(self, state: _DfaState, char: str) -> _DfaState | None:
         kind = _WORD if _is_word(char) else _OTHER
-        reachable = self._reachable(node, kind)
-        following = None if 0 in reachable else self._node(self._after(reachable, char), kind)
-        self._cached_steps += 1
-        node.steps[char] = following
+        closure = self._closure(state, kind)
+        following = None if 0 in closure else self._state(self._move(closure, char), kind)
+        self._cached_transitions += 1
+        state.transitions[char] = following
         return following
 
-    def _after(self, reachable: set[int], char: str) -> frozenset[int]:
+    def _move(self, closure: set[int], char: str) -> frozenset[int]:
         """The states after reading ``char``; a match may also begin after it."""
         forms = _forms(char) if self._ignore_case else {char}
-        states = self._program.states
-        moved = (states[i].next[0] for i in reachable if _reads(states[i].chars, forms))
-        return frozenset((self._program.start, *moved))
+        states = self._nfa.states
+        moved = (states[i].next[0] for i in closure if _reads(states[i].chars, forms))
+        return frozenset((self._nfa.start, *moved))
 
-    def _reachable(self, node: _Node, after: str) -> set[int]:
-        """The states that can be reached without reading, between ``node.before`` and ``after``."""
+    def _closure(self, state: _DfaState, after: str) -> set[int]:
+        """The epsilon closure: the states reached without reading, between ``state.before`` and ``after``."""
         found: set[int] = set()
-        pending = list(node.waiting)
+        pending = list(state.nfa_states)
         while pending:
             index = pending.pop()
             if index in found:
                 continue
             found.add(index)
-            state = self._program.states[index]
-            if state.chars is None and _passes(state, node.before, after):
-                pending.extend(state.next)
+            passed = self._nfa.states[index]
+            if passed.chars is None and _passes(passed, state.before, after):
+                pending.extend(passed.next)
         return found
 
-    def _node(self, waiting: frozenset[int], before: str) -> _Node:
-        if self._cached_steps >= _CACHED_STEPS_MAX:
-            self._nodes = {}
-            self._cached_steps = 0
-        return self._nodes.setdefault((waiting, before), _Node(waiting, before))
+    def _state(self, nfa_states: frozenset[int], before: str) -> _DfaState:
+        if self._cached_transitions >= _CACHED_TRANSITIONS_MAX:
+            self._states = {}
+            self._cached_transitions = 0
+        return self._states.setdefault((nfa_states, before), _DfaState(nfa_states, before))
 
 
 @lru_cache(maxsize=128)
@@ -132,7 +134,7 @@ def _is_word(char: str) -> bool:
     return char.isalnum() or char == "_"
 
 
-def _passes(state: State, before: str, after: str) -> bool:
+def _passes(state: NfaState, before: str, after: str) -> bool:
     match state.assertion:
         case None:
             return True

@@ -1,9 +1,17 @@
-"""Regular expressions whose matching time grows only with the text: parsing, and compiling to a small automaton.
+"""Regular expressions: the dialect, and how a pattern is parsed.
 
 A client's pattern runs inside the service, so nothing is accepted that needs backtracking: no back references, no
 look-around. The dialect is otherwise what is common to JavaScript and Python: literals, ``.``, classes,
-``\\d \\w \\s``, groups, ``|``, ``* + ? {m,n}`` (lazy forms match the same texts), ``^ $ \\b \\B``.
-``matcher.py`` runs the automaton.
+``\\d \\w \\s``, groups, ``|``, ``* + ? {m,n}`` (lazy forms match the same texts), ``^ $ \\b \\B``. Its rules, for
+every store:
+
+- A pattern matches anywhere in a text, unless it is anchored. ``^`` and ``$`` are the ends of the whole text; ``.`` is
+  any character but a line feed.
+- A character is a code point. ``\\d``, ``\\w`` and ``\\s`` are digits, letters and blanks of all of Unicode.
+- Where case is disregarded, a character of the text also counts as its upper and its lower form, if these are single
+  characters.
+
+``nfa.py`` makes an automaton of a pattern, and ``matcher.py`` runs it.
 """
 
 import re
@@ -12,7 +20,6 @@ from msgspec import Struct
 
 from taskd.model.errors import TaskdError
 
-PROGRAM_MAX_STATES = 2000
 REPEAT_MAX = 1000
 GROUP_MAX_DEPTH = 32
 
@@ -41,19 +48,19 @@ class Assertion(Struct, frozen=True):
     kind: str
 
 
-class Sequence(Struct, frozen=True):
+class Concatenation(Struct, frozen=True):
     """One part after the other."""
 
     parts: tuple["Part", ...]
 
 
-class Choice(Struct, frozen=True):
+class Alternation(Struct, frozen=True):
     """Any of the parts."""
 
     parts: tuple["Part", ...]
 
 
-class Repeat(Struct, frozen=True):
+class Repetition(Struct, frozen=True):
     """The part, ``least`` to ``most`` times; no upper bound when ``most`` is ``None``."""
 
     part: "Part"
@@ -61,79 +68,12 @@ class Repeat(Struct, frozen=True):
     most: int | None
 
 
-Part = CharSet | Assertion | Sequence | Choice | Repeat
+Part = CharSet | Assertion | Concatenation | Alternation | Repetition
 
 
-class State(Struct):
-    """A state of the automaton: reads a character of ``chars``, holds if ``assertion`` does, or just goes on.
-
-    ``next`` are the indexes of the states after it. The accepting state has index 0.
-    """
-
-    chars: CharSet | None = None
-    assertion: str | None = None
-    next: tuple[int, ...] = ()
-
-
-class Program(Struct, frozen=True):
-    """A non-deterministic automaton: the states, and the index of the first."""
-
-    states: tuple[State, ...]
-    start: int
-
-
-def compile_regex(pattern: str) -> Program:
-    """The automaton for ``pattern``. Raises :class:`RegexError`."""
-    builder = _Builder()
-    start = builder.add(_Parser(pattern).whole(), 0)
-    return Program(tuple(builder.states), start)
-
-
-class _Builder:
-    """Lays states out from the end to the beginning: ``add`` gives the entry of a part that goes on to ``after``."""
-
-    def __init__(self) -> None:
-        self.states = [State()]
-
-    def add(self, part: Part, after: int) -> int:
-        match part:
-            case CharSet():
-                return self._state(State(chars=part, next=(after,)))
-            case Assertion():
-                return self._state(State(assertion=part.kind, next=(after,)))
-            case Sequence():
-                for item in reversed(part.parts):
-                    after = self.add(item, after)
-                return after
-            case Choice():
-                return self._state(State(next=tuple(self.add(item, after) for item in part.parts)))
-            case Repeat():
-                return self._repeat(part, after)
-
-    def _repeat(self, repeat: Repeat, after: int) -> int:
-        entry = self._loop(repeat.part, after) if repeat.most is None else after
-        for _ in range((repeat.most or repeat.least) - repeat.least):
-            body = self.add(repeat.part, entry)
-            if body == entry:
-                return after
-            entry = self._state(State(next=(body, after)))
-        for _ in range(repeat.least):
-            body = self.add(repeat.part, entry)
-            if body == entry:
-                break
-            entry = body
-        return entry
-
-    def _loop(self, part: Part, after: int) -> int:
-        loop = self._state(State())
-        self.states[loop].next = (self.add(part, loop), after)
-        return loop
-
-    def _state(self, state: State) -> int:
-        if len(self.states) >= PROGRAM_MAX_STATES:
-            raise RegexError("the pattern is too large")
-        self.states.append(state)
-        return len(self.states) - 1
+def parse_regex(pattern: str) -> Part:
+    """The pattern as a tree. Raises :class:`RegexError`."""
+    return _Parser(pattern).whole()
 
 
 class _Parser:
@@ -145,7 +85,7 @@ class _Parser:
         self._depth = 0
 
     def whole(self) -> Part:
-        part = self._choice()
+        part = self._alternation()
         if self._at < len(self._text):
             raise RegexError("the pattern has a ) without its (")
         return part
@@ -165,17 +105,17 @@ class _Parser:
         self._at += 1
         return char
 
-    def _choice(self) -> Part:
-        parts = [self._sequence()]
+    def _alternation(self) -> Part:
+        parts = [self._concatenation()]
         while self._accept("|"):
-            parts.append(self._sequence())
-        return parts[0] if len(parts) == 1 else Choice(tuple(parts))
+            parts.append(self._concatenation())
+        return parts[0] if len(parts) == 1 else Alternation(tuple(parts))
 
-    def _sequence(self) -> Part:
+    def _concatenation(self) -> Part:
         parts = []
         while self._peek() not in ("", "|", ")"):
             parts.append(self._repeated(self._atom()))
-        return Sequence(tuple(parts))
+        return Concatenation(tuple(parts))
 
     def _repeated(self, part: Part) -> Part:
         bounds = self._quantifier()
@@ -184,7 +124,7 @@ class _Parser:
         self._accept("?")
         if self._peek() in ("*", "+", "?") or _COUNTED.match(self._text, self._at):
             raise RegexError("the pattern repeats a repetition; put it in a group")
-        return Repeat(part, *bounds)
+        return Repetition(part, *bounds)
 
     def _quantifier(self) -> tuple[int, int | None] | None:
         if self._accept("*"):
@@ -221,7 +161,7 @@ class _Parser:
         self._depth += 1
         if self._depth > GROUP_MAX_DEPTH:
             raise RegexError(f"the pattern nests groups over {GROUP_MAX_DEPTH} deep")
-        part = self._choice()
+        part = self._alternation()
         if not self._accept(")"):
             raise RegexError("the pattern has a ( without its )")
         self._depth -= 1

@@ -120,10 +120,10 @@ def _guess(text: str) -> Value:
 
 def _guess_number(text: str) -> int | float | None:
     """Plain decimal notation only: what else Python or JavaScript read as a number is more likely a name."""
-    plain = _GUESSED_NUMBER.fullmatch(text)
-    if plain is None:
+    written = _GUESSED_NUMBER.fullmatch(text)
+    if written is None:
         return None
-    if plain[1] is None:
+    if written[1] is None:
         return int(text) if abs(int(text)) <= _GUESSED_INTEGER_MAX else None
     value = float(text)
     return value if math.isfinite(value) else None

@@ -112,4 +112,4 @@ def test_search_can_be_called_off() -> None:
 def test_memory_stays_bounded_when_every_character_is_a_new_state() -> None:
     matcher = Matcher("a.{12}b", ignore_case=False)
     assert not matcher.search("".join(random.Random(7).choices("ac", k=60_000)))
-    assert len(matcher._nodes) <= 20_000
+    assert len(matcher._states) <= 20_000
