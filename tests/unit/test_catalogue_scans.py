@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from taskd.rql.parser import parse
+from taskd.store.embedded.catalogue import api_requests, queries
 from taskd.store.embedded.catalogue.catalogue import SCANS_NICENESS, Catalogue
-from taskd.store.embedded.catalogue.sql.fields import API_REQUESTS, TASKS
-from taskd.store.embedded.catalogue.sql.indexes import scans
 
 WAIT_S = 10
 
@@ -29,7 +28,7 @@ WAIT_S = 10
     ],
 )
 def test_what_indexes_answer_is_no_scan(text: str) -> None:
-    assert not scans(parse(text), TASKS)
+    assert not queries.tasks(parse(text)).scans
 
 
 @pytest.mark.parametrize(
@@ -42,12 +41,12 @@ def test_what_indexes_answer_is_no_scan(text: str) -> None:
     ],
 )
 def test_what_no_index_answers_is_a_scan(text: str) -> None:
-    assert scans(parse(text), TASKS)
+    assert queries.tasks(parse(text)).scans
 
 
 def test_api_requests_have_indexes_of_their_own() -> None:
-    assert not scans(parse("functionName=f"), API_REQUESTS)
-    assert scans(parse("sort(-timestamp)"), API_REQUESTS)
+    assert not api_requests.page(parse("functionName=f")).scans
+    assert api_requests.page(parse("sort(-timestamp)")).scans
 
 
 @pytest.fixture

@@ -52,7 +52,8 @@ NEIGHBOURS = {
     "taskd.runtime.local": set[str](),
     "taskd.store.embedded.journal": set[str](),
     "taskd.store.embedded.queue": set[str](),
-    "taskd.store.embedded.catalogue": {"taskd.store.embedded.journal"},
+    "taskd.store.embedded.catalogue": {"taskd.store.embedded.journal", "taskd.store.embedded.catalogue.sql"},
+    "taskd.store.embedded.catalogue.sql": set[str](),
     "taskd.store.embedded.recovery": {"taskd.store.embedded.journal", "taskd.store.embedded.catalogue"},
 }
 """Packages side by side in one room, and which of the others each may use."""

@@ -12,8 +12,8 @@ from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.rql.query import Query
 from taskd.store.base import Occurrence, Page
 from taskd.store.embedded import events
+from taskd.store.embedded.catalogue import schedule_listing
 from taskd.store.embedded.catalogue.catalogue import Catalogue
-from taskd.store.embedded.catalogue.schedule_listing import schedules as listing
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.creation import Creation
 from taskd.store.embedded.serial import SerialChanges
@@ -55,7 +55,7 @@ class Schedules:
 
     async def find(self, query: Query) -> Page[Schedule]:
         """See ``ScheduleRegistry.find_schedules``."""
-        return await self._catalogue.read(listing(query, list(self._commits.state.schedules.values())))
+        return await self._catalogue.read(schedule_listing.page(query, list(self._commits.state.schedules.values())))
 
     def next_fire_ms(self) -> int | None:
         """See ``TaskStore``."""

@@ -25,8 +25,6 @@ from taskd.store.base import NO_FUNCTIONS, Change, Node, Occurrence, Outcome, Pa
 from taskd.store.embedded import events
 from taskd.store.embedded.catalogue import api_requests, queries
 from taskd.store.embedded.catalogue.catalogue import Catalogue
-from taskd.store.embedded.catalogue.sql.fields import API_REQUESTS, TASKS
-from taskd.store.embedded.catalogue.sql.indexes import scans
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.compactor import Compactor
 from taskd.store.embedded.creation import Creation
@@ -170,7 +168,8 @@ class EmbeddedStore:
 
     async def find(self, query: Query) -> Page[Task]:
         """See ``TaskStore``."""
-        return await self._catalogue.read(queries.tasks(query), scans=scans(query, TASKS))
+        listing = queries.tasks(query)
+        return await self._catalogue.read(listing, scans=listing.scans)
 
     def next_due_ms(self) -> int | None:
         """See ``TaskStore``."""
@@ -249,7 +248,8 @@ class EmbeddedStore:
 
     async def find_api_requests(self, query: Query) -> Page[ApiRequest]:
         """See ``TaskStore``."""
-        return await self._catalogue.read(api_requests.page(query), scans=scans(query, API_REQUESTS))
+        listing = api_requests.page(query)
+        return await self._catalogue.read(listing, scans=listing.scans)
 
     async def compact(self) -> None:
         """Shortens the journal now, as far as it is sealed."""

@@ -30,7 +30,7 @@ _VALUES = ", ".join(f"value ->> {index} AS {name}" for index, name in enumerate(
 _WITH_SCHEDULES = f"WITH schedules AS MATERIALIZED (SELECT key AS seq, {_VALUES} FROM json_each(?))"
 
 
-def schedules(query: Query, candidates: Sequence[Schedule]) -> Callable[[sqlite3.Connection], Page[Schedule]]:
+def page(query: Query, candidates: Sequence[Schedule]) -> Callable[[sqlite3.Connection], Page[Schedule]]:
     """A page of ``candidates``, which are in the order of their creation.
 
     A query that makes no sense raises ``INVALID_RQL`` here, before any connection is taken.
@@ -41,8 +41,8 @@ def schedules(query: Query, candidates: Sequence[Schedule]) -> Callable[[sqlite3
     def read(connection: sqlite3.Connection) -> Page[Schedule]:
         rows = msgspec.json.encode([_row(schedule) for schedule in candidates]).decode()
         places = connection.execute(found.text, (rows, *found.params)).fetchall()
-        page = [candidates[place] for (place,) in places[query.offset : query.offset + query.limit]]
-        return Page(page, None if query.skip_count else len(places))
+        on_page = [candidates[place] for (place,) in places[query.offset : query.offset + query.limit]]
+        return Page(on_page, None if query.skip_count else len(places))
 
     return read
 
