@@ -25,6 +25,9 @@ Tree = dict[int, dict[str, int]]
 """Nodes by name, for the node of each directory."""
 ROOT = ""
 
+_SOCKET_SUFFIX = ".sock"
+"""A socket's name comes with bind(2), which is not recorded: nothing depends on it after a power cut."""
+
 
 class Change(NamedTuple):
     """A step that takes ``node`` from one place to another; one of the two is missing for a creation or a removal."""
@@ -124,6 +127,8 @@ class DiskModel:
 
     def _move(self, name: str, target: str | None = None) -> None:
         place = self._find(name)
+        if name.endswith(_SOCKET_SUFFIX) and place[1] not in self._now[place[0]]:
+            return
         self._change(self._now[place[0]][place[1]], place, None if target is None else self._find(target))
 
     def _change(self, node: int, old: Place | None, new: Place | None) -> None:

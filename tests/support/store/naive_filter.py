@@ -12,10 +12,8 @@ from taskd.model.timestamps import parse_timestamp
 from taskd.rql.operators import COMPARISONS
 from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Node, Pattern, Query, Value
 
-TIMES = {
-    *("statusChangedTimestamp", "startTimestamp", "creationTimestamp", "updateTimestamp"),
-    *("timestamp", "nextTimestamp"),
-}
+TASK_TIMES = {"statusChangedTimestamp", "startTimestamp", "creationTimestamp", "updateTimestamp"}
+TIMES = TASK_TIMES | {"timestamp", "nextTimestamp"}
 TEXTS = {
     *("id", "status", "functionName", "createdByApplicationId", "createdByUserId", "retriedByTaskId", "scheduleId"),
     *("tags", "retryForTaskIds", "error"),
