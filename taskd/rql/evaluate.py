@@ -1,6 +1,6 @@
 """What conditions mean on plain JSON: the one place where the rules of matching are written out.
 
-Every store answers what these rules say. It may answer what it can by its own means and leave the rest to this room:
+Every store answers what these rules say. It may answer what it can by its own means and leave the rest to ``matches``;
 where its database has other rules (for types, numbers, the case of letters, regular expressions), it must not use them.
 
 - A path steps through objects by name and through arrays by index; any step also looks into the objects of an array.
@@ -9,7 +9,10 @@ where its database has other rules (for types, numbers, the case of letters, reg
   found. When it does for two scalars is in ``scalars.py``.
 - ``null`` equals null and an absent field. A field that the resource does not have, and a path that goes on below a
   scalar, are absent.
-- An operator that negates another holds where the other does not: ``ne`` where ``eq`` does not, ``out`` where ``in``.
+- ``contains`` holds if the path leads to anything, be it null; with a condition, if that holds for an object found or
+  for one that is an element of an array found.
+- An operator that negates another holds where the other does not: ``ne`` where ``eq`` does not, ``out`` where ``in``,
+  ``excludes`` where ``contains``.
 - A pattern is found in texts only; what it may say, and what it matches, is in ``regex.py``.
 - What the values of a query stand for depends on the kind of the field: see ``coerce.py``.
 - Records are ordered by the one scalar that the path leads to without looking into arrays except by index: those

@@ -115,7 +115,7 @@ class Matcher:
 
 
 @lru_cache(maxsize=128)
-def matcher_for(regex: str, ignore_case: bool) -> Matcher:  # noqa: FBT001 - called as SQL functions call
+def matcher_for(regex: str, ignore_case: bool) -> Matcher:  # noqa: FBT001 - both are the key of the cache
     """The matcher for a pattern, compiled once. Raises ``RegexError``."""
     return Matcher(regex, ignore_case=ignore_case)
 

@@ -5,7 +5,7 @@ a store that has nothing of its own for it calls ``holds``. Directives, which ar
 ``directives.py``.
 """
 
-import operator as python
+import operator
 import re
 from collections.abc import Callable
 from enum import Enum, auto
@@ -88,15 +88,15 @@ def _order(name: str, sign: str, holds: Callable[[Any, Any], bool], mongo: str) 
 _ROWS: tuple[Operator, ...] = (
     Operator(name="and", form=Form.CONDITIONS),
     Operator(name="or", form=Form.CONDITIONS),
-    Comparison(name="eq", form=Form.VALUE, holds=python.eq, mongo=_itself, symbols=("=", "=="), sign="="),
-    Comparison(name="ne", form=Form.VALUE, holds=python.eq, mongo=_named("$ne"), symbols=("!=",), negates="eq"),
-    _order("gt", ">", python.gt, "$gt"),
-    _order("ge", ">=", python.ge, "$gte"),
-    _order("lt", "<", python.lt, "$lt"),
-    _order("le", "<=", python.le, "$lte"),
+    Comparison(name="eq", form=Form.VALUE, holds=operator.eq, mongo=_itself, symbols=("=", "=="), sign="="),
+    Comparison(name="ne", form=Form.VALUE, holds=operator.eq, mongo=_named("$ne"), symbols=("!=",), negates="eq"),
+    _order("gt", ">", operator.gt, "$gt"),
+    _order("ge", ">=", operator.ge, "$gte"),
+    _order("lt", "<", operator.lt, "$lt"),
+    _order("le", "<=", operator.le, "$lte"),
     Comparison(name="like", form=Form.VALUE, holds=contains_text, mongo=_containing, operands=Operands.TEXT),
-    Comparison(name="in", form=Form.VALUES, holds=python.eq, mongo=_named("$in"), sign="="),
-    Comparison(name="out", form=Form.VALUES, holds=python.eq, mongo=_named("$nin"), negates="in"),
+    Comparison(name="in", form=Form.VALUES, holds=operator.eq, mongo=_named("$in"), sign="="),
+    Comparison(name="out", form=Form.VALUES, holds=operator.eq, mongo=_named("$nin"), negates="in"),
     Operator(name="contains", form=Form.ELEMENTS),
     Operator(name="excludes", form=Form.ELEMENTS, negates="contains"),
 )
