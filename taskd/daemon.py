@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -42,14 +40,13 @@ from taskd.system.gc_freeze import FrozenHeap, shorten_switch_interval
 from taskd.system.logging import set_up_logging
 from taskd.system.os_limits import raise_descriptor_limit, raising_start_errors
 from taskd.system.privacy import close_to_others, keep_to_own_user
+from taskd.system.process import end_process
 from taskd.telemetry.metrics import Telemetry
 from taskd.triggers.scheduler import Scheduler
 
 log = logging.getLogger(__name__)
 
 EXIT_CANNOT_START = 1
-EXIT_INTERNAL_FAULT = 70
-"""``EX_SOFTWARE``: a part that the daemon cannot be without has failed; a restart recovers."""
 _REPORT_S = 5.0
 
 
@@ -92,14 +89,14 @@ class Daemon:
         self._runtime = _build_runtime(config, self._store, clock)
         telemetry = Telemetry(self._registry)
         _count_asyncio_tasks(self._registry)
-        self._reaper = Reaper(self._store, on_fatal=_end_process, telemetry=telemetry)
-        self._scheduler = Scheduler(self._store, on_fatal=_end_process, telemetry=telemetry)
+        self._reaper = Reaper(self._store, on_fatal=end_process, telemetry=telemetry)
+        self._scheduler = Scheduler(self._store, on_fatal=end_process, telemetry=telemetry)
         self._calls = SynchronousCalls()
         execution = (self._store, self._runtime, config.dispatch, self._calls)
         self._executions = DirectExecutions(*execution, telemetry=telemetry)
         self._api_functions = ApiFunctions(*execution, telemetry=telemetry)
         settings = _dispatch_settings(config)
-        self._runner = Runner(self._store, self._runtime, settings, on_fatal=_end_process, telemetry=telemetry)
+        self._runner = Runner(self._store, self._runtime, settings, on_fatal=end_process, telemetry=telemetry)
 
     async def run(self) -> None:
         """Starts everything from the ground up, waits for a signal, and stops everything in reverse.
@@ -287,11 +284,3 @@ def _build_runtime(config: Config, store: TaskStore, clock: Clock) -> Runtime:
     if config.runtime == "aws":
         return AwsRuntime(config.aws, clock, keep_log=store.replace_logs)
     return LocalRuntime(Path(config.store.data) / "functions", config.local, clock)
-
-
-def _end_process(error: BaseException) -> None:
-    """Ends at once: going on half-way would lose tasks without a word, and a restart recovers."""
-    log.critical("taskd ends because a part of it failed: %r", error)
-    logging.shutdown()
-    sys.stdout.flush()
-    os._exit(EXIT_INTERNAL_FAULT)

@@ -28,7 +28,7 @@ from taskd.runtime.base import (
     Throttled,
 )
 from taskd.store.base import Change, Outcome, Requeued, StoreUnavailableError, TaskStore
-from taskd.system.background import LOOK_AGAIN_S, WakeUp, watch
+from taskd.system.background import AT_ONCE, LOOK_AGAIN_S, BackgroundLoop
 from taskd.telemetry.metrics import Telemetry
 
 log = logging.getLogger(__name__)
@@ -56,18 +56,15 @@ class Runner:
         self._store = store
         self._runtime = runtime
         self._clock = clock or store.now_ms
-        self._on_fatal = on_fatal
         self._telemetry = telemetry or Telemetry()
         self._limit = InFlightLimit(settings.max_in_flight)
         self._pauses = FunctionPauses(rng or random.Random())  # noqa: S311 - jitter, not secrets
-        self._wake = WakeUp(self._clock)
+        self._loop = BackgroundLoop("runner", self._step, self._clock, on_fatal)
         self._idle = asyncio.Event()
         self._idle.set()
-        self._stopping = False
         self._in_flight = 0
         self._ended: list[tuple[Task, InvocationResult | Requeued]] = []
         self._settling: set[asyncio.Task[None]] = set()
-        self._claiming: asyncio.Task[None] | None = None
 
     @property
     def in_flight(self) -> int:
@@ -81,16 +78,12 @@ class Runner:
 
     async def start(self) -> None:
         """Begins to claim."""
-        self._store.on_change(Change.DUE, self._wake.set)
-        self._claiming = asyncio.create_task(self._claim_forever(), name="runner")
-        self._claiming.add_done_callback(self._watch)
+        self._store.on_change(Change.DUE, self._loop.wake)
+        self._loop.start()
 
     async def drain(self, grace_s: float) -> int:
         """Claims no more, and waits for what runs, at most ``grace_s``. Gives how many still run. Idempotent."""
-        self._stopping = True
-        self._wake.set()
-        if self._claiming is not None:
-            await asyncio.wait([self._claiming])
+        await self._loop.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 await self._idle.wait()
@@ -100,20 +93,20 @@ class Runner:
         """Waits until all that was claimed is settled. The runtime has stopped, so every call has its answer."""
         await self._idle.wait()
 
-    async def _claim_forever(self) -> None:
-        while not self._stopping:
-            self._wake.clear()
-            free = self._limit.allowed - self._in_flight
-            steady_ms = _steady_ms()
-            pause_ms = self._pauses.wait_ms(EVERY_FUNCTION, steady_ms)
-            if free <= 0:
-                await self._wake.sleep(None)
-            elif pause_ms is not None:
-                await self._wake.sleep(self._clock() + pause_ms)
-            elif tasks := await self._claim(min(free, _CLAIMED_AT_ONCE), self._pauses.paused(steady_ms)):
-                self._begin_all(tasks)
-            else:
-                await self._wake.sleep(self._next_claim_ms())
+    async def _step(self) -> int | None:
+        """Begins what may run now; returns when to look again."""
+        free = self._limit.allowed - self._in_flight
+        if free <= 0:
+            return None
+        steady_ms = _steady_ms()
+        pause_ms = self._pauses.wait_ms(EVERY_FUNCTION, steady_ms)
+        if pause_ms is not None:
+            return self._clock() + pause_ms
+        tasks = await self._claim(min(free, _CLAIMED_AT_ONCE), self._pauses.paused(steady_ms))
+        if not tasks:
+            return self._next_claim_ms()
+        self._begin_all(tasks)
+        return AT_ONCE
 
     async def _claim(self, free: int, held: Collection[str]) -> list[Task]:
         try:
@@ -159,14 +152,14 @@ class Runner:
 
     def _settle_soon(self) -> None:
         batch, self._ended = self._ended, []
-        self._wake.set()
+        self._loop.wake()
         settling = asyncio.create_task(self._settle(batch), name="settle")
         self._settling.add(settling)
         settling.add_done_callback(self._settled)
 
     def _settled(self, settling: "asyncio.Task[None]") -> None:
         self._settling.discard(settling)
-        self._watch(settling)
+        self._loop.watch(settling)
         if not self._in_flight and not self._settling and not self._ended:
             self._idle.set()
 
@@ -201,9 +194,6 @@ class Runner:
 
     def _end(self, task: Task, result: Ended) -> Outcome:
         return outcome_of(task, self._store.function(task.function_name), result, self._clock())
-
-    def _watch(self, background: "asyncio.Task[None]") -> None:
-        watch(background, "Running tasks", self._on_fatal)
 
 
 def _steady_ms() -> int:

@@ -1,12 +1,11 @@
 """Reaping: tasks that a dead node had claimed come to their end, since nobody can know whether they ran."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 
 from taskd.model.clock import Clock
 from taskd.store.base import TaskStore
-from taskd.system.background import WakeUp, watch
+from taskd.system.background import AT_ONCE, BackgroundLoop
 from taskd.telemetry.metrics import Telemetry
 
 log = logging.getLogger(__name__)
@@ -27,35 +26,23 @@ class Reaper:
     ) -> None:
         """``on_fatal`` is told of a fault that reaping cannot go on after; the daemon is to end then."""
         self._store = store
-        self._on_fatal = on_fatal
         self._telemetry = telemetry or Telemetry()
-        self._wake = WakeUp(clock or store.now_ms)
-        self._stopping = False
-        self._reaping: asyncio.Task[None] | None = None
+        self._loop = BackgroundLoop("reaper", self._step, clock or store.now_ms, on_fatal)
 
     async def start(self) -> None:
         """Reaps what there is, then goes on looking every second."""
-        await self._reap_all()
-        self._reaping = asyncio.create_task(self._reap_forever(), name="reaper")
-        self._reaping.add_done_callback(self._watch)
+        while await self._step() is not None:
+            pass
+        self._loop.start()
 
     async def stop(self) -> None:
         """Reaps no more, and waits for a step that has begun. Idempotent."""
-        self._stopping = True
-        self._wake.set()
-        if self._reaping is not None:
-            await asyncio.wait([self._reaping])
+        await self._loop.stop()
 
-    async def _reap_forever(self) -> None:
-        while not self._stopping:
-            self._wake.clear()
-            await self._wake.sleep(None)
-            await self._reap_all()
-
-    async def _reap_all(self) -> None:
-        while not self._stopping and (reaped := await self._store.reap(_TASKS_PER_STEP)):
-            log.warning("%d tasks were running when their daemon died; their outcome cannot be known.", len(reaped))
-            self._telemetry.settled(reaped)
-
-    def _watch(self, reaping: "asyncio.Task[None]") -> None:
-        watch(reaping, "Reaping", self._on_fatal)
+    async def _step(self) -> int | None:
+        reaped = await self._store.reap(_TASKS_PER_STEP)
+        if not reaped:
+            return None
+        log.warning("%d tasks were running when their daemon died; their outcome cannot be known.", len(reaped))
+        self._telemetry.settled(reaped)
+        return AT_ONCE

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from taskd.model.clock import Clock
 from taskd.store.base import Change, Occurrence, StoreUnavailableError, TaskStore
-from taskd.system.background import LOOK_AGAIN_S, WakeUp, watch
+from taskd.system.background import AT_ONCE, LOOK_AGAIN_S, BackgroundLoop
 from taskd.telemetry.metrics import Telemetry
 
 log = logging.getLogger(__name__)
@@ -29,35 +29,25 @@ class Scheduler:
         on_fatal: Callable[[BaseException], None] | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
-        """``on_fatal`` hears of a fault that firing cannot go on after; the daemon is to end then."""
+        """``on_fatal`` is told of a fault that firing cannot go on after; the daemon is to end then."""
         self._store = store
-        self._on_fatal = on_fatal
         self._telemetry = telemetry or Telemetry()
-        self._wake = WakeUp(clock or store.now_ms)
-        self._stopping = False
-        self._firing: asyncio.Task[None] | None = None
+        self._loop = BackgroundLoop("scheduler", self._step, clock or store.now_ms, on_fatal)
 
     async def start(self) -> None:
         """Begins to fire; what was missed while nobody did collapses into one task a schedule."""
-        self._store.on_change(Change.SCHEDULES, self._wake.set)
-        self._firing = asyncio.create_task(self._fire_forever(), name="scheduler")
-        self._firing.add_done_callback(self._watch)
+        self._store.on_change(Change.SCHEDULES, self._loop.wake)
+        self._loop.start()
 
     async def stop(self) -> None:
         """Fires no more, and waits for a step that has begun. Idempotent."""
-        self._stopping = True
-        self._wake.set()
-        if self._firing is not None:
-            await asyncio.wait([self._firing])
+        await self._loop.stop()
 
-    async def _fire_forever(self) -> None:
-        while not self._stopping:
-            self._wake.clear()
-            occurrences = await self._fire()
-            for occurrence in occurrences:
-                self._report(occurrence)
-            if not occurrences:
-                await self._wake.sleep(self._store.next_fire_ms())
+    async def _step(self) -> int | None:
+        occurrences = await self._fire()
+        for occurrence in occurrences:
+            self._report(occurrence)
+        return AT_ONCE if occurrences else self._store.next_fire_ms()
 
     async def _fire(self) -> list[Occurrence]:
         try:
@@ -75,6 +65,3 @@ class Scheduler:
                 "Schedule %s (%s) was late: %d later occurrences were skipped, task %s stands for them all.",
                 *(task.schedule_id, task.function_name, skipped, task.id),
             )
-
-    def _watch(self, firing: "asyncio.Task[None]") -> None:
-        watch(firing, "Firing schedules", self._on_fatal)

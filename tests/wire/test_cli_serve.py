@@ -9,7 +9,7 @@ import pytest
 
 from taskd.cli import main
 from taskd.cli.exit_codes import ExitCode
-from taskd.daemon import EXIT_INTERNAL_FAULT
+from taskd.system.process import EXIT_INTERNAL_FAULT
 
 TIMEOUT_S = 60
 

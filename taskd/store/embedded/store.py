@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import logging
-import os
 import socket
 import sqlite3
 import time
@@ -39,12 +38,9 @@ from taskd.store.embedded.recovery.recover import Recovered, recover
 from taskd.store.embedded.schedules import Schedules
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.settlement import Settlement
+from taskd.system.process import end_after_store_failure
 
 log = logging.getLogger(__name__)
-
-EXIT_STORE_FAILED = 74
-"""``EX_IOERR``: the status the process ends with when the store can go on no longer."""
-_SETTLE_RETRY_S = 1.0
 
 
 class EmbeddedStore:
@@ -56,10 +52,10 @@ class EmbeddedStore:
         clock: Clock = system_clock_ms,
         on_fatal: Callable[[BaseException], None] | None = None,
     ) -> None:
-        """``on_fatal`` hears that the store can go on no longer (a failed sync, say); the default ends the process."""
+        """``on_fatal`` is told that the store can go on no longer (after a failed sync, say); or the process ends."""
         self._settings = settings
         self._clock = clock
-        self._on_fatal = on_fatal or _end_process
+        self._on_fatal = on_fatal or end_after_store_failure
         self._queue = WorkQueue(self._is_waiting)
         self._awaited_due_ms: int | None = None
         """When the next task was due, last time nothing could be claimed: only what is due before that is news."""
@@ -347,9 +343,3 @@ class EmbeddedStore:
         """Puts back a task whose cancelling failed; its old entry may be gone or not, so that is made sure first."""
         self._queue.sweep()
         self._push([task])
-
-
-def _end_process(error: BaseException) -> None:
-    log.critical("The store can go on no longer, so taskd ends now; a restart recovers. Reason: %r", error)
-    logging.shutdown()
-    os._exit(EXIT_STORE_FAILED)
