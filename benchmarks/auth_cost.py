@@ -26,6 +26,7 @@ from benchmarks.harness.study import Comparison, Figures, Study, Subject
 from taskd.api.http.authentication import Authentication
 from taskd.auth import account_changes
 from taskd.auth.account_file import render
+from taskd.auth.account_source import AccountFiles
 from taskd.auth.accounts import Accounts
 from taskd.auth.secret_files import write_secret
 from taskd.auth.service import AuthService
@@ -100,7 +101,7 @@ class Bench:
 
     async def _run(self, folder: Path, requests: Callable[[AuthService], list[WebRequest]]) -> Figures:
         self._callers.write_accounts(folder)
-        service = AuthService(AuthSettings(), folder, system_clock_ms)
+        service = AuthService(AuthSettings(), AccountFiles(AuthSettings(), folder), system_clock_ms)
         service.start()
         try:
             return await _checked(requests(service), Authentication(service))

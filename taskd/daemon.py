@@ -20,6 +20,7 @@ from taskd.api.http.authentication import Authentication
 from taskd.api.http.authorization import trust_everybody
 from taskd.api.http.server import serve
 from taskd.api.resources.probes import Health
+from taskd.auth.account_source import AccountFiles
 from taskd.auth.service import AuthService
 from taskd.config import Config
 from taskd.execution.api_functions.call import ApiFunctions
@@ -84,7 +85,7 @@ class Daemon:
         self._told_to_hurry = asyncio.Event()
         self._registry = CollectorRegistry()
         self._stopping = False
-        self._auth = AuthService(config.auth, Path(config.store.data), clock)
+        self._auth = AuthService(config.auth, AccountFiles(config.auth, Path(config.store.data)), clock)
         self._store = make_store(config.store, clock)
         self._runtime = _build_runtime(config, self._store, clock)
         telemetry = Telemetry(self._registry)

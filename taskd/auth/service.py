@@ -1,10 +1,9 @@
 """The facade of authentication: reads the accounts and the key, reads them anew on request, and holds the verifiers."""
 
 import logging
-from pathlib import Path
 
-from taskd.auth import account_file, signing_key
 from taskd.auth.account_directory import Directory
+from taskd.auth.account_source import AccountSource
 from taskd.auth.accounts import Accounts
 from taskd.auth.bearer_tokens import BearerTokens
 from taskd.auth.jwks import IssuerKeys
@@ -21,9 +20,8 @@ log = logging.getLogger(__name__)
 class AuthService:
     """The accounts in force, and the ways to authenticate."""
 
-    def __init__(self, settings: AuthSettings, data: Path, clock: Clock) -> None:
-        self._data = data
-        self._file = accounts_path(settings, data)
+    def __init__(self, settings: AuthSettings, source: AccountSource, clock: Clock) -> None:
+        self._source = source
         self._oidc = _oidc_verifier(settings, clock)
         self.bearers = BearerTokens(self._oidc, clock)
         self.signatures = OAuth1Verifier(clock)
@@ -36,19 +34,23 @@ class AuthService:
         return self.directory.is_empty and self._oidc is None
 
     def start(self) -> None:
-        """Reads the accounts and the key.
+        """Reads the accounts and the key, and from now on anew whenever they change.
 
-        :raises TaskdError: one of the files cannot be used.
+        :raises TaskdError: they cannot be used.
         """
-        directory, key = Directory(account_file.read_accounts(self._file)), signing_key.load_key(self._data)
+        self._read()
+        self._source.on_change(self.reload)
+
+    def _read(self) -> None:
+        directory, key = Directory(self._source.accounts()), self._source.signing_key()
         self.directory = directory
         for user in (self.bearers, self.signatures, self.logins):
             user.use(directory, key)
 
     def reload(self) -> str | None:
-        """Reads the files anew. If they cannot be used, those read before stay in force; returns why, and logs it."""
+        """Reads them anew. If they cannot be used, those read before stay in force; returns why, and logs it."""
         try:
-            self.start()
+            self._read()
         except TaskdError as error:
             log.error("The accounts stay as they were: %s", error)
             return f"The accounts stay as they were: {error}"
@@ -60,11 +62,6 @@ class AuthService:
         self.logins.close()
         if self._oidc is not None:
             await self._oidc.close()
-
-
-def accounts_path(settings: AuthSettings, data: Path) -> Path:
-    """Where the accounts are."""
-    return Path(settings.file) if settings.file else data / account_file.FILE_NAME
 
 
 def _oidc_verifier(settings: AuthSettings, clock: Clock) -> OidcVerifier | None:

@@ -9,9 +9,9 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 import click
 
 from taskd.auth.account_file import AccountFileError, editing, read_accounts
+from taskd.auth.account_source import accounts_path
 from taskd.auth.accounts import AccountError, Accounts
 from taskd.auth.secret_files import SecretFileError
-from taskd.auth.service import accounts_path
 from taskd.cli.exit_codes import CommandError
 from taskd.config import Overrides, load_config
 

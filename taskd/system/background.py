@@ -10,10 +10,8 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 1.0
 """The longest sleep: wall clocks jump, and a store that was unavailable comes back."""
-
-
-AT_ONCE = -1
-"""What a step returns when there is more to do: a moment that has always passed."""
+AT_ONCE = -(2**63)
+"""What a step returns when there is more to do: a moment before every one that a task could be due at."""
 
 
 class BackgroundLoop:

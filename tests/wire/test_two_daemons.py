@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,14 @@ from support.http.service import BASE, all_is_well
 from support.store.memory_store import MemoryStore, SharedRecords
 
 from taskd.api.app import build_app
+from taskd.api.http.authentication import Authentication
+from taskd.api.http.authorization import trust_everybody
 from taskd.api.http.server import serve
 from taskd.api.settings import ServerSettings
+from taskd.auth import account_changes
+from taskd.auth.accounts import Accounts
+from taskd.auth.service import AuthService
+from taskd.auth.settings import AuthSettings
 from taskd.execution.api_functions.call import ApiFunctions
 from taskd.execution.deployment import Deployments
 from taskd.execution.direct import DirectExecutions
@@ -43,10 +49,32 @@ WITHIN_S = 30
 IN_FLIGHT = 8
 
 
+class SharedAccounts:
+    """Accounts that all nodes have from one place, which tells them of changes; an ``AccountSource``."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+        self._callbacks: list[Callable[[], object]] = []
+
+    def accounts(self) -> Accounts:
+        return self._accounts
+
+    def signing_key(self) -> bytes:
+        return b"k" * 32
+
+    def on_change(self, callback: Callable[[], object]) -> None:
+        self._callbacks.append(callback)
+
+    def change(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+        for callback in self._callbacks:
+            asyncio.get_running_loop().call_soon(callback)
+
+
 class NodeDaemon:
     """One daemon, put together as ``taskd serve`` does it, but for what it stores in."""
 
-    def __init__(self, shared: SharedRecords, host: str, url: str) -> None:
+    def __init__(self, shared: SharedRecords, host: str, url: str, accounts: SharedAccounts | None = None) -> None:
         self.fatal: list[BaseException] = []
         self.store = MemoryStore(shared, host)
         self.runtime = AwsRuntime(AwsSettings(region="eu-west-1", endpoint_url=url))
@@ -56,16 +84,22 @@ class NodeDaemon:
         self.scheduler = Scheduler(self.store, on_fatal=self.fatal.append)
         self.reaper = Reaper(self.store, on_fatal=self.fatal.append)
         execution = (self.store, self.runtime, settings, self.calls)
+        self.auth = None if accounts is None else AuthService(AuthSettings(), accounts, self.store.now_ms)
         self.app = build_app(
             *(self.store, self.runtime, ServerSettings(), self.store.now_ms, all_is_well),
             executions=DirectExecutions(*execution),
             api_functions=ApiFunctions(*execution),
+            authenticate=trust_everybody if self.auth is None else Authentication(self.auth),
+            auth=self.auth,
         )
         self.client: ClientSession
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
         await self.store.start()
+        if self.auth is not None:
+            self.auth.start()
+            self._stack.push_async_callback(self.auth.stop)
         await self.runtime.start(self.store.functions())
         self.store.on_change(Change.FUNCTIONS, lambda: self.runtime.learn(self.store.functions()))
         for service in (self.reaper, self.runner, self.scheduler):
@@ -224,3 +258,29 @@ async def test_a_task_that_one_daemon_runs_is_not_canceled_over_the_other(server
             await assert_error(response, 27)
         server.release.set()
         await ended(second, "status=complete", 1)
+
+
+async def test_a_token_that_is_made_or_revoked_counts_on_both(server: LambdaServer) -> None:
+    shared, accounts = SharedRecords(system_clock_ms), SharedAccounts(Accounts())
+    pair = [NodeDaemon(shared, host, server.url, accounts) for host in ("first", "second")]
+    async with contextlib.AsyncExitStack() as stack:
+        for daemon in pair:
+            await daemon.start()
+            stack.push_async_callback(daemon.stop)
+        known = account_changes.add_user(Accounts(), "ada@example.com", "long enough", "Ada", "")
+        known = account_changes.grant(known, "ada@example.com", ["VIEW_TASKS"])
+        with_token, token = account_changes.add_token(known, "ci", "ada@example.com", ["VIEW_TASKS"], 0)
+        for accounts_now, status in ((Accounts(), 401), (with_token, 200), (known, 401)):
+            accounts.change(accounts_now)
+            for daemon in pair:
+                await answers(daemon, token, status)
+
+
+async def answers(daemon: NodeDaemon, token: str, status: int) -> None:
+    """Returns when a listing with the token is answered so."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            async with daemon.client.get(BASE, headers={"Authorization": f"Bearer {token}"}) as response:
+                if response.status == status:
+                    return
+            await asyncio.sleep(0.01)

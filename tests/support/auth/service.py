@@ -9,6 +9,7 @@ from support.auth.accounts import EVERYBODY, write_accounts
 from support.clocks import FakeClock
 from support.http.service import Service, http_service
 
+from taskd.auth.account_source import AccountFiles
 from taskd.auth.accounts import Accounts
 from taskd.auth.service import AuthService
 from taskd.auth.settings import AuthSettings
@@ -36,7 +37,8 @@ async def secured_service(
     clock = FakeClock()
     accounts_file = directory / "auth" / "auth.toml"
     write_accounts(accounts_file, accounts)
-    auth = AuthService(settings or AuthSettings(), accounts_file.parent, clock)
+    settings = settings or AuthSettings()
+    auth = AuthService(settings, AccountFiles(settings, accounts_file.parent), clock)
     auth.start()
     try:
         async with http_service(directory, auth=auth) as service:

@@ -1,0 +1,49 @@
+"""The seam of accounts: where a node has them and the signing key from, and how it hears that they have changed.
+
+Accounts are looked at with every request, so a node has them in memory, as new as the last change that it was told of.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from taskd.auth import account_file, signing_key
+from taskd.auth.accounts import Accounts
+from taskd.auth.settings import AuthSettings
+
+
+class AccountSource(Protocol):
+    """Where accounts are kept, for one node or for many."""
+
+    def accounts(self) -> Accounts:
+        """The accounts as they are now; raises ``TaskdError`` if they cannot be used."""
+
+    def signing_key(self) -> bytes:
+        """The key that tokens of this service are signed with, the same on all nodes; made if there is none."""
+
+    def on_change(self, callback: Callable[[], object]) -> None:
+        """``callback`` is called, on the event loop, when the accounts or the key may have changed."""
+
+
+class AccountFiles:
+    """``auth.toml`` and ``auth.key`` of one node. They change behind its back: an operator says so, by a reload."""
+
+    def __init__(self, settings: AuthSettings, data: Path) -> None:
+        self._data = data
+        self._file = accounts_path(settings, data)
+
+    def accounts(self) -> Accounts:
+        """See ``AccountSource``."""
+        return account_file.read_accounts(self._file)
+
+    def signing_key(self) -> bytes:
+        """See ``AccountSource``."""
+        return signing_key.load_key(self._data)
+
+    def on_change(self, callback: Callable[[], object]) -> None:
+        """See ``AccountSource``. Nobody tells of changes to files."""
+
+
+def accounts_path(settings: AuthSettings, data: Path) -> Path:
+    """Where the accounts are."""
+    return Path(settings.file) if settings.file else data / account_file.FILE_NAME
