@@ -3,7 +3,7 @@
 import pytest
 
 from taskd.store.embedded import gil_pacing
-from taskd.store.embedded.gil_pacing import PAUSE_S, WORK_S, Breath
+from taskd.store.embedded.gil_pacing import PAUSE_S, WORK_S, GilPacer
 
 
 class FakeTime:
@@ -24,11 +24,11 @@ class FakeTime:
 def test_pauses_come_after_as_much_work_as_may_be_done_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     time = FakeTime()
     monkeypatch.setattr(gil_pacing, "time", time)
-    breathe = Breath()
+    pace = GilPacer()
     pauses = []
     for _ in range(8):
         time.now_s += WORK_S * 0.4
-        breathe()
+        pace()
         pauses.append(len(time.slept_s))
     assert pauses == [0, 0, 1, 1, 1, 2, 2, 2]
     assert set(time.slept_s) == {PAUSE_S}

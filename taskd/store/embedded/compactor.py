@@ -30,7 +30,7 @@ class Compactor:
         clock: Clock,
         on_fatal: Callable[[BaseException], None],
     ) -> None:
-        """``on_fatal`` hears when nobody knows any more what is on the disk."""
+        """``on_fatal`` is told when nobody knows any more what is on the disk."""
         self._directory = directory
         self._journal = journal
         self._catalogue = catalogue
@@ -42,7 +42,7 @@ class Compactor:
         self.failure: Exception | None = None
         """Why the last attempt failed; ``None`` if it did not."""
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Looks whether a segment was sealed since the last time; cheap, so it may be called for every frame."""
         if self._journal.sealed_below > self._sealed_below and (self._running is None or self._running.done()):
             self._sealed_below = self._journal.sealed_below

@@ -70,7 +70,7 @@ class Requeued(Struct, tag="q", array_like=True, frozen=True, gc=False):
 
 
 class Canceled(Struct, tag="x", array_like=True, frozen=True, gc=False):
-    """A waiting task was called off."""
+    """A waiting task was cancelled."""
 
     task_id: str
     at_ms: int

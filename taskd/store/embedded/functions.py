@@ -14,10 +14,10 @@ from taskd.store.embedded.serial import SerialChanges
 class Functions:
     """The functions of one store. They change one after the other: an event always fits what came before it."""
 
-    def __init__(self, commits: CommitLog, room: Callable[[], Awaitable[None]]) -> None:
-        """``room`` waits until more may be created, or raises ``StoreUnavailableError``."""
+    def __init__(self, commits: CommitLog, wait_for_capacity: Callable[[], Awaitable[None]]) -> None:
+        """``wait_for_capacity`` waits until more may be created, or raises ``StoreUnavailableError``."""
         self._commits = commits
-        self._room = room
+        self._wait_for_capacity = wait_for_capacity
         self._changes = SerialChanges("functions")
 
     def get(self, name: str) -> Function | None:
@@ -37,7 +37,7 @@ class Functions:
         await self._changes.run(functools.partial(self._remove, name))
 
     async def _put(self, function: Function, expected: Function | None) -> None:
-        await self._room()
+        await self._wait_for_capacity()
         if self.get(function.name) != expected:
             raise FunctionChangedError(function.name)
         await self._commits.submit([events.FunctionPut(function)])

@@ -13,7 +13,7 @@ PAUSE_S = 0.0001
 """Longer than it takes a waiting thread to wake up."""
 
 
-class Breath:
+class GilPacer:
     """The pauses of one thread."""
 
     def __init__(self) -> None:

@@ -30,15 +30,15 @@ class Schedules:
         *,
         new_id: Callable[[], str],
         creation: Creation,
-        room: Callable[[], Awaitable[None]],
+        wait_for_capacity: Callable[[], Awaitable[None]],
     ) -> None:
-        """``room`` waits until more may be created, or raises ``StoreUnavailableError``."""
+        """``wait_for_capacity`` waits until more may be created, or raises ``StoreUnavailableError``."""
         self._commits = commits
         self._catalogue = catalogue
         self._clock = clock
         self._new_id = new_id
         self._creation = creation
-        self._room = room
+        self._wait_for_capacity = wait_for_capacity
         self._changes = SerialChanges("schedules")
 
     async def add(self, draft: ScheduleDraft) -> Schedule:
@@ -65,7 +65,7 @@ class Schedules:
         if len(self._commits.state.schedules) >= limits.SCHEDULES_MAX:
             message = f"There are {limits.SCHEDULES_MAX} schedules already; delete one that is not needed any more."
             raise ContractError(ILLEGAL_STATE, message)
-        await self._room()
+        await self._wait_for_capacity()
         schedule = rules.create(draft, self._new_id(), self._clock())
         await self._commits.submit([events.SchedulePut(schedule)])
         return schedule
@@ -82,7 +82,7 @@ class Schedules:
         firing = heapq.nsmallest(limit, due, key=lambda schedule: schedule.next_ms)
         if not firing:
             return []
-        await self._room()
+        await self._wait_for_capacity()
         following = [rules.next_occurrence(schedule, now_ms) for schedule in firing]
         moves = [
             events.ScheduleAdvanced(schedule.id, next_ms, now_ms)

@@ -6,7 +6,7 @@ from typing import TypeVar
 from taskd.model.schedule import Schedule
 from taskd.model.task import Task
 from taskd.store.embedded.events import Added, FunctionPut, KeysUsed, SchedulePut, decode_events, encode_events
-from taskd.store.embedded.gil_pacing import Breath
+from taskd.store.embedded.gil_pacing import GilPacer
 from taskd.store.embedded.journal.directory import Segment
 from taskd.store.embedded.journal.replay import Replay
 from taskd.store.embedded.state import LiveState
@@ -25,17 +25,17 @@ def snapshot_payloads(sealed: list[Segment]) -> Iterator[bytes]:
     Runs in a thread beside a busy event loop: it works in short steps and lets go of tasks bit by bit, since
     dropping a million of them at once would hold the interpreter for as long as a slow disk.
     """
-    breathe = Breath()
-    for payload in _payloads(sealed, breathe):
+    pace = GilPacer()
+    for payload in _payloads(sealed, pace):
         yield payload
-        breathe()
+        pace()
 
 
-def _payloads(sealed: list[Segment], breathe: Breath) -> Iterator[bytes]:
+def _payloads(sealed: list[Segment], pace: GilPacer) -> Iterator[bytes]:
     state = LiveState()
     for _, payload in Replay(sealed):
         state.apply_all(decode_events(payload))
-        breathe()
+        pace()
     yield encode_events([state.counters(), *(FunctionPut(function) for function in state.functions.values())])
     for schedules in _chunks(_take_all(state.schedules)):
         yield encode_events([SchedulePut(schedule) for schedule in schedules])

@@ -111,7 +111,7 @@ class EmbeddedStore:
         self._commits.require_room(self._settings.live_tasks_max)
         self._commits.require_writable()
         if self._catalogue.congested:  # hardly ever, so there is no coroutine for it
-            await self._catalogue.room()
+            await self._catalogue.wait_for_capacity()
         if key is not None:
             return await self._keyed.add(drafts, key)
         return await self._commits.submit([self._creation(drafts)])
@@ -119,14 +119,14 @@ class EmbeddedStore:
     async def add_started(self, draft: TaskDraft) -> Task:
         """See ``TaskStore``."""
         self._commits.require_room(self._settings.live_tasks_max)
-        await self._room()
+        await self._wait_for_capacity()
         added = self._creation([draft])
         [task] = added.tasks
         return (await self._commits.submit([added, events.Started((task.id,), task.creation_ms)]))[-1]
 
     async def claim(self, limit: int, held: Collection[str] = NO_FUNCTIONS) -> list[Task]:
         """See ``TaskStore``."""
-        await self._catalogue.room()
+        await self._catalogue.wait_for_capacity()
         now_ms = self._clock()
         tasks = self._queue.pop_due(now_ms, limit, held)
         if not tasks:
@@ -228,7 +228,7 @@ class EmbeddedStore:
 
     async def begin_api_request(self) -> str:
         """See ``TaskStore``."""
-        await self._room()
+        await self._wait_for_capacity()
         return self._new_id()
 
     async def end_api_request(self, request: ApiRequest, lines: Sequence[LogLine]) -> None:
@@ -287,10 +287,10 @@ class EmbeddedStore:
             *(self._commits, self._catalogue, self._clock),
             new_id=self._new_id,
             creation=self._creation,
-            room=self._room,
+            wait_for_capacity=self._wait_for_capacity,
         )
         self._node_id, self._started_ms = self._new_id(), self._clock()
-        self._functions = Functions(self._commits, self._room)
+        self._functions = Functions(self._commits, self._wait_for_capacity)
         abandoned = (task.id for task in state.tasks.values() if task.status is Status.IN_PROGRESS)
         self._settlement = Settlement(self._commits, self._catalogue, self._creation, self._clock, abandoned)
         self._keyed = KeyedCreation(self._commits, self._catalogue, self._clock, self._creation)
@@ -308,10 +308,10 @@ class EmbeddedStore:
             return f"history cannot be written: {self._catalogue.failing}"
         return None
 
-    async def _room(self) -> None:
+    async def _wait_for_capacity(self) -> None:
         """Returns when more may be accepted: history must not fall behind what happens without bound."""
         self._commits.require_writable()
-        await self._catalogue.room()
+        await self._catalogue.wait_for_capacity()
 
     async def _why_not_cancel(self, task_id: str) -> ContractError:
         status = (await self.get(task_id)).status
@@ -330,7 +330,7 @@ class EmbeddedStore:
             self._push(waiting)
         if Status.CANCELED in statuses:
             self._queue.forget(statuses.count(Status.CANCELED))
-        self._compactor.nudge()
+        self._compactor.wake()
 
     def _push(self, tasks: Sequence[Task]) -> None:
         now_ms = self._clock()

@@ -44,7 +44,7 @@ class CatalogueStub:
         if self._recorded is not None:
             self._recorded.mark("projected", position)
 
-    def wait_for_room(self) -> None:
+    def wait_for_capacity(self) -> None:
         """There always is."""
 
     def pending_tasks(self) -> list[Task]:

@@ -91,7 +91,7 @@ class Catalogue:
                 self._fail(error)
             raise
 
-    async def room(self) -> None:
+    async def wait_for_capacity(self) -> None:
         """Returns when no more waits to be written than may.
 
         :raises StoreUnavailableError: nothing can be written, or too little within the time that a listing may take.
@@ -120,7 +120,7 @@ class Catalogue:
         """Returns when everything put before this call can be read."""
         ticket = self.writer.ticket
         while self._done_ticket < ticket:
-            self.writer.hurry()
+            self.writer.flush_soon()
             await self._progress.wait()
 
     async def make_durable(self) -> int:

@@ -156,7 +156,7 @@ class CatalogueWriter:
             self._batch.logs_replaced.append(task_id)
             self.put_logs([(task_id, lines)])
 
-    def hurry(self) -> None:
+    def flush_soon(self) -> None:
         """Says that somebody waits for what was put."""
         self._hurry.set()
 
@@ -166,7 +166,7 @@ class CatalogueWriter:
             self._batch.durable = True
             self._stamp()
 
-    def wait_for_room(self) -> None:
+    def wait_for_capacity(self) -> None:
         """Blocks the calling thread while too much waits. For recovery; the event loop looks at ``congested``."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._batch) < BACKLOG_MAX and self._batch.chars < BACKLOG_CHARS_MAX)

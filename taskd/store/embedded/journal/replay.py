@@ -87,9 +87,9 @@ class Replay:
             raise JournalDamagedError(segment.path, offset, why)
         if is_unused(data, offset):
             return
-        witness = find_witness(data, offset, expected)
-        if witness is not None:
-            why = f"{why}, yet frame {witness.sequence} after it says that it was safe on disk"
+        proof = find_proof(data, offset, expected)
+        if proof is not None:
+            why = f"{why}, yet frame {proof.sequence} after it says that it was safe on disk"
             raise JournalDamagedError(segment.path, offset, why)
         self.torn_tail = TornTail(segment.path, offset, len(data) - offset, why)
 
@@ -125,7 +125,7 @@ def _snapshot_frames(segment: Segment, data: memoryview) -> Iterator[Frame]:
         raise JournalDamagedError(segment.path, offset, "bytes follow the end of the snapshot")
 
 
-def find_witness(data: memoryview, offset: int, sequence: int) -> Frame | None:
+def find_proof(data: memoryview, offset: int, sequence: int) -> Frame | None:
     """A whole frame after ``offset`` written when frame ``sequence`` was already synced, if there is one."""
     return next((frame for frame in frames_after(data, offset, sequence) if frame.synced >= sequence), None)
 

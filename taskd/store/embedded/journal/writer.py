@@ -155,7 +155,7 @@ class JournalWriter(Generic[E]):
         self._thread.start()
 
     def append(self, entries: list[E]) -> None:
-        """Queues frames, each of at most ``MAX_PAYLOAD_BYTES``; the listener will hear of every one."""
+        """Queues frames, each of at most ``MAX_PAYLOAD_BYTES``; the listener is told of every one."""
         self._queue.put(entries)
 
     def reserve_for(self, live_tasks: int) -> None:

@@ -30,7 +30,7 @@ class Run:
         self.tasks = list(tasks)
         """The best one last, once they are in order: there it is cheap to take."""
         self.bound = min(map(key_of, self.tasks), default=_LAST)
-        """No task stands before this; the best one stood there before some were called off."""
+        """No task stands before this; the best one stood there before some were cancelled."""
         self.is_ordered = False
 
     def add(self, task: Task) -> None:

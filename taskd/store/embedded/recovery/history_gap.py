@@ -35,7 +35,7 @@ class Projection(Protocol):
     def put(self, position: int, added: Sequence[Task], changed: Sequence[Task]) -> None:
         """Takes in the frame at ``position``."""
 
-    def wait_for_room(self) -> None:
+    def wait_for_capacity(self) -> None:
         """Blocks the calling thread while too much waits to be taken in."""
 
     def pending_tasks(self) -> list[Task]:

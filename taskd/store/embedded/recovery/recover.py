@@ -66,7 +66,7 @@ def _fold(replay: Replay, catalogue: Projection, gap: HistoryGap) -> LiveState:
         if sequence > known:
             # The frames of a snapshot share one number, which is reached only behind the last of them.
             catalogue.put(sequence - 1 if in_snapshot else sequence, added, changed)
-            catalogue.wait_for_room()
+            catalogue.wait_for_capacity()
         if time.monotonic() > report_at:
             report_at += _PROGRESS_S
             log.info("Replaying the journal: %d frames, %d live tasks so far.", replay.frames, len(state.tasks))
