@@ -90,7 +90,6 @@ def _bound(path: Path) -> socket.socket:
     try:
         with _address(path) as address:
             listener.bind(address)
-        path.chmod(0o600)
         listener.settimeout(0)
     except BaseException:
         listener.close()

@@ -25,9 +25,6 @@ Tree = dict[int, dict[str, int]]
 """Nodes by name, for the node of each directory."""
 ROOT = ""
 
-_SOCKET_SUFFIX = ".sock"
-"""A socket's name comes with bind(2), which is not recorded: nothing depends on it after a power cut."""
-
 
 class Change(NamedTuple):
     """A step that takes ``node`` from one place to another; one of the two is missing for a creation or a removal."""
@@ -127,8 +124,6 @@ class DiskModel:
 
     def _move(self, name: str, target: str | None = None) -> None:
         place = self._find(name)
-        if name.endswith(_SOCKET_SUFFIX) and place[1] not in self._now[place[0]]:
-            return
         self._change(self._now[place[0]][place[1]], place, None if target is None else self._find(target))
 
     def _change(self, node: int, old: Place | None, new: Place | None) -> None:
@@ -209,9 +204,11 @@ def apply_to_file(content: bytes, operations: Iterable[Operation]) -> bytes:
 
 
 def read_image(root: Path) -> Image:
-    """What is below ``root`` now."""
+    """What is below ``root`` now, without sockets, which hold nothing."""
     return {
-        str(path.relative_to(root)): None if path.is_dir() else path.read_bytes() for path in sorted(root.rglob("*"))
+        str(path.relative_to(root)): None if path.is_dir() else path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if not path.is_socket()
     }
 
 

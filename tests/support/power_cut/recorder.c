@@ -4,7 +4,7 @@
    path; records go to TASKD_RECORD_TRACE.<pid>: a header, two names below the root, data. recorded_disk.py reads them.
 
    Files are known by their inode. A sync has two records, before and after: what was written meanwhile is not durable by it.
-   SQLite's -shm files are left out: mapped, never synced, and made anew at each start.
+   SQLite's -shm files are left out: mapped, never synced, and made anew at each start. So are sockets, which hold nothing.
 
    SIGUSR2 is SIGKILL, but never between a deed and its record: the next process would find more than was recorded. */
 
@@ -387,11 +387,17 @@ int mkdirat(int directory, const char *path, mode_t mode)
 }
 int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
 
+static bool is_socket(int directory, const char *path)
+{
+    struct stat found;
+    return fstatat(directory, path, &found, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(found.st_mode);
+}
+
 int unlinkat(int directory, const char *path, int flags)
 {
     REAL(unlinkat);
     char name[PATH_MAX];
-    if (!below(directory, path, name))
+    if (!below(directory, path, name) || is_socket(directory, path))
         return real(directory, path, flags);
     RECORDED(int, real(directory, path, flags), record(UNLINK, 0, 0, name, "", NULL, 0));
 }
