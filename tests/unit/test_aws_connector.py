@@ -108,6 +108,15 @@ async def test_a_dead_address_does_not_stop_the_others(monkeypatch: pytest.Monke
         connection.abort("")
 
 
+async def test_the_failure_of_every_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeResolver(monkeypatch, "127.0.0.2", "127.0.0.3")
+    with socket.socket() as taken:  # not listening
+        taken.bind(("0.0.0.0", 0))
+        with pytest.raises(ConnectError) as caught:
+            await connector(taken.getsockname()[1]).connect()
+    assert all(address in str(caught.value) for address in ("127.0.0.2", "127.0.0.3"))
+
+
 async def test_probes_keep_a_long_call_alive(monkeypatch: pytest.MonkeyPatch, listening_port: int) -> None:
     FakeResolver(monkeypatch, "127.0.0.1")
     connection = await connector(listening_port).connect()

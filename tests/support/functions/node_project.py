@@ -28,12 +28,18 @@ class NodeProject(Struct):
     async def run(self, test: str, daemon_url: str, scratch: Path) -> None:
         """Runs ``<test>.test.js`` against a daemon; a failure is told in the words of Node's own report."""
         __tracebackhide__ = True
-        environment = scratch / f"{test}.json"
-        environment.write_text(json.dumps(_environment(daemon_url)))
+        target = scratch / f"{test}.json"
+        target.write_text(json.dumps(_environment(daemon_url)))
         status, report = await _output(
             *("node", "--test", "--test-reporter=spec", f"{test}.test.js"),
             cwd=PROJECT,
-            env={**os.environ, "NODE_PATH": str(self.modules), "TASKD_TEST_ENVIRONMENT": str(environment)},
+            env={
+                **os.environ,
+                "NODE_PATH": str(self.modules),
+                # Before Node 20 only the first address of localhost is tried, and that is ::1 on a stock Debian.
+                "NODE_OPTIONS": "--dns-result-order=ipv4first",
+                "TASKD_TEST_ENVIRONMENT": str(target),
+            },
         )
         assert status == 0, _failures(report)
 

@@ -106,13 +106,20 @@ class Connector:
 
     async def _connect(self) -> Connection:
         addresses = (await self._addresses.rotated())[:_ADDRESSES_TRIED_MAX]
+        refusals = []
         for address in addresses[:-1]:
             try:
                 async with asyncio.timeout(self._timeout_s / len(addresses)):
                     return await self._connect_to(address)
-            except OSError:  # a time-out is one, too
+            except OSError as error:  # a time-out is one, too
                 self._addresses.discard(address)
-        return await self._connect_to_last(addresses[-1])
+                refusals.append(error)
+        try:
+            return await self._connect_to_last(addresses[-1])
+        except OSError as error:
+            if not refusals:
+                raise
+            raise _all_of([*refusals, error]) from error
 
     async def _connect_to_last(self, address: str) -> Connection:
         try:
@@ -131,6 +138,11 @@ class Connector:
 
     def _failure(self, why: str) -> ConnectError:
         return ConnectError(f"Cannot connect to {self._endpoint}: {why}.")
+
+
+def _all_of(refusals: list[OSError]) -> OSError:
+    """One error that says why each address failed: the reason to look into may be that of any."""
+    return OSError("; ".join(dict.fromkeys(str(error) or "no answer in time" for error in refusals)))
 
 
 def _set_options(sock: socket.socket) -> None:
