@@ -1,5 +1,8 @@
 """A listing that asks for functions and statuses goes by the index that leaves less to look at, and finds the same."""
 
+from collections.abc import Iterator
+from contextlib import closing
+
 import pytest
 from support.store.catalogues import MemoryCatalogue, on_the_wire
 from support.store.naive_filter import naive_matches
@@ -28,10 +31,10 @@ def tasks() -> list[Task]:
 
 
 @pytest.fixture(scope="module")
-def catalogue() -> MemoryCatalogue:
-    catalogue = MemoryCatalogue()
-    catalogue.write(upserts(tasks()))
-    return catalogue
+def catalogue() -> Iterator[MemoryCatalogue]:
+    with closing(MemoryCatalogue()) as catalogue:
+        catalogue.write(upserts(tasks()))
+        yield catalogue
 
 
 @pytest.mark.parametrize(

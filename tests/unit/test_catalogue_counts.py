@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +66,15 @@ def take(catalogue: MemoryCatalogue, model: dict[int, Task], step: Step) -> None
 @settings(max_examples=100, deadline=None)
 @given(STEPS)
 def test_totals_are_what_counting_gives(steps: list[Step]) -> None:
-    catalogue = MemoryCatalogue()
     model: dict[int, Task] = {}
-    for step in steps:
-        take(catalogue, model, step)
-    for text in FILTERS:
-        assert catalogue.page(parse(text)).total == len(catalogue.find(parse(f"{text}&limit(100)".strip("&")))), text
-    assert kept(catalogue.connection) == Counter((task.function_name, task.status.value) for task in model.values())
-    catalogue.connection.close()
+    with closing(MemoryCatalogue()) as catalogue:
+        for step in steps:
+            take(catalogue, model, step)
+        for text in FILTERS:
+            found = catalogue.find(parse(f"{text}&limit(100)".strip("&")))
+            assert catalogue.page(parse(text)).total == len(found), text
+        by_status = Counter((task.function_name, task.status.value) for task in model.values())
+        assert kept(catalogue.connection) == by_status
 
 
 def kept(connection: sqlite3.Connection) -> Counter[tuple[str, str]]:
@@ -109,11 +111,11 @@ async def test_a_catalogue_that_is_built_anew_has_right_totals(tmp_path: Path) -
 
 @pytest.mark.parametrize("large", [{2}, {1, 3}, {1, 2, 3}])
 def test_a_page_with_large_tasks_is_whole(large: set[int]) -> None:
-    catalogue = MemoryCatalogue()
     tasks = [
         replace(a_task(seq, Status.NEW), data=json.dumps({"x": "\u00e9" * (70_000 if seq in large else 1)}).encode())
         for seq in (1, 2, 3)
     ]
-    catalogue.write(upserts(tasks))
-    assert catalogue.page(parse("sort(-id)")).rows == tasks[::-1]
-    assert catalogue.page(parse("")).total == 3
+    with closing(MemoryCatalogue()) as catalogue:
+        catalogue.write(upserts(tasks))
+        assert catalogue.page(parse("sort(-id)")).rows == tasks[::-1]
+        assert catalogue.page(parse("")).total == 3

@@ -1,6 +1,8 @@
 """Rows in statements: each exactly once and in order, few different statements, and no statement too large."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from hypothesis import given
@@ -46,8 +48,19 @@ def test_long_rows_go_a_few_at_a_time(sizes: list[int]) -> None:
     assert all(len(part) == 1 or sum(len(row[1]) for row in part) <= len(LONG) for part in found)
 
 
-def test_what_is_bound_is_what_is_written() -> None:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def catalogue() -> Iterator[MemoryCatalogue]:
+    with closing(MemoryCatalogue()) as made:
+        yield made
+
+
+def test_what_is_bound_is_what_is_written(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE t (n INTEGER, text TEXT)")
     rows = [(number, None if number % 7 == 0 else f"é{number}\n\"'") for number in range(FEW + 5)]
     for part in parts(rows):
@@ -55,8 +68,7 @@ def test_what_is_bound_is_what_is_written() -> None:
     assert connection.execute("SELECT n, text FROM t ORDER BY rowid").fetchall() == rows
 
 
-def test_every_statement_takes_as_many_rows_as_there_may_be() -> None:
-    catalogue = MemoryCatalogue()
+def test_every_statement_takes_as_many_rows_as_there_may_be(catalogue: MemoryCatalogue) -> None:
     tasks = [
         Task(f"{n:024x}", n, "f", b"{}", 0, 0, 0, Status.NEW, 0, tags=("t",) if n % 2 else ())
         for n in range(1, 2 * FEW + 3)
@@ -74,8 +86,7 @@ def test_every_statement_takes_as_many_rows_as_there_may_be() -> None:
         assert catalogue.page(parse(text)).total == len(tasks) // 2
 
 
-def test_log_lines_of_many_tasks_go_at_once() -> None:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+def test_log_lines_of_many_tasks_go_at_once(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE logs (task_id TEXT)")
     rows = [(f"{number}",) for number in range(FEW + 5)]
     for statement, written in ((insert("logs", ("task_id",)), rows), (DELETE_LOGS, rows[1:])):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -139,8 +140,9 @@ QUERIES = st.builds(Query, st.none() | NODES, SORTS.map(tuple), st.integers(1, 5
 
 
 @pytest.fixture(scope="module")
-def catalogue() -> MemoryCatalogue:
-    return MemoryCatalogue()
+def catalogue() -> Iterator[MemoryCatalogue]:
+    with closing(MemoryCatalogue()) as made:
+        yield made
 
 
 @settings(max_examples=250)

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -34,8 +35,9 @@ def task(seq: int, data: Any = "{}", **fields: Any) -> Task:
 
 
 @pytest.fixture(scope="module")
-def catalogue() -> MemoryCatalogue:
-    return MemoryCatalogue()
+def catalogue() -> Iterator[MemoryCatalogue]:
+    with closing(MemoryCatalogue()) as made:
+        yield made
 
 
 @pytest.fixture
@@ -258,7 +260,8 @@ def test_index_is_used(catalogue: MemoryCatalogue, text: str, index: str) -> Non
     ],
 )
 def test_indexed_order_needs_no_sorting(catalogue: MemoryCatalogue, text: str) -> None:
-    assert "TEMP B-TREE" not in catalogue.plan(parse(text)).replace("USE TEMP B-TREE FOR RIGHT PART OF ORDER BY", "")
+    plan = catalogue.plan(parse(text))
+    assert "TEMP B-TREE" not in re.sub("USE TEMP B-TREE FOR (RIGHT PART|LAST TERM) OF ORDER BY", "", plan)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,10 @@ class MemoryCatalogue:
         migrate(self.connection)
         register_functions(self.connection)
 
+    def close(self) -> None:
+        """Whoever makes one closes it: Python warns of connections that are left open."""
+        self.connection.close()
+
     def fill(self, tasks: list[Task]) -> None:
         """Replaces whatever the table holds."""
         self.connection.execute("DELETE FROM tasks")
