@@ -1,7 +1,7 @@
 """Bearer tokens of every kind, verified, and the callers that they stand for.
 
-What was verified is cached until it expires or the accounts change, so that a known token costs one look-up. The cache
-is a node's own: it never outlives the accounts that this node has read.
+What was verified is cached until it expires, the accounts change or the issuer's keys are fetched anew, so that a known
+token costs one look-up. The cache is a node's own: it never outlives the accounts and keys that this node has read.
 """
 
 import math
@@ -54,8 +54,8 @@ class BearerTokens:
         return (await self._verified(token)).subject
 
     async def _verified(self, token: str) -> _Verified:
-        verified = self._cache.get(token)
-        if verified is not None and self._clock() < verified.expiry_ms:
+        verified = await self._cached(token)
+        if verified is not None:
             return verified
         directory = self._directory
         verified = await self._verify(token)
@@ -64,6 +64,15 @@ class BearerTokens:
         if directory is self._directory:  # else the accounts changed meanwhile
             self._store_in_cache(token, verified)
         return verified
+
+    async def _cached(self, token: str) -> _Verified | None:
+        verified = self._cache.get(token)
+        if verified is None or self._clock() >= verified.expiry_ms:
+            return None
+        if verified.subject is None or self._oidc is None:
+            return verified
+        proved = await self._oidc.is_still_proved(verified.subject)
+        return self._cache.get(token) if proved else None  # asked again: the accounts may have changed meanwhile
 
     def _store_in_cache(self, token: str, verified: _Verified) -> None:
         if len(self._cache) >= _CACHED_MAX:

@@ -17,7 +17,8 @@ from taskd.model.errors import ContractError
 
 log = logging.getLogger(__name__)
 
-_KEYS_TTL_MS = 3_600_000
+_KEYS_TTL_MS = 300_000
+"""How long a key that its issuer has withdrawn is taken at most, while the issuer can be reached."""
 _REFETCH_INTERVAL_MS = 10_000
 """Between two fetches at least, so that made-up key ids do not make us flood the issuer with requests."""
 _TIMEOUT_S = 10.0
@@ -43,7 +44,7 @@ class IssuerKeys:
 
         :raises ContractError: ``UNAVAILABLE`` while no keys could be fetched at all.
         """
-        if key_id not in self._keys or self._is_older_than(self._fetched_ms, _KEYS_TTL_MS):
+        if key_id not in self._keys or self._must_renew_known():
             await self._renew(key_id)
         if self._fetched_ms is None:
             raise ContractError(errors.UNAVAILABLE, "The keys of the token issuer cannot be fetched now; try again.")
@@ -53,6 +54,10 @@ class IssuerKeys:
         """Ends connections to the issuer."""
         if self._session is not None:
             await self._session.close()
+
+    def _must_renew_known(self) -> bool:
+        """Whether the keys are old, and nobody is fetching them: a slow issuer holds up one caller, not all."""
+        return self._is_older_than(self._fetched_ms, _KEYS_TTL_MS) and not self._one_at_a_time.locked()
 
     def _is_older_than(self, moment_ms: int | None, age_ms: int) -> bool:
         return moment_ms is None or self._clock() - moment_ms > age_ms

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import jwt
+from jwt import PyJWK
 from msgspec import Struct
 
 from taskd.auth.jwks import IssuerKeys
@@ -27,6 +28,8 @@ class Subject(Struct, frozen=True):
     grants: tuple[str, ...]
     """Names of permissions and roles, as the issuer has them; not all need to mean something here."""
     expiry_ms: int
+    key: PyJWK
+    """What the JWT is signed with; proves nothing any more once the issuer has another one, or none, of its id."""
 
 
 class OidcVerifier:
@@ -52,7 +55,11 @@ class OidcVerifier:
             claims = jwt.decode(token, key, **self._rules())
         except jwt.PyJWTError as error:
             raise _unknown(f"is refused: {type(error).__name__}") from None
-        return self._subject(claims)
+        return self._subject(claims, key)
+
+    async def is_still_proved(self, subject: Subject) -> bool:
+        """Whether the issuer's keys have not been fetched anew since ``subject`` was verified, nor need to be."""
+        return await self._keys.get(str(subject.key.key_id)) is subject.key
 
     async def close(self) -> None:
         """Ends connections to the issuer."""
@@ -68,7 +75,7 @@ class OidcVerifier:
         }
         return {"algorithms": _ALGORITHMS, "audience": self._audience, "issuer": self._issuer, "options": options}
 
-    def _subject(self, claims: dict[str, Any]) -> Subject:
+    def _subject(self, claims: dict[str, Any], key: PyJWK) -> Subject:
         now_s = self._clock() / 1000
         expiry_s, not_before_s = _seconds(claims, "exp"), _seconds({"nbf": 0, **claims}, "nbf")
         if expiry_s + _LEEWAY_S <= now_s:
@@ -84,6 +91,7 @@ class OidcVerifier:
             last_name=str(claims.get("family_name", "")),
             grants=tuple(_names(_nested(claims, self._grants_path))),
             expiry_ms=int((expiry_s + _LEEWAY_S) * 1000),
+            key=key,
         )
 
 

@@ -1,5 +1,6 @@
 """JWTs of an OIDC issuer: taken if they are genuine, for us and in time; its keys are fetched seldom, and rotate."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 from support.auth.accounts import ADA, EVERYBODY
 from support.auth.service import SecuredService, secured_service
@@ -32,18 +33,26 @@ class Issuer(Struct):
     keys: list[dict[str, Any]] = []
     fetches: int = 0
     broken: bool = False
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set from the time that :attr:`gate` holds a fetch up."""
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    """Answers wait for it."""
 
     async def discovery(self, _: web.Request) -> web.Response:
         return web.json_response({"jwks_uri": f"{self.url}/keys"})
 
     async def jwks(self, _: web.Request) -> web.Response:
         self.fetches += 1
+        if not self.gate.is_set():
+            self.asked.set()
+        await self.gate.wait()
         return web.Response(status=500) if self.broken else web.json_response({"keys": self.keys})
 
 
 @asynccontextmanager
 async def running_issuer() -> AsyncIterator[Issuer]:
     issuer = Issuer(keys=[jwk("rsa", RSA_KEY), jwk("ec", EC_KEY), {"kty": "unheard-of", "kid": "odd"}])
+    issuer.gate.set()
     app = web.Application()
     app.add_routes([web.get("/.well-known/openid-configuration", issuer.discovery), web.get("/keys", issuer.jwks)])
     runner = web.AppRunner(app)
@@ -68,11 +77,18 @@ class OidcService(Struct):
     secured: SecuredService
     issuer: Issuer
 
-    def token(self, key: Any = RSA_KEY, kid: str = "rsa", algorithm: str = "RS256", **claims: Any) -> str:
+    def token(
+        self,
+        key: Any = RSA_KEY,
+        kid: str = "rsa",
+        algorithm: str = "RS256",
+        header: dict[str, Any] | None = None,
+        **claims: Any,
+    ) -> str:
         now_s = self.secured.clock() // 1000
         usual = {"iss": self.issuer.url, "aud": "taskd", "sub": "auth0|ada", "exp": now_s + HOUR_S, "email": "a@b.c"}
         set_claims = {name: value for name, value in {**usual, **claims}.items() if value is not None}
-        return jwt.encode(set_claims, key, algorithm, headers={"kid": kid})
+        return jwt.encode(set_claims, key, algorithm, headers={"kid": kid, **(header or {})})
 
     async def get(self, token: str, path: str = "/tasks/v1") -> Any:
         return await self.secured.service.client.get(path, headers={"Authorization": f"Bearer {token}"})
@@ -162,6 +178,51 @@ async def test_a_rotated_key_is_fetched_and_made_up_ones_do_not_hammer_the_issue
     for number in range(20):
         await assert_error(await oidc.get(oidc.token(OTHER_RSA_KEY, f"made up {number}")), 117)
     assert oidc.issuer.fetches == 2
+
+
+async def test_a_token_that_was_used_before_ends_with_the_key_that_its_issuer_withdraws(oidc: OidcService) -> None:
+    token = oidc.token(taskd={"may": ["VIEW_TASKS"]})
+    assert (await oidc.get(token)).status == 200
+    oidc.issuer.keys = [jwk("new", OTHER_RSA_KEY)]
+    oidc.secured.clock.advance(300_000)
+    assert (await oidc.get(token)).status == 200
+    oidc.secured.clock.advance(1)
+    await assert_error(await oidc.get(token), 117)
+
+
+async def test_a_withdrawn_key_ends_at_once_when_the_keys_are_fetched_for_another_token(oidc: OidcService) -> None:
+    token = oidc.token(taskd={"may": ["VIEW_TASKS"]})
+    assert (await oidc.get(token)).status == 200
+    oidc.issuer.keys = [jwk("rsa", OTHER_RSA_KEY), jwk("new", OTHER_RSA_KEY)]
+    oidc.secured.clock.advance(11_000)
+    assert (await oidc.get(oidc.token(OTHER_RSA_KEY, "new", taskd={"may": ["VIEW_TASKS"]}))).status == 200
+    await assert_error(await oidc.get(token), 117)
+
+
+async def test_a_token_that_was_used_before_goes_on_with_a_key_that_its_issuer_keeps(oidc: OidcService) -> None:
+    token = oidc.token(taskd={"may": ["VIEW_TASKS"]})
+    for _ in range(3):
+        assert (await oidc.get(token)).status == 200
+        oidc.secured.clock.advance(300_001)
+    assert oidc.issuer.fetches == 3
+
+
+async def test_a_token_with_a_critical_header_that_nobody_knows_is_refused(oidc: OidcService) -> None:
+    header = {"crit": ["bound-to"], "bound-to": "another service"}
+    await assert_error(await oidc.get(oidc.token(header=header, taskd={"may": ["VIEW_TASKS"]})), 117)
+
+
+async def test_a_silent_issuer_holds_up_one_caller_and_not_those_whose_key_is_known(oidc: OidcService) -> None:
+    token = oidc.token(taskd={"may": ["VIEW_TASKS"]})
+    assert (await oidc.get(token)).status == 200
+    oidc.issuer.gate.clear()
+    oidc.secured.clock.advance(300_001)
+    held_up = asyncio.create_task(oidc.get(token))
+    await oidc.issuer.asked.wait()
+    assert (await oidc.get(token)).status == 200
+    assert not held_up.done()
+    oidc.issuer.gate.set()
+    assert (await held_up).status == 200
 
 
 async def test_an_issuer_that_is_down_lets_known_keys_go_on(oidc: OidcService) -> None:
