@@ -152,7 +152,6 @@ class Runner:
 
     def _settle_soon(self) -> None:
         batch, self._ended = self._ended, []
-        self._loop.wake()
         settling = asyncio.create_task(self._settle(batch), name="settle")
         self._settling.add(settling)
         settling.add_done_callback(self._settled)
@@ -165,6 +164,7 @@ class Runner:
 
     async def _settle(self, batch: Sequence[tuple[Task, InvocationResult | Requeued]]) -> None:
         outcomes = [self._outcome(task, result) for task, result in batch]
+        self._loop.wake()  # not before: what the results say of pauses and of the limit decides what may be claimed
         self._telemetry.settled(await self._store.settle(outcomes))
 
     def _outcome(self, task: Task, result: InvocationResult | Requeued) -> Outcome:

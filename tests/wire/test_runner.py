@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from support.aws.lambda_server import BEHAVIOURS, Behaviour, LambdaServer, Request, answer, error, running_lambda
+from support.aws.lambda_server import BEHAVIOURS, Behaviour, LambdaServer, Request, answer, error, fixed, running_lambda
 from support.daemon.shifted_clock import ShiftedClock
 from support.store.views import in_progress
 
@@ -25,6 +25,7 @@ from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.store import EmbeddedStore
+from taskd.system import background
 
 HOUR_MS = 3_600_000
 
@@ -163,10 +164,15 @@ async def refused_at_first(harness: RunnerHarness, refusal: Behaviour, monkeypat
 
     monkeypatch.setitem(BEHAVIOURS, "later", behave)
     [task] = await harness.add("later")
-    async with asyncio.timeout(10):
-        while (await harness.store.get(task.id)).not_before_ms == 0:
-            await asyncio.sleep(0.005)
+    await requeued(harness, [task])
     return task
+
+
+async def requeued(harness: RunnerHarness, tasks: list[Task]) -> None:
+    """Returns when one of the tasks was refused."""
+    async with asyncio.timeout(10):
+        while not any([(await harness.store.get(task.id)).not_before_ms for task in tasks]):
+            await asyncio.sleep(0.005)
 
 
 async def test_a_clock_that_is_set_back_does_not_prolong_the_pause_of_a_function(
@@ -206,6 +212,36 @@ async def test_a_throttled_function_does_not_hold_up_another(server: LambdaServe
         await harness.add("reserved-rate", count=20, priority=100)
         tasks = await harness.add("echo", count=20)
         assert {(await harness.settled(task)).status for task in tasks} == {Status.COMPLETE}
+
+
+async def test_the_success_of_a_call_ends_a_pause_at_once(
+    server: LambdaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = error(429, "TooManyRequestsException", {}, {"Retry-After": "600"})
+    behaviours, well = iter([BEHAVIOURS["held"], refusal]), fixed(answer(200, b"{}"))
+
+    async def behave(server: LambdaServer, request: Request, writer: asyncio.StreamWriter) -> bool:
+        return await next(behaviours, well)(server, request, writer)
+
+    monkeypatch.setitem(BEHAVIOURS, "later", behave)
+    monkeypatch.setattr(background, "LOOK_AGAIN_S", 3600.0)  # nothing is found by looking now and then
+    async with running_harness(tmp_path, server) as harness:
+        tasks = await harness.add("later", count=2)
+        await server.wait_for_requests(2)
+        await requeued(harness, tasks)
+        [held_back] = await harness.add("later")
+        server.release.set()
+        assert (await harness.settled(held_back)).status is Status.COMPLETE
+
+
+async def test_the_tasks_of_a_function_that_was_just_refused_are_not_claimed(
+    server: LambdaServer, tmp_path: Path
+) -> None:
+    async with running_harness(tmp_path, server, max_in_flight=1) as harness:
+        first, second = await harness.add("reserved-concurrency", count=2)
+        await requeued(harness, [first])
+        assert await harness.store.get(second.id) == second
+    assert len(server.requests) == 1
 
 
 async def test_no_more_calls_are_in_flight_than_allowed(server: LambdaServer, tmp_path: Path) -> None:
