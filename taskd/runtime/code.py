@@ -4,6 +4,7 @@ Knows nothing of where the code goes: reads a zip's directory, never its content
 """
 
 import io
+import warnings
 import zipfile
 import zlib
 from pathlib import PurePosixPath
@@ -11,8 +12,10 @@ from pathlib import PurePosixPath
 from taskd.model import limits
 from taskd.model.errors import INVALID_CODE, ContractError
 
-UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OverflowError)
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, OverflowError, UserWarning)
 """What reading a zip raises when the zip is at fault."""
+# What Python merely warns of, such as two entries for the same bytes, is no zip that any program writes.
+warnings.filterwarnings("error", "Overlapped entries|Empty unicode path", UserWarning)
 _ENCRYPTED_FLAG = 0x1
 
 

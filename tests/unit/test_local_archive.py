@@ -119,6 +119,18 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
     assert "encrypted" in refusal(bytes(code), tmp_path)
 
 
+def test_two_entries_for_the_same_bytes_are_refused_or_harmless(tmp_path: Path) -> None:
+    """Python 3.13 warns of them, and others take them for the same file twice."""
+    code = archive_of(("a.py", "x"))
+    start = code.index(b"PK\x01\x02")
+    end = code.index(b"PK\x05\x06")
+    record = code[start:end]
+    tail = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 2, 2, 2 * len(record), start, 0)
+    with suppress(ContractError):
+        unpack(code[:start] + record * 2 + tail, tmp_path)
+        assert (tmp_path / "a.py").read_text() == "x"
+
+
 def test_more_than_it_may_hold_unpacked_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CODE_UNPACKED_MAX_BYTES", limits.MIB)
     unpack(zip_of({"fits": "x" * limits.MIB}), tmp_path)
