@@ -2,12 +2,15 @@
 
 import asyncio
 import errno
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 from support.functions.local_runtime import LocalRuntimeHarness, appears, eventually, local_harness, success_of
-from support.functions.zips import function, python_zip, zip_of
+from support.functions.zips import function, node_zip, python_zip, zip_of
 
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, UNAVAILABLE, ContractError, ErrorKind
 from taskd.runtime.base import InvocationError
@@ -211,3 +214,37 @@ async def test_deploying_while_calls_pour_in_loses_none(tmp_path: Path) -> None:
         results = [int(success_of(await call).payload) for call in calls]
         assert len(results) == 50
         assert await harness.value() == 5
+
+
+@pytest.mark.parametrize(
+    ("runtime", "runs_on"),
+    [
+        ("python3.9", f"Python {platform.python_version()}"),
+        ("python{}.{}".format(*sys.version_info[:2]), None),
+        ("provided.al2023", None),
+    ],
+)
+async def test_a_function_that_runs_on_another_version_than_it_asks_for_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, runtime: str, runs_on: str | None
+) -> None:
+    files = {"index.py": SAYS.format("hello"), "bootstrap": "#!/bin/sh\n"}
+    async with local_harness(tmp_path) as harness:
+        await harness.deploy(zip_of(files, mode=0o755), runtime=runtime)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == ([f"function probe asks for {runtime} and runs on {runs_on}"] if runs_on else [])
+
+
+@pytest.fixture
+def node_version() -> str:
+    return subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+async def test_node_functions_that_run_on_another_version_are_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, node_version: str
+) -> None:
+    ours = f"nodejs{node_version.removeprefix('v').partition('.')[0]}.x"
+    async with local_harness(tmp_path) as harness:
+        for runtime in (ours, "nodejs12.x"):
+            await harness.deploy(node_zip("exports.handler = async () => 1;"), runtime=runtime)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == [f"function probe asks for nodejs12.x and runs on Node {node_version}"]

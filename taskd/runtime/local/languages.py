@@ -27,6 +27,9 @@ class Language(Protocol):
     def describe(self) -> str:
         """What really runs the family's functions."""
 
+    def runs_instead(self, function: Function) -> str | None:
+        """What runs ``function`` if it is not the version that it asks for."""
+
     def check_machine(self, function: Function) -> None:
         """Refuses a function that cannot run here.
 
@@ -54,6 +57,11 @@ class Python:
     def describe(self) -> str:
         """The interpreter."""
         return f"{self.prefix}* on Python {platform.python_version()} ({sys.executable})"
+
+    def runs_instead(self, function: Function) -> str | None:
+        """Another minor version may lack modules, or read the code differently."""
+        same = function.runtime == f"python{sys.version_info.major}.{sys.version_info.minor}"
+        return None if same else f"Python {platform.python_version()}"
 
     def check_machine(self, function: Function) -> None:
         """There always is a Python; the entry point has to be one."""
@@ -95,6 +103,11 @@ class Node:
             return f"{self.prefix}* not at all (install Node.js so that `node` is on the PATH, then restart taskd)"
         return f"{self.prefix}* on Node {self._version} ({self._node})"
 
+    def runs_instead(self, function: Function) -> str | None:
+        """Another major version."""
+        same = function.runtime == f"{self.prefix}{self._version.removeprefix('v').partition('.')[0]}.x"
+        return None if same else f"Node {self._version}"
+
     def check_machine(self, function: Function) -> None:
         """Node may not be installed."""
         _handler_file(function)
@@ -123,6 +136,10 @@ class Provided:
     def describe(self) -> str:
         """The zip's own program."""
         return f"{self.prefix}* by the bootstrap in the zip"
+
+    def runs_instead(self, function: Function) -> str | None:
+        """There is but the one."""
+        return None
 
     def check_machine(self, function: Function) -> None:
         """Every machine will do."""

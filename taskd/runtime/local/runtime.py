@@ -81,6 +81,8 @@ class LocalRuntime:
         """Unpacks ``code`` durably; what is neither deployed nor discarded is removed at the next start."""
         language = self._languages.of(function)
         language.check_machine(function)
+        if other := language.runs_instead(function):
+            _log.warning("function %s asks for %s and runs on %s", function.name, function.runtime, other)
         prepared = replace(function, code_version=await self._version(function, code))
         path = self._code.path(prepared.name, prepared.code_version)
         try:
