@@ -107,6 +107,8 @@ def query_parameters(query: str) -> Parameters:
 
 
 def _parameters(header: str) -> Parameters:
+    if not header.isascii():  # the RFC has everything else percent-encoded
+        raise SignatureError("The Authorization header holds more than ASCII.")
     try:
         pairs = utils.parse_authorization_header(header)
         return [(unquote(name, errors="strict"), unquote(value, errors="strict")) for name, value in pairs]

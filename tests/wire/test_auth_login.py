@@ -1,6 +1,7 @@
 """Logging in over HTTP: every grant, every refusal in its own words, and what ends a login."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from support.auth.accounts import (
 )
 from support.auth.service import SecuredService, secured_service
 from support.http.error_shape import assert_error
+from support.http.raw import send_raw
 
 from taskd.auth import signing_key
 from taskd.auth.login_throttle import PER_ACCOUNT
@@ -78,6 +80,27 @@ async def sign(
 async def oauth1_login(secured: SecuredService, email: str = ADA.email, password: str = PASSWORD) -> ClientResponse:
     headers = await sign(secured, "POST", OAUTH1)
     return await post(secured, {"email": email, "password": password}, OAUTH1, headers=headers)
+
+
+SIGNED = (
+    b'OAuth oauth_consumer_key="consumer", oauth_nonce="1", oauth_signature_method="HMAC-SHA1", '
+    b'oauth_timestamp="%d", oauth_signature="%s"'
+)
+
+
+@pytest.mark.parametrize("path", [b"/tasks/v1", OAUTH1.encode(), OAUTH2.encode(), b"/users/v1/me"])
+@pytest.mark.parametrize("signature", [b"\xff", b"%FF", b"%ED%B3%BF", b"%C3%A9", b"%00"])
+async def test_credentials_that_are_no_text_are_refused_without_noise(
+    secured: SecuredService, path: bytes, signature: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    now_s = secured.clock() // 1000
+    for credentials in (SIGNED % (now_s, signature), b"Basic " + signature, b"Bearer " + signature, signature):
+        head = b"POST" if path.startswith(b"/auth") else b"GET"
+        head += b" " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: " + credentials
+        answer = await send_raw(secured.service.url, head + b"\r\nContent-Length: 2\r\n\r\n{}")
+        assert answer.startswith(b"HTTP/1.1 4"), answer
+        assert b'"code"' in answer or b'"error"' in answer
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize("ending", ["", "/"])

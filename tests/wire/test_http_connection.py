@@ -162,6 +162,23 @@ async def test_what_is_not_http_is_refused_without_noise(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.parametrize("expected", [b"\xff", b"nonsense", "é".encode(), b"100-continue, \xff"])
+@pytest.mark.parametrize("path", [b"/measure", b"/nowhere"])
+async def test_what_cannot_be_expected_is_refused_without_noise(
+    url: str, path: bytes, expected: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: " + expected
+    answer = await send_raw(url, head + b"\r\nContent-Length: 1\r\n\r\nx")
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b'{"code":26,"name":"ILLEGAL_ARGUMENT_EXCEPTION","message":"Expect may only be 100-continue."}' in answer
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_a_client_that_expects_to_be_told_to_go_on_is_told(client: ClientSession) -> None:
+    async with client.post("/measure", data=b"whole", expect100=True) as response:
+        assert await response.json() == 5
+
+
 async def test_a_client_that_leaves_before_its_body_makes_no_noise(
     url: str, client: ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,10 +11,15 @@ from typing import cast
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from taskd.api.http.error_response import error_response
+from taskd.model import errors
+from taskd.model.errors import ContractError
+
 RouteTable = dict[tuple[str, str], Handler]
 """Handlers by method and path."""
 RequestHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
+_CONTINUE = "100-continue"
 ROUTE_TABLE = web.AppKey("route_table", RouteTable)
 
 
@@ -39,8 +44,12 @@ class TableRouter:
         self._router = router
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The response. ``Expect`` is the router's business."""
+        """The response. To tell a client to go on with its body is the router's business."""
         handler = self._table.get((request.method, request.raw_path.partition("?")[0]))
-        if handler is None or hdrs.EXPECT in request.headers:
+        expected = request.headers.get(hdrs.EXPECT)
+        if expected and expected.lower() != _CONTINUE:
+            # aiohttp would quote it, and fail on bytes that are no text
+            return error_response(ContractError(errors.ILLEGAL_ARGUMENT, f"Expect may only be {_CONTINUE}."))
+        if handler is None or expected is not None:
             return await self._router(request)
         return await handler(cast("web.Request", request))  # as the application's own factory makes them

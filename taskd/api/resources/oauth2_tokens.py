@@ -4,7 +4,6 @@ Errors have the RFC's shape. What the contract calls an error is beside it as ``
 """
 
 import base64
-import binascii
 from collections.abc import Awaitable, Callable, Iterator
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -189,7 +188,7 @@ def _basic(header: str) -> tuple[str, str]:
     """User and password. The RFC has them form-encoded, which most clients leave out; ours need no encoding."""
     try:
         text = base64.b64decode(header.partition(" ")[2].strip(), validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, not even ASCII, or not UTF-8 inside
         raise OAuth2Error("invalid_request", "The Authorization header is not Basic credentials.") from None
     user, _, password = text.partition(":")
     return unquote_plus(user), unquote_plus(password)
