@@ -226,6 +226,7 @@ def _value_problems(config: Config, *, insecure: bool) -> Iterator[str]:
     yield from _endpoint_problems("aws.logs_endpoint_url", config.aws.logs_endpoint_url)
     yield from _endpoint_problems("auth.oidc_issuer", config.auth.oidc_issuer)
     yield from _endpoint_problems("auth.oidc_jwks_url", config.auth.oidc_jwks_url)
+    yield from _proxy_problems(config.server)
     yield from _deployment_problems(config.aws)
     yield from _issuer_problems(config.auth)
     yield from _listen_problems(config, insecure=insecure)
@@ -247,6 +248,14 @@ def _issuer_problems(auth: AuthSettings) -> Iterator[str]:
         yield "auth.oidc_audience: must be set, or tokens that the issuer made for other services would do here"
     if auth.oidc_issuer is None and (auth.oidc_audience or auth.oidc_jwks_url):
         yield "auth.oidc_issuer: must be set for the other settings of the issuer to mean anything"
+
+
+def _proxy_problems(server: ServerSettings) -> Iterator[str]:
+    for network in server.trusted_proxies:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            yield f"server.trusted_proxies: {error}; it must be an address or a network such as 10.0.0.0/24"
 
 
 def _deployment_problems(aws: AwsSettings) -> Iterator[str]:

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from taskd.api.http.admission import Admission
 from taskd.api.http.authentication import Authentication
 from taskd.api.http.authorization import Authenticate, trust_everybody
+from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.route_table import ROUTE_TABLE, route_table
 from taskd.api.http.routing import Mount, mounted
 from taskd.api.openapi.handlers import DocHandlers
@@ -53,6 +54,7 @@ def build_app(
 
     ``auth`` lets callers log in and ask who they are; ``registry`` holds the metrics to serve.
     """
+    addresses = ClientAddresses(settings.trusted_proxies)
     handlers = (
         TaskHandlers(store, clock, settings.body_max_bytes),
         BulkHandlers(store, clock, settings.bulk_body_max_bytes),
@@ -61,12 +63,12 @@ def build_app(
         FunctionHandlers(store, Deployments(store, runtime), clock, settings.code_body_max_bytes),
         ExecuteHandlers(store, executions, clock, settings.body_max_bytes),
         FunctionLogHandlers(store, clock),
-        ApiFunctionHandlers(store, api_functions, settings.body_max_bytes),
+        ApiFunctionHandlers(store, api_functions, settings.body_max_bytes, addresses),
         ApiRequestHandlers(store),
     )
     mounts = [Mount(BASE_PATH, [route for each in handlers for route in each.routes()], authenticate)]
     if auth is not None:
-        mounts += _account_mounts(auth)
+        mounts += _account_mounts(auth, addresses)
     mounts.append(Mount("", list(ProbeHandlers(health, registry).routes()), None))
     mounts.append(Mount(BASE_PATH, list(DocHandlers(mounts).routes()), None))
     return _assembled([route for mount in mounts for route in mounted(mount)], Admission(settings))
@@ -80,7 +82,8 @@ def _assembled(routes: list[web.RouteDef], admission: Admission) -> web.Applicat
     return app
 
 
-def _account_mounts(auth: AuthService) -> Iterator[Mount]:
+def _account_mounts(auth: AuthService, addresses: ClientAddresses) -> Iterator[Mount]:
     """Logging in, where credentials are the handlers' own business; and who one is, which is always asked for real."""
-    yield Mount("/auth/v2", [*OAuth1TokenHandlers(auth).routes(), *OAuth2TokenHandlers(auth).routes()], None)
+    logins = (OAuth1TokenHandlers(auth, addresses), OAuth2TokenHandlers(auth, addresses))
+    yield Mount("/auth/v2", [route for each in logins for route in each.routes()], None)
     yield Mount("/users/v1", list(UserHandlers(auth).routes()), Authentication(auth))

@@ -12,6 +12,8 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     listen: str = "127.0.0.1:8080"
     """Host and port; port 0 takes a free one, which the ready line names."""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1")
+    """Addresses and networks of proxies whose ``X-Forwarded-For`` is believed, in its last entry."""
     body_max_bytes: Annotated[int, limits.Range(1024, 64 * limits.MIB)] = limits.BODY_MAX_BYTES
     code_body_max_bytes: Annotated[int, limits.Range(1024, 512 * limits.MIB)] = limits.CODE_BODY_MAX_BYTES
     bulk_body_max_bytes: Annotated[int, limits.Range(1024, 512 * limits.MIB)] = limits.BULK_BODY_MAX_BYTES

@@ -4,13 +4,11 @@ import asyncio
 import unicodedata
 
 import pytest
-from aiohttp.test_utils import make_mocked_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.auth.accounts import CHEAP
 from support.clocks import FakeClock
 
-from taskd.api.http.authentication import client_address
 from taskd.auth import passwords
 from taskd.auth.login_throttle import PER_ACCOUNT, PER_ADDRESS, LoginThrottle, RateLimit, RateLimiter
 from taskd.auth.nonces import WINDOW_S, Nonces
@@ -122,21 +120,6 @@ def test_ipv4_clients_of_a_socket_for_both_are_told_apart() -> None:
     assert guess(throttle, "another", "::ffff:10.0.0.1") is not None
     assert guess(throttle, "another", "::ffff:10.0.0.2") is None
     assert guess(throttle, "another", "fe80::1%eth0") is None
-
-
-@pytest.mark.parametrize(
-    ("peer", "forwarded", "address"),
-    [
-        ("127.0.0.1", "10.0.0.2, 10.0.0.1", "10.0.0.1"),
-        ("::1", "2001:db8::1", "2001:db8::1"),
-        ("127.0.0.1", "made up", "127.0.0.1"),
-        ("127.0.0.1", "", "127.0.0.1"),
-        ("10.0.0.9", "10.0.0.1", "10.0.0.9"),
-    ],
-)
-def test_only_a_proxy_on_this_machine_says_who_is_calling(peer: str, forwarded: str, address: str) -> None:
-    request = make_mocked_request("POST", "/", headers={"X-Forwarded-For": forwarded}).clone(remote=peer)
-    assert client_address(request) == address
 
 
 def test_right_logins_are_never_slowed_down() -> None:

@@ -143,6 +143,15 @@ LOOPBACK = ["127.0.0.1:0", "127.8.8.8:80", "[::1]:8080", "localhost:1"]
 PUBLIC = ["0.0.0.0:8080", "[::]:80", "10.0.0.1:80", "example.com:80", "8.8.8.8:1"]
 
 
+def test_a_proxy_that_is_no_address_or_network_is_named(config_file: Path) -> None:
+    config_file.write_text('[server]\ntrusted_proxies = ["10.0.0.0/24", "proxy.example.com", "10.0.0.1/24"]')
+    with pytest.raises(ConfigError) as caught:
+        load_config(config_file)
+    named, with_host_bits = caught.value.problems
+    assert "'proxy.example.com'" in named
+    assert "10.0.0.1/24" in with_host_bits
+
+
 @pytest.mark.parametrize("listen", LOOPBACK)
 def test_on_loopback_nobody_is_asked_who_they_are_unless_the_file_says_so(config_file: Path, listen: str) -> None:
     config = load_config(None, Overrides(listen=listen))

@@ -44,6 +44,14 @@ async def raw_request(service: Service, request: bytes) -> tuple[bytes, bytes]:
     return head, body
 
 
+async def test_what_a_client_claims_to_be_is_not_where_the_request_comes_from(service: Service) -> None:
+    await deploy(service, ECHO)
+    head = f"GET {BASE}/api/probe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    claimed, added = "X-Forwarded-For: 10.9.9.9\r\n", "X-Forwarded-For: 10.9.9.8, 192.0.2.1\r\n"
+    _, body = await raw_request(service, f"{head}{claimed}{added}\r\n".encode())
+    assert json.loads(body)["requestContext"]["http"]["sourceIp"] == "192.0.2.1"
+
+
 async def test_the_function_gets_the_request_as_an_event(service: Service) -> None:
     await deploy(service, ECHO)
     headers = {"User-Agent": "test/1", "X-Mine": "yes", "Accept-Encoding": "identity", "Accept": "text/*"}

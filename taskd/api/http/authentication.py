@@ -1,7 +1,5 @@
 """From the headers of a request to its caller: the API's side of asking who is there."""
 
-import ipaddress
-
 from aiohttp import web
 
 from taskd.auth.oauth1_signature import SignedRequest
@@ -38,22 +36,3 @@ def signed_request(request: web.Request) -> SignedRequest:
     path, _, query = request.raw_path.partition("?")
     # not request.host: without the header that asks the resolver, and holds up everybody meanwhile
     return SignedRequest(request.method, request.headers.get("Host", ""), path, query)
-
-
-def client_address(request: web.Request) -> str:
-    """Where ``request`` comes from: the peer, or whom a proxy on this machine names as its own peer."""
-    peer = request.remote or ""
-    forwarded = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-    return forwarded if _is_loopback(peer) and _ip(forwarded) else peer
-
-
-def _is_loopback(address: str) -> bool:
-    ip = _ip(address)
-    return ip is not None and ip.is_loopback
-
-
-def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(address)
-    except ValueError:
-        return None

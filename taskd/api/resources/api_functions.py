@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.http.authentication import client_address
 from taskd.api.http.authorization import called_function, caller_of
+from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.request_body import receive_body
 from taskd.api.http.routing import Route
 from taskd.execution.api_functions.call import ApiFunctions
@@ -32,8 +32,11 @@ _ERRORS = (
 class ApiFunctionHandlers:
     """Answers everything under ``/api/{name}``."""
 
-    def __init__(self, store: TaskStore, api_functions: ApiFunctions, body_max_bytes: int) -> None:
+    def __init__(
+        self, store: TaskStore, api_functions: ApiFunctions, body_max_bytes: int, addresses: ClientAddresses
+    ) -> None:
         self._store = store
+        self._addresses = addresses
         self._api_functions = api_functions
         self._body_max_bytes = body_max_bytes
 
@@ -53,10 +56,11 @@ class ApiFunctionHandlers:
         """What the function answers."""
         function = called_function(request, self._store, Permission.EXECUTE_API_FUNCTION)
         body = await receive_body(request, self._body_max_bytes)
-        return _response(await self._api_functions.call(function, _call(request, body)))
+        call = _call(request, body, self._addresses.of(request))
+        return _response(await self._api_functions.call(function, call))
 
 
-def _call(request: web.Request, body: bytes) -> ApiCall:
+def _call(request: web.Request, body: bytes, source_ip: str) -> ApiCall:
     caller, version = caller_of(request), request.version
     return ApiCall(
         method=request.method,
@@ -65,7 +69,7 @@ def _call(request: web.Request, body: bytes) -> ApiCall:
         headers=[(name, _text(value)) for name, value in request.headers.items()],
         body=body,
         protocol=f"HTTP/{version.major}.{version.minor}",
-        source_ip=client_address(request),
+        source_ip=source_ip,
         user_id=caller.user_id,
         application_id=caller.application_id,
     )

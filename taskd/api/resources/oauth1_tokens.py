@@ -6,7 +6,8 @@ from typing import Annotated
 from aiohttp import web
 from msgspec import Meta, Struct
 
-from taskd.api.http.authentication import client_address, signed_request
+from taskd.api.http.authentication import signed_request
+from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.json_response import json_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.routing import Route
@@ -50,8 +51,9 @@ _ERRORS = (
 class OAuth1TokenHandlers:
     """Answers under ``/oauth1``."""
 
-    def __init__(self, auth: AuthService) -> None:
+    def __init__(self, auth: AuthService, addresses: ClientAddresses) -> None:
         self._auth = auth
+        self._addresses = addresses
 
     def routes(self) -> Iterator[Route]:
         """The routes below ``/auth/v2``."""
@@ -68,7 +70,7 @@ class OAuth1TokenHandlers:
         """A token for the user whose password is in the body, through the application that signed."""
         application = self._application(request)
         body = _decode(await read_body(request, limits.LOGIN_BODY_MAX_BYTES))
-        user = await self._auth.logins.user(body.email, body.password, client_address(request))
+        user = await self._auth.logins.user(body.email, body.password, self._addresses.of(request))
         token = self._auth.logins.oauth1(user, application)
         return json_response(_view(token))
 

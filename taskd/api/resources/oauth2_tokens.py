@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
-from taskd.api.http.authentication import client_address
+from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.json_response import json_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.routing import Route
@@ -92,8 +92,9 @@ class OAuth2Error(TaskdError):
 class OAuth2TokenHandlers:
     """Answers under ``/oauth2``."""
 
-    def __init__(self, auth: AuthService) -> None:
+    def __init__(self, auth: AuthService, addresses: ClientAddresses) -> None:
         self._auth = auth
+        self._addresses = addresses
         self._grants: dict[str, Callable[[web.Request, OAuth2TokenBody, Application], Awaitable[Grant]]] = {
             "password": self._password,
             "refresh_token": self._refresh,
@@ -134,7 +135,7 @@ class OAuth2TokenHandlers:
 
     async def _password(self, request: web.Request, body: OAuth2TokenBody, application: Application) -> Grant:
         email, password = _required("username", body.username), _required("password", body.password)
-        user = await self._auth.logins.user(email, password, client_address(request))
+        user = await self._auth.logins.user(email, password, self._addresses.of(request))
         return self._auth.logins.grant(user, application)
 
     async def _refresh(self, _: web.Request, body: OAuth2TokenBody, application: Application) -> Grant:
