@@ -1,4 +1,7 @@
-"""The daemon's own log: to standard error, as text or as one JSON object a line."""
+"""The daemon's own log: to standard error, as text or as one JSON object a line.
+
+What functions and callers have written gets into it, so nothing in a message can end its entry or begin another.
+"""
 
 import logging
 import os
@@ -26,6 +29,8 @@ _LEVEL_PREFIXES = {
     logging.CRITICAL: "<2>",
 }
 """What systemd's journal reads as the priority of a line (sd-daemon(3))."""
+_LINE_MAX_CHARS = 8192
+"""Of a line of text; at 4 bytes each below the 48 KiB where systemd's journal begins another entry (LineMax=)."""
 
 
 class TextFormatter(logging.Formatter):
@@ -36,11 +41,11 @@ class TextFormatter(logging.Formatter):
         self._for_systemd = for_systemd
 
     def format(self, record: logging.LogRecord) -> str:
-        """One entry; its further lines, such as a traceback, are indented."""
-        text = _message(record).replace("\n", "\n    ")
-        if self._for_systemd:
-            return f"{_LEVEL_PREFIXES.get(record.levelno, '<6>')}{record.name}: {text}"
-        return f"{format_ms(int(record.created * 1000))} {record.levelname} {record.name}: {text}"
+        """One entry; its further lines, such as a traceback, are indented. To systemd each is of the same priority."""
+        prefix = _LEVEL_PREFIXES.get(record.levelno, "<6>") if self._for_systemd else ""
+        begin = "" if self._for_systemd else f"{format_ms(int(record.created * 1000))} {record.levelname} "
+        first, *further = (_shortened(line) for line in _message(record).split("\n"))
+        return "\n".join((f"{prefix}{begin}{record.name}: {first}", *(f"{prefix}    {line}" for line in further)))
 
 
 class JsonFormatter(logging.Formatter):
@@ -73,4 +78,15 @@ def _message(record: logging.LogRecord) -> str:
     text = record.getMessage()
     if record.exc_info:
         text += "\n" + logging.Formatter().formatException(record.exc_info)
-    return text.encode(errors="replace").decode()
+    return "\n".join(_printable(line) for line in text.split("\n"))
+
+
+def _printable(line: str) -> str:
+    """``line`` with escapes for what terminals obey, log readers split at, or cannot be encoded."""
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= _LINE_MAX_CHARS else f"{line[:_LINE_MAX_CHARS]}… ({len(line)} characters)"
