@@ -5,15 +5,17 @@ would include, no client of the API sends.
 """
 
 import hmac
+import re
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
-from oauthlib.oauth1.rfc5849 import signature, utils
+from oauthlib.oauth1.rfc5849 import signature
 
 _METHOD = "HMAC-SHA1"
 _REQUIRED = ("oauth_consumer_key", "oauth_signature_method", "oauth_signature", "oauth_timestamp", "oauth_nonce")
 _VALUE_MAX_CHARS = 1024
 _QUERY_FIELDS_MAX = 1000
+_PARAMETER = re.compile(r'\s*([^\s=",]+)\s*=\s*(?:"([^"]*)"|([^\s",]*))\s*(?:,|\Z)')
 
 Parameters = list[tuple[str, str]]
 
@@ -82,11 +84,19 @@ def is_genuine(request: SignedRequest, authorization: Authorization, secrets: Se
     """
     try:
         parameters = [*query_parameters(request.query), *authorization.signed]
+        if _is_ambiguous(parameters):
+            return False
         texts = [base_string(f"{scheme}://", request, parameters) for scheme in ("http", "https")]
     except ValueError:
         return False
     expected = (signature.sign_hmac_sha1_with_client(text, secrets) for text in texts)
     return any(_equal(one, authorization.signature) for one in expected)
+
+
+def _is_ambiguous(parameters: Parameters) -> bool:
+    """Whether the query repeats what OAuth says in the header: whoever reads the other one reads another request."""
+    names = [name for name, _ in parameters if name.startswith("oauth_")]
+    return len(set(names)) < len(names)
 
 
 def base_string(scheme: str, request: SignedRequest, parameters: Parameters) -> str:
@@ -110,10 +120,23 @@ def _parameters(header: str) -> Parameters:
     if not header.isascii():  # the RFC has everything else percent-encoded
         raise SignatureError("The Authorization header holds more than ASCII.")
     try:
-        pairs = utils.parse_authorization_header(header)
+        pairs = _pairs(header.partition(" ")[2])
         return [(unquote(name, errors="strict"), unquote(value, errors="strict")) for name, value in pairs]
     except ValueError:
         raise SignatureError("The Authorization header is no list of OAuth parameters.") from None
+
+
+def _pairs(text: str) -> Parameters:
+    """Names and values as they stand in ``text``, all of them: one that is there twice is two."""
+    at, pairs = 0, []
+    while at < len(text):
+        match = _PARAMETER.match(text, at)
+        if match is None:
+            raise ValueError(f"no parameter at {at}")
+        name, quoted, bare = match.groups()
+        pairs.append((name, bare if quoted is None else quoted))
+        at = match.end()
+    return pairs
 
 
 def _unique(parameters: Parameters) -> Parameters:

@@ -252,6 +252,27 @@ def test_a_malformed_header_is_refused_with_what_is_wrong(signer: Signer, header
     assert signer.kind_of_refusal(REQUEST, header) is errors.OAUTH1_SIGNATURE
 
 
+@pytest.mark.parametrize("name", ["oauth_nonce", "oauth_token", "oauth_signature", "oauth_version", "x"])
+@pytest.mark.parametrize("value", ["same", "other"])
+def test_a_parameter_that_is_there_twice_is_refused(signer: Signer, name: str, value: str) -> None:
+    header = signed(REQUEST, signer.clock, nonce="same") + (', x="same"' if name == "x" else "")
+    for repeated in (f'{header}, {name}="{value}"', header.replace("OAuth ", f'OAuth {name}="{value}", ')):
+        with pytest.raises(SignatureError, match="there twice"):
+            parse_authorization(repeated)
+        assert signer.kind_of_refusal(REQUEST, repeated) is errors.OAUTH1_SIGNATURE
+
+
+@pytest.mark.parametrize("query", ["oauth_nonce=other", "oauth_x=1&oauth_x=2"])
+def test_a_parameter_of_oauth_that_the_query_repeats_is_refused(signer: Signer, query: str) -> None:
+    request = REQUEST._replace(query=query)
+    assert signer.kind_of_refusal(request, signed(request, signer.clock)) is errors.OAUTH1_SIGNATURE
+
+
+def test_a_parameter_of_the_api_may_be_there_twice(signer: Signer) -> None:
+    request = REQUEST._replace(query="tags=a&tags=b")
+    assert signer.signatures.signer(request, signed(request, signer.clock)).user == ADA
+
+
 @given(st.text(max_size=200))
 def test_any_header_is_read_or_refused(text: str) -> None:
     try:
