@@ -67,11 +67,13 @@ class Directory:
         caller = self.caller(self.user(token.owner), self.application(token.owner))
         if not token.permissions:
             return caller
+        restriction = expand(token.permissions)
         return Caller(
             user_id=caller.user_id,
             application_id=caller.application_id,
-            permissions=_narrowed(caller.permissions, expand(token.permissions)),
+            permissions=_narrowed(caller.permissions, restriction),
             is_authenticated=caller.is_authenticated,
+            restriction=restriction,
         )
 
     def permissions(self, names: Iterable[str], roles: Iterable[str]) -> frozenset[str]:

@@ -13,11 +13,23 @@ class Caller(Struct, frozen=True):
     application_id: str | None = None
     permissions: frozenset[str] = frozenset()
     is_authenticated: bool = False
+    restriction: frozenset[str] | None = None
+    """The permissions that credentials of a narrower kind were made for; ``None`` if for all that their owner may."""
 
     def may(self, permission: Permission, function_name: str | None = None) -> bool:
         """Whether the caller has ``permission``, for everything or for this function."""
-        whole = permission.value in self.permissions
-        return whole or (function_name is not None and f"{permission.value}:{function_name}" in self.permissions)
+        return _includes(self.permissions, permission, function_name)
+
+    def may_as_user(self, permission: Permission, function_name: str) -> bool:
+        """Whether the caller may do what every user may, with credentials that were made for it."""
+        if self.restriction is None:
+            return self.is_authenticated
+        return self.is_authenticated and _includes(self.restriction, permission, function_name)
+
+
+def _includes(names: frozenset[str], permission: Permission, function_name: str | None) -> bool:
+    whole = permission.value in names
+    return whole or (function_name is not None and f"{permission.value}:{function_name}" in names)
 
 
 ANONYMOUS = Caller()

@@ -55,6 +55,9 @@ def called_function(request: web.Request, store: TaskStore, permission: Permissi
         raise ContractError(errors.NOT_AUTHENTICATED, "This function needs credentials, and the request shows none.")
     if mode is PermissionMode.PERMISSION_REQUIRED:
         require(caller, permission, name)
+    if mode is PermissionMode.ALL_USERS and not caller.may_as_user(permission, name):
+        message = f"Every user may call this function, but this token is only for what was named; {permission} was not."
+        raise ContractError(errors.NO_PERMISSION, message)
     if function is None:
         raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function {name}.")
     return function
