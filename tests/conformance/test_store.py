@@ -315,6 +315,21 @@ async def test_what_a_dead_node_had_in_progress_is_reaped_in_steps(open_store: O
     assert [await store.get(task.id) for task in reaped] == reaped
 
 
+async def test_what_is_reaped_at_once_by_several_is_reaped_once(open_store: OpenStore, clock: FakeClock) -> None:
+    store = await open_store()
+    tasks = await store.add([draft(clock) for _ in range(5)])
+    await store.claim(5)
+    store = await open_store()
+    given_up = asyncio.create_task(store.reap(1))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    async with asyncio.timeout(10):
+        reaped = [task for step in await asyncio.gather(*(store.reap(2) for _ in range(4))) for task in step]
+    assert len(reaped) == len({task.id for task in reaped})
+    assert {(await store.get(task.id)).status for task in tasks} == {Status.FAILED}
+    assert await store.reap(5) == []
+
+
 async def test_a_reaped_task_is_retried_where_the_policy_covers_zombies(
     open_store: OpenStore, clock: FakeClock
 ) -> None:

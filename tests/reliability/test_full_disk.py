@@ -1,6 +1,8 @@
 """A disk that is really full: what was accepted goes on to its end, no more is accepted, and it heals by itself."""
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +15,9 @@ from taskd.model.status import Status
 from taskd.model.task import ErrorType, TaskDraft, TaskError
 from taskd.rql.parser import parse
 from taskd.store.base import Completed, Failed, Retried, StoreUnavailableError
+from taskd.store.embedded import settlement
 from taskd.store.embedded.errors import StoreError
+from taskd.store.embedded.journal import writer
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.store import EmbeddedStore
 
@@ -94,6 +98,31 @@ async def test_a_listing_that_cannot_be_brought_up_to_date_says_so_instead_of_ha
         await settling
         await healthy(store)
         assert (await store.find(parse("status=failed"))).total == 400
+
+
+async def test_an_outcome_that_waits_for_the_disk_is_the_only_one_of_its_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[int] = []
+    monkeypatch.setattr(settlement, "_TRY_AGAIN_S", 0.01)
+    async with opened(tmp_path) as store:
+        [task] = await store.add([a_draft()])
+        await store.claim(1)
+        with monkeypatch.context() as disk:
+            disk.setattr(writer, "write_all", lambda fd, data, offset: refuse(writes))
+            waiting = asyncio.create_task(store.settle([Completed(task.id)]))
+            async with asyncio.timeout(ANSWERS_WITHIN_S):
+                while len(writes) < 10:
+                    await asyncio.sleep(0)
+                    assert await store.settle([Failed(task.id, ERROR)]) == [None]
+        [ended] = await waiting
+        assert ended is not None
+        assert ended.status is Status.COMPLETE
+
+
+def refuse(writes: list[int]) -> None:
+    writes.append(errno.ENOSPC)
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 async def test_a_start_on_a_full_disk_lives_on_the_space_that_the_last_process_set_aside(small_disk: Path) -> None:

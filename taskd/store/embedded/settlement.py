@@ -1,6 +1,7 @@
 """The ends of tasks: outcomes become events, as far as their tasks are still this process's to settle."""
 
 import asyncio
+import functools
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
@@ -15,6 +16,7 @@ from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.creation import Creation
 from taskd.store.embedded.events import Event
+from taskd.store.embedded.serial import SerialChanges
 
 _TRY_AGAIN_S = 1.0
 _DIED = "The daemon stopped while the task was running, so its outcome is not known."
@@ -31,6 +33,9 @@ class Settlement:
         self._creation = creation
         self._clock = clock
         self._abandoned = dict.fromkeys(abandoned)
+        self._reaps = SerialChanges("reap")
+        self._being_settled: set[str] = set()
+        """Tasks with an outcome that is put down, or waits to be: no reservation lasts from one attempt to the next."""
 
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Task | None]:
         """See ``TaskQueue.settle``."""
@@ -42,6 +47,9 @@ class Settlement:
 
     async def reap(self, limit: int) -> list[Task]:
         """See ``TaskQueue.reap``. The directory's lock says who is dead: every process but this one."""
+        return await self._reaps.run(functools.partial(self._reap, limit))
+
+    async def _reap(self, limit: int) -> list[Task]:
         ids = list(islice(self._abandoned, limit))
         if not ids:
             return []
@@ -55,11 +63,17 @@ class Settlement:
         ours: dict[str, Outcome] = {}
         for outcome in outcomes:
             task = self._commits.state.tasks.get(outcome.task_id)
-            if task is None or task.status is not Status.IN_PROGRESS or not self._commits.is_free(task.id):
-                continue
-            if task.id not in self._abandoned:
+            if task is not None and task.status is Status.IN_PROGRESS and self._is_open(task.id):
                 ours.setdefault(task.id, outcome)
         return ours
+
+    def _is_open(self, task_id: str) -> bool:
+        """Whether the end of this task in progress is this process's to say, and nothing was said of it yet."""
+        return (
+            task_id not in self._being_settled
+            and task_id not in self._abandoned
+            and self._commits.is_free(task_id)  # a caller may have been cancelled while its frame was on its way
+        )
 
     async def _commit(self, outcomes: Sequence[Outcome]) -> dict[str, Task]:
         """Puts the outcomes down, however long the disk takes: an outcome is never given up."""
@@ -71,13 +85,19 @@ class Settlement:
         ]
         if logs:
             self._catalogue.put_logs(logs)  # before the frame: whoever sees the end sees the lines
+        self._being_settled.update(ids)
+        try:
+            changed = await self._write(outcomes, ids)
+        finally:
+            self._being_settled.difference_update(ids)
+        return {task.id: task for task in changed}
+
+    async def _write(self, outcomes: Sequence[Outcome], ids: Sequence[str]) -> list[Task]:
         while True:
             try:
-                changed = await self._commits.submit(self._events(outcomes), ids, essential=True)
+                return await self._commits.submit(self._events(outcomes), ids, essential=True)
             except StoreUnavailableError:
                 await asyncio.sleep(_TRY_AGAIN_S)
-            else:
-                return {task.id: task for task in changed}
 
     def _events(self, outcomes: Sequence[Outcome]) -> list[Event]:
         now_ms = self._clock()
