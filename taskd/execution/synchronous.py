@@ -5,6 +5,7 @@ that run finish when it stops.
 """
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -15,6 +16,8 @@ from taskd.model.errors import UNAVAILABLE, ContractError, ErrorKind
 from taskd.model.function import Function
 from taskd.model.task import ZOMBIE_ERROR_NAME, ErrorType, TaskError
 from taskd.runtime.base import InvocationError, InvocationResult, Throttled
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -48,7 +51,7 @@ class SynchronousCalls:
 
     def follow_up(self, work: Coroutine[Any, Any, None]) -> None:
         """Has ``work`` done, which belongs to a call and which nobody waits for; also while those that run finish."""
-        self._begin(work)
+        self._begin(work).add_done_callback(_log_failure)
 
     async def drain(self, grace_s: float) -> int:
         """Begins no more, and waits for what runs, at most ``grace_s``. Gives how many still run. Idempotent."""
@@ -72,6 +75,11 @@ class SynchronousCalls:
         self._running.discard(running)
         if not running.cancelled():
             running.exception()  # looked at, in case nobody waits for it any more
+
+
+def _log_failure(ended: "asyncio.Task[None]") -> None:
+    if not ended.cancelled() and (error := ended.exception()) is not None:
+        log.error("What follows a call has failed.", exc_info=error)
 
 
 class Slots:
