@@ -1,4 +1,7 @@
-"""Slows down guessing of passwords: failed logins are limited by account and by address, in bounded memory.
+"""Slows down guessing of passwords: failed logins are limited in bounded memory.
+
+Each address is limited, most of all for each account, so that nobody can lock another one out. What many addresses do
+to one account together is limited too, but not for addresses that its user has logged in from.
 
 Counts are a node's own and need no store: n nodes allow n times as many guesses, and a restart one burst more, which is
 still far too few to find a password.
@@ -24,8 +27,11 @@ class RateLimit(Struct, frozen=True):
     interval_ms: int
 
 
-PER_ACCOUNT = RateLimit(burst=5, interval_ms=30_000)
+PER_PAIR = RateLimit(burst=5, interval_ms=30_000)
+"""For an account and an address."""
 PER_ADDRESS = RateLimit(burst=50, interval_ms=3_000)
+PER_ACCOUNT = RateLimit(burst=100, interval_ms=30_000)
+"""Not below :data:`PER_PAIR` in its rate, so one address alone never reaches the burst."""
 
 
 class RateLimiter:
@@ -68,27 +74,43 @@ class LoginThrottle:
     """Counts each login attempt from its beginning, so that many at once cannot evade the limit."""
 
     def __init__(self, clock: Clock) -> None:
-        self._accounts = RateLimiter(PER_ACCOUNT, clock)
+        self._pairs = RateLimiter(PER_PAIR, clock)
         self._addresses = RateLimiter(PER_ADDRESS, clock)
+        self._accounts = RateLimiter(PER_ACCOUNT, clock)
+        self._known: OrderedDict[str, None] = OrderedDict()
+        """Pairs that have logged in, least recently first."""
 
     def admit(self, account: str, address: str) -> None:
         """Counts an attempt.
 
         :raises ContractError: ``TOO_MANY_REQUESTS``, saying when to try again; the attempt does not count.
         """
-        network = _network(address)
-        wait_ms = max(self._accounts.wait_ms(account), self._addresses.wait_ms(network))
+        limits = self._limits(account, address)
+        wait_ms = max(limiter.wait_ms(key) for limiter, key in limits)
         if wait_ms:
             wait_s = math.ceil(wait_ms / 1000)
             message = f"Too many failed logins; try again in {wait_s} s."
             raise ContractError(errors.TOO_MANY_REQUESTS, message, retryAfter=wait_s)
-        self._accounts.take(account)
-        self._addresses.take(network)
+        for limiter, key in limits:
+            limiter.take(key)
 
     def succeeded(self, account: str, address: str) -> None:
         """The attempt was no guess."""
-        self._accounts.refund(account)
-        self._addresses.refund(_network(address))
+        for limiter, key in self._limits(account, address):
+            limiter.refund(key)
+        self._known[_pair(account, address)] = None
+        self._known.move_to_end(_pair(account, address))
+        if len(self._known) > _KEYS_MAX:
+            self._known.popitem(last=False)
+
+    def _limits(self, account: str, address: str) -> list[tuple[RateLimiter, str]]:
+        pair = _pair(account, address)
+        limits = [(self._pairs, pair), (self._addresses, _network(address))]
+        return limits if pair in self._known else [*limits, (self._accounts, account)]
+
+
+def _pair(account: str, address: str) -> str:
+    return f"{_network(address)} {account}"
 
 
 def _network(address: str) -> str:

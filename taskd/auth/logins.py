@@ -1,6 +1,7 @@
 """Logging in: from a password, a client secret or a refresh token to tokens of ours."""
 
 import hmac
+import logging
 
 from msgspec import Struct
 
@@ -15,6 +16,8 @@ from taskd.model import errors
 from taskd.model.clock import Clock
 from taskd.model.errors import ContractError
 from taskd.model.objectid import ObjectIdFactory
+
+log = logging.getLogger(__name__)
 
 
 class Grant(Struct, frozen=True):
@@ -68,6 +71,8 @@ class Logins:
         user = self._directory.user_by_email(email)
         right = await self._passwords.check(password[:PASSWORD_MAX_CHARS], user.password if user else None)
         if user is None or not right or len(password) > PASSWORD_MAX_CHARS:
+            # not what was sent as the email: some send their password there
+            log.warning("login_failed address=%s user=%s", address, user.email if user else "unknown")
             raise ContractError(errors.WRONG_PASSWORD, "The email or the password is wrong.")
         self._throttle.succeeded(account, address)
         return user

@@ -10,7 +10,7 @@ from support.auth.accounts import CHEAP
 from support.clocks import FakeClock
 
 from taskd.auth import passwords
-from taskd.auth.login_throttle import PER_ACCOUNT, PER_ADDRESS, LoginThrottle, RateLimit, RateLimiter
+from taskd.auth.login_throttle import PER_ACCOUNT, PER_ADDRESS, PER_PAIR, LoginThrottle, RateLimit, RateLimiter
 from taskd.auth.nonces import WINDOW_S, Nonces
 from taskd.auth.passwords import Cost, PasswordChecker, hash_password, is_hash, matches
 from taskd.model import errors
@@ -82,19 +82,43 @@ def guess(throttle: LoginThrottle, account: str, address: str) -> ContractError 
     return None
 
 
-def test_guessing_one_account_is_slowed_down_and_says_for_how_long() -> None:
+@pytest.mark.parametrize(
+    ("limit", "addresses"),
+    [(PER_PAIR, ["10.0.0.1"]), (PER_ACCOUNT, [f"10.0.0.{number}" for number in range(PER_ACCOUNT.burst + 1)])],
+    ids=["from one address", "from many addresses"],
+)
+def test_guessing_one_account_is_slowed_down_and_says_for_how_long(limit: RateLimit, addresses: list[str]) -> None:
     clock = FakeClock()
     throttle = LoginThrottle(clock)
-    for number in range(PER_ACCOUNT.burst):
-        assert guess(throttle, "ada", f"10.0.0.{number}") is None
-    refusal = guess(throttle, "ada", "10.0.1.1")
+    for number in range(limit.burst):
+        assert guess(throttle, "ada", addresses[number % len(addresses)]) is None
+    refusal = guess(throttle, "ada", addresses[-1])
     assert refusal is not None
     assert refusal.kind is errors.TOO_MANY_REQUESTS
-    assert refusal.extra["retryAfter"] == PER_ACCOUNT.interval_ms // 1000
-    assert guess(throttle, "bob", "10.0.1.1") is None
-    clock.advance(PER_ACCOUNT.interval_ms)
-    assert guess(throttle, "ada", "10.0.1.1") is None
-    assert guess(throttle, "ada", "10.0.1.1") is not None
+    assert refusal.extra["retryAfter"] == limit.interval_ms // 1000
+    assert guess(throttle, "bob", addresses[-1]) is None
+    clock.advance(limit.interval_ms)
+    assert guess(throttle, "ada", addresses[-1]) is None
+    assert guess(throttle, "ada", addresses[-1]) is not None
+
+
+def test_no_address_alone_locks_a_user_out_elsewhere_however_long_it_guesses() -> None:
+    clock = FakeClock()
+    throttle = LoginThrottle(clock)
+    for _ in range(1000):
+        guess(throttle, "ada", "10.0.0.1")
+        clock.advance(PER_PAIR.interval_ms // 2)
+    assert guess(throttle, "ada", "10.0.0.2") is None
+
+
+def test_no_crowd_locks_a_user_out_where_they_have_logged_in_before() -> None:
+    throttle = LoginThrottle(FakeClock())
+    throttle.admit("ada", "192.0.2.1")
+    throttle.succeeded("ada", "192.0.2.1")
+    guesses = [guess(throttle, "ada", f"10.0.{number // 250}.{number % 250}") for number in range(500)]
+    assert guesses.count(None) == PER_ACCOUNT.burst
+    assert guess(throttle, "ada", "192.0.2.1") is None
+    assert guess(throttle, "ada", "192.0.2.2") is not None
 
 
 def test_guessing_many_accounts_from_one_address_is_slowed_down() -> None:

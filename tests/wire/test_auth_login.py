@@ -27,7 +27,7 @@ from support.http.error_shape import assert_error
 from support.http.raw import send_raw
 
 from taskd.auth import signing_key
-from taskd.auth.login_throttle import PER_ACCOUNT
+from taskd.auth.login_throttle import PER_PAIR
 from taskd.auth.settings import AuthSettings
 
 OAUTH2 = "/auth/v2/oauth2/tokens"
@@ -262,20 +262,39 @@ async def test_api_tokens_are_narrowed_expire_and_are_revoked(secured: SecuredSe
 
 async def test_guessing_passwords_is_slowed_down_with_a_time_to_wait(secured: SecuredService) -> None:
     wrong = {**LOGIN, "password": "wrong"}
-    refusals = [await post(secured, wrong) for _ in range(PER_ACCOUNT.burst + 1)]
-    assert [response.status for response in refusals] == [400] * PER_ACCOUNT.burst + [429]
+    refusals = [await post(secured, wrong) for _ in range(PER_PAIR.burst + 1)]
+    assert [response.status for response in refusals] == [400] * PER_PAIR.burst + [429]
     await assert_error(refusals[-1], 1429)
-    assert refusals[-1].headers["Retry-After"] == str(PER_ACCOUNT.interval_ms // 1000)
+    assert refusals[-1].headers["Retry-After"] == str(PER_PAIR.interval_ms // 1000)
     assert (await post(secured, LOGIN)).status == 429
     assert (await post(secured, {**LOGIN, "username": BOB.email})).status == 200
-    secured.clock.advance(PER_ACCOUNT.interval_ms)
+    secured.clock.advance(PER_PAIR.interval_ms)
     assert (await post(secured, LOGIN)).status == 200
+
+
+async def test_a_wrong_password_of_somebody_elsewhere_locks_nobody_out(secured: SecuredService) -> None:
+    wrong, elsewhere = {**LOGIN, "password": "wrong"}, {"X-Forwarded-For": "192.0.2.1"}
+    statuses = [(await post(secured, wrong, headers=elsewhere)).status for _ in range(PER_PAIR.burst + 1)]
+    assert statuses[-1] == 429
+    assert (await post(secured, LOGIN, headers=elsewhere)).status == 429
+    assert (await post(secured, LOGIN)).status == 200
+
+
+async def test_a_failed_login_is_logged_with_its_address_and_without_what_was_typed(
+    secured: SecuredService, caplog: pytest.LogCaptureFixture
+) -> None:
+    elsewhere = {"X-Forwarded-For": "192.0.2.1"}
+    await post(secured, {**LOGIN, "password": "wr0ng secret"}, headers=elsewhere)
+    await post(secured, {**LOGIN, "username": "hunter2 in the wrong field"}, headers=elsewhere)
+    await logged_in(secured)
+    logged = [record.getMessage() for record in caplog.records if "login" in record.getMessage()]
+    assert logged == [f"login_failed address=192.0.2.1 user={who}" for who in (ADA.email, "unknown")]
 
 
 async def test_guesses_at_the_same_time_are_slowed_down_as_well(secured: SecuredService) -> None:
     wrong = {**LOGIN, "password": "wrong"}
     responses = await asyncio.gather(*(post(secured, wrong) for _ in range(30)))
-    assert sum(response.status == 400 for response in responses) == PER_ACCOUNT.burst
+    assert sum(response.status == 400 for response in responses) == PER_PAIR.burst
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
