@@ -49,6 +49,8 @@ TABLE |= {
     endpoint.replace("GET ", "HEAD "): needed for endpoint, needed in TABLE.items() if endpoint.startswith("GET ")
 }
 """What each endpoint asks for. One that is not here fails :func:`test_no_endpoint_is_missing_from_the_table`."""
+ALSO = {"POST /tasks/v1/schedules": "CREATE_TASKS"}
+"""What endpoints ask for besides."""
 SECURED = {endpoint: needed for endpoint, needed in TABLE.items() if needed != OPEN}
 NEEDING = {endpoint: needed for endpoint, needed in SECURED.items() if needed != ANY_USER}
 FUNCTION = "reports"
@@ -59,11 +61,12 @@ ALL_BUT = {
     permission.value: holder(number, *(other.value for other in Permission if other is not permission))
     for number, permission in enumerate(Permission, 2001)
 }
+BOTH = {endpoint: holder(number, TABLE[endpoint], also) for number, (endpoint, also) in enumerate(ALSO.items(), 5001)}
 FOR_ONE = {name.value: holder(number, f"{name.value}:{FUNCTION}") for number, name in enumerate(PER_FUNCTION, 3001)}
 FOR_OTHER = {name.value: holder(number, f"{name.value}:other") for number, name in enumerate(PER_FUNCTION, 4001)}
 ACCOUNTS = with_holders(
     EVERYBODY,
-    *(NOBODY_SPECIAL, *HOLDERS.values(), *ALL_BUT.values(), *FOR_ONE.values(), *FOR_OTHER.values()),
+    *(NOBODY_SPECIAL, *HOLDERS.values(), *ALL_BUT.values(), *BOTH.values(), *FOR_ONE.values(), *FOR_OTHER.values()),
 )
 
 
@@ -100,9 +103,10 @@ async def test_the_document_says_what_each_endpoint_asks_for(secured: SecuredSer
     document = await secured.service.get("/openapi.json")
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            permission = operation.get("x-permission", ANY_USER).partition(",")[0]
-            said = permission if operation["security"] else OPEN
-            assert TABLE.get(f"{method.upper()} {path}") == said, path
+            endpoint = f"{method.upper()} {path}"
+            permission, _, also = operation.get("x-permission", ANY_USER).partition(", and ")
+            said = permission.partition(",")[0] if operation["security"] else OPEN
+            assert (TABLE.get(endpoint), ALSO.get(endpoint, "")) == (said, also), path
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
@@ -136,9 +140,17 @@ async def test_every_other_permission_together_does_not_do(secured: SecuredServi
 @pytest.mark.parametrize("ending", ["", "/"])
 async def test_exactly_the_right_permission_does(secured: SecuredService, ending: str) -> None:
     for endpoint, needed in NEEDING.items():
-        response = await call(secured, endpoint, HOLDERS[needed].token, ending)
+        response = await call(secured, endpoint, BOTH.get(endpoint, HOLDERS[needed]).token, ending)
         assert await code_of(response) not in (10, 104), endpoint
         assert response.status != 401, endpoint
+
+
+async def test_where_two_permissions_are_asked_for_neither_does_alone(secured: SecuredService) -> None:
+    for endpoint, also in ALSO.items():
+        for holds, lacks in ((TABLE[endpoint], also), (also, TABLE[endpoint])):
+            response = await call(secured, endpoint, HOLDERS[holds].token)
+            assert lacks in (await assert_error(response, 10))["message"]
+            assert await code_of(await call(secured, endpoint, ALL_BUT[lacks].token)) == 10
 
 
 async def test_the_permission_for_one_function_does_for_that_function_alone(secured: SecuredService) -> None:

@@ -42,6 +42,8 @@ class Route(NamedTuple):
     """Whether the query string is RQL."""
     is_idempotent: bool = False
     """Whether it looks at the header ``Idempotency-Key``."""
+    also_needs: tuple[Permission, ...] = ()
+    """Asked for besides ``permission``."""
     obeys_permission_mode: bool = False
     """Whether the permission mode of the function in the path may ask for less than ``permission``.
 
@@ -71,7 +73,7 @@ def mounted(mount: Mount) -> Iterator[web.RouteDef]:
 
 
 def _guarded(route: Route, authenticate: Authenticate) -> Handler:
-    required = None if route.obeys_permission_mode else route.permission
+    required = _required(route)
 
     async def handler(request: web.Request) -> web.StreamResponse:
         try:
@@ -81,8 +83,15 @@ def _guarded(route: Route, authenticate: Authenticate) -> Handler:
                 raise
             caller = ANONYMOUS
         request[CALLER] = caller
-        if required is not None:
-            require(caller, required)
+        for permission in required:
+            require(caller, permission)
         return await route.handler(request)
 
     return handler
+
+
+def _required(route: Route) -> tuple[Permission, ...]:
+    """What callers need whatever the path names."""
+    if route.permission is None or route.obeys_permission_mode:
+        return route.also_needs
+    return (route.permission, *route.also_needs)

@@ -159,7 +159,7 @@ def _permission(route: Route) -> Json:
     if route.permission is None:
         return {}
     if not route.obeys_permission_mode:
-        return {"x-permission": route.permission.value}
+        return {"x-permission": ", and ".join((route.permission, *route.also_needs))}
     return {
         "x-permission": f"{route.permission}, or {route.permission}:{{functionName}}",
         "x-permission-modes": "allUsers asks for credentials only, public for nothing",

@@ -40,6 +40,7 @@ class ScheduleHandlers:
             summary="Create a schedule",
             body=ScheduleBody,
             response=ScheduleView,
+            also_needs=(Permission.CREATE_TASKS,),
         )
         yield Route(
             *("DELETE", "/schedules/{id}", self.delete, Permission.DELETE_TASK_SCHEDULE),
