@@ -100,6 +100,30 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     assert not list(outside.iterdir())
 
 
+@pytest.mark.parametrize("door", ["door", "./door", "door/", "sub//door"])
+@pytest.mark.parametrize("inner", ["x", "deep/er/x"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_no_name_is_made_through_a_link(door: str, inner: str, is_first: bool, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    target = tmp_path / "target"
+    outside.mkdir()
+    target.mkdir()
+    entries = [link(door.rstrip("/"), str(outside)), link(f"{door}/{inner}", "anything"), ("ok", "x")]
+    message = refusal(archive_of(*(entries if is_first else reversed(entries))), target)
+    assert "inside of a link" in message
+    assert not list(outside.iterdir())
+
+
+def test_a_link_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    target = tmp_path / "target"
+    outside.mkdir()
+    target.mkdir()
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        code = archive_of(("ok", "x"), link("door", "ok"), link("door", str(outside)))
+    assert "cannot be unpacked" in refusal(code, target)
+
+
 def test_links_in_a_circle_hang_nothing(tmp_path: Path) -> None:
     unpack(archive_of(("a.txt", "x"), link("one", "two"), link("two", "one")), tmp_path)
 

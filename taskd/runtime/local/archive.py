@@ -51,10 +51,11 @@ class _Unpacking:
     def run(self) -> None:
         entries = checked_entries(self._archive)
         links = [(path, entry) for path, entry in entries if _is_link(entry)]
+        _refuse_links_inside_links([path for path, _ in links])
         for path, entry in entries:
             if not _is_link(entry):
                 self._write(path, entry)
-        # Links come last, so that no file is ever written through one.
+        # Links come last, and none lies in another, so that nothing is ever written or made through one.
         made = [self._link(path, entry) for path, entry in links]
         for link in made:
             self._check_link(link)
@@ -91,6 +92,13 @@ class _Unpacking:
         root = os.path.realpath(self._target)
         if not Path(os.path.realpath(link)).is_relative_to(root):
             raise invalid_code(f"The link {link.relative_to(self._target)} points out of the zip.")
+
+
+def _refuse_links_inside_links(links: list[PurePosixPath]) -> None:
+    unique = set(links)
+    for path in links:
+        if not unique.isdisjoint(path.parents):
+            raise invalid_code(f"The entry {str(path)!r} lies inside of a link.")
 
 
 def _unix_mode(entry: zipfile.ZipInfo) -> int:
