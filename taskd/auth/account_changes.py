@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from taskd.auth import tokens
 from taskd.auth.accounts import AccountError, Accounts, ApiToken, Application, Kind, Principal, Role, User, normal_email
-from taskd.auth.passwords import PASSWORD_MAX_CHARS, hash_password
+from taskd.auth.passwords import PASSWORD_MAX_CHARS, UNUSABLE_CHAR, hash_password
 from taskd.auth.tokens import TokenKind
 from taskd.model.objectid import ObjectIdFactory
 
@@ -151,6 +151,8 @@ def _find_role(accounts: Accounts, subject: str) -> Role:
 def _hashed(password: str) -> str:
     if not PASSWORD_MIN_CHARS <= len(password) <= PASSWORD_MAX_CHARS:
         raise AccountError(f"A password has {PASSWORD_MIN_CHARS} to {PASSWORD_MAX_CHARS} characters.")
+    if UNUSABLE_CHAR in password:
+        raise AccountError("A password must not hold a zero byte.")
     return hash_password(password)
 
 

@@ -16,6 +16,8 @@ from taskd.model import errors
 from taskd.model.errors import ContractError
 
 PASSWORD_MAX_CHARS = 1024
+UNUSABLE_CHAR = "\0"
+"""scrypt pads its key with zeros (as HMAC does, RFC 2104), so a password could end in any number of these."""
 _SALT_BYTES = 16
 _HASH_BYTES = 32
 _THREADS = 2
@@ -46,7 +48,12 @@ class _Hash(Struct, frozen=True):
 
 
 def hash_password(password: str, cost: Cost = DEFAULT_COST) -> str:
-    """``password`` as it may be kept: ``scrypt$log_n$block_size$parallelization$salt$hash``."""
+    """``password`` as it may be kept: ``scrypt$log_n$block_size$parallelization$salt$hash``.
+
+    :raises ValueError: it holds :data:`UNUSABLE_CHAR`.
+    """
+    if UNUSABLE_CHAR in password:
+        raise ValueError("a password with a zero byte is not told apart from others")
     salt = os.urandom(_SALT_BYTES)
     return _write(cost, salt, _scrypt(password, salt, cost))
 
@@ -59,7 +66,9 @@ def is_hash(text: str) -> bool:
 def matches(password: str, stored: str) -> bool:
     """Whether ``stored`` was made of ``password``. Takes its time; use a :class:`PasswordChecker` in a service."""
     parsed = _parse(stored)
-    return parsed is not None and hmac.compare_digest(_scrypt(password, parsed.salt, parsed.cost), parsed.digest)
+    if parsed is None or UNUSABLE_CHAR in password:
+        return False
+    return hmac.compare_digest(_scrypt(password, parsed.salt, parsed.cost), parsed.digest)
 
 
 def _write(cost: Cost, salt: bytes, digest: bytes) -> str:

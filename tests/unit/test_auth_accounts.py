@@ -151,6 +151,7 @@ def test_another_password_ends_the_logins_of_before() -> None:
     [
         ("no address", "long enough", "is not an email address"),
         ("a@b\n", "short", "A password has 8 to 1024 characters"),
+        ("a@b.c", "long enough\0", "must not hold a zero byte"),
         (ADA.email.upper(), "long enough", "There is a user ada@example.com already"),
     ],
 )

@@ -17,7 +17,7 @@ from taskd.model import errors
 from taskd.model.errors import ContractError
 
 
-@given(st.text(max_size=50), st.text(max_size=50))
+@given(st.text(st.characters(exclude_characters="\0"), max_size=50), st.text(max_size=50))
 @settings(max_examples=30)
 def test_only_the_password_itself_matches_its_hash(password: str, other: str) -> None:
     stored = hash_password(password, CHEAP)
@@ -25,6 +25,15 @@ def test_only_the_password_itself_matches_its_hash(password: str, other: str) ->
     assert matches(password, stored)
     same = unicodedata.normalize("NFC", other) == unicodedata.normalize("NFC", password)
     assert matches(other, stored) == same
+
+
+@given(st.text(st.characters(exclude_characters="\0"), max_size=80), st.integers(1, 80))
+@settings(max_examples=30)
+def test_zero_bytes_at_its_end_make_another_password(password: str, zeros: int) -> None:
+    stored = hash_password(password, CHEAP)
+    assert not matches(password + "\0" * zeros, stored)
+    with pytest.raises(ValueError, match="zero byte"):
+        hash_password(password + "\0" * zeros, CHEAP)
 
 
 def test_a_character_is_the_same_however_it_is_composed() -> None:

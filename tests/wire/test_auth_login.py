@@ -149,6 +149,7 @@ async def test_a_secret_comes_in_the_body_or_as_basic_or_both(secured: SecuredSe
         ({"password": "wrong"}, "invalid_grant", 106),
         ({"username": "nobody@example.com"}, "invalid_grant", 106),
         ({"password": "x" * 2000}, "invalid_grant", 106),
+        ({"password": PASSWORD + "\0"}, "invalid_grant", 106),
         ({"password": "\ud800"}, "invalid_request", 22),
         ({"password": ""}, "invalid_request", None),
         ({"password": ["x"]}, "invalid_request", None),
@@ -162,7 +163,7 @@ async def test_a_secret_comes_in_the_body_or_as_basic_or_both(secured: SecuredSe
         ({"grant_type": "client_credentials"}, "unauthorized_client", None),
         ({"grant_type": "refresh_token", "refresh_token": "x"}, "invalid_grant", 119),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 async def test_what_is_wrong_with_a_login_is_told(
     secured: SecuredService, change: dict[str, Any], error: str, code: int | None
