@@ -149,7 +149,7 @@ def test_a_crowd_that_is_held_back_is_passed_by_once_and_in_steps() -> None:
     steps = 0
     while not (taken := queue.pop_due(NOW_MS, 1, {"held"})):
         steps += 1
-        assert len(looked_at) <= steps * 5000, "no step takes long"
+        assert len(looked_at) <= steps * 600, "no step takes long"
         assert queue.next_due_ms() is not None, "there is more, so nobody sleeps"
     assert seqs(taken) == [crowd]
     looked_at.clear()
