@@ -31,6 +31,8 @@ from taskd.system.logging import LogSettings
 RuntimeName = Literal["local", "aws"]
 
 _DIGITS = re.compile(r"[0-9]{1,5}")
+_HOST = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_ORIGIN = re.compile(r"https?://(?:\*\.)?(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}")
 _NAME_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _TAG_NAME = re.compile(r"[\w .:/=+@-]{1,128}")
@@ -227,6 +229,7 @@ def _value_problems(config: Config, *, insecure: bool) -> Iterator[str]:
     yield from _endpoint_problems("auth.oidc_issuer", config.auth.oidc_issuer)
     yield from _endpoint_problems("auth.oidc_jwks_url", config.auth.oidc_jwks_url)
     yield from _proxy_problems(config.server)
+    yield from _name_problems(config.server)
     yield from _deployment_problems(config.aws)
     yield from _issuer_problems(config.auth)
     yield from _listen_problems(config, insecure=insecure)
@@ -256,6 +259,15 @@ def _proxy_problems(server: ServerSettings) -> Iterator[str]:
             ipaddress.ip_network(network)
         except ValueError as error:
             yield f"server.trusted_proxies: {error}; it must be an address or a network such as 10.0.0.0/24"
+
+
+def _name_problems(server: ServerSettings) -> Iterator[str]:
+    for host in server.hosts or ():
+        if not _HOST.fullmatch(host):
+            yield f"server.hosts has {host!r}: it must be a name such as tasks.example.com, without a port"
+    for origin in server.origins:
+        if not _ORIGIN.fullmatch(origin):
+            yield f"server.origins has {origin!r}: it must be such as https://app.example.com or https://*.example.com"
 
 
 def _deployment_problems(aws: AwsSettings) -> Iterator[str]:

@@ -9,8 +9,9 @@ from taskd.api.http.admission import Admission
 from taskd.api.http.authentication import Authentication
 from taskd.api.http.authorization import Authenticate, trust_everybody
 from taskd.api.http.client_address import ClientAddresses
-from taskd.api.http.route_table import ROUTE_TABLE, route_table
-from taskd.api.http.routing import Mount, mounted
+from taskd.api.http.request_source import RequestSource
+from taskd.api.http.route_table import REQUEST_SOURCE, ROUTE_TABLE, route_table
+from taskd.api.http.routing import Mount, mounted, page_paths
 from taskd.api.openapi.handlers import DocHandlers
 from taskd.api.resources.api_functions import ApiFunctionHandlers
 from taskd.api.resources.api_requests import ApiRequestHandlers
@@ -35,6 +36,7 @@ from taskd.runtime.base import Runtime
 from taskd.store.base import TaskStore
 
 BASE_PATH = "/tasks/v1"
+LOGIN_PATH = "/auth/v2"
 
 
 def build_app(
@@ -71,7 +73,15 @@ def build_app(
         mounts += _account_mounts(auth, addresses)
     mounts.append(Mount("", list(ProbeHandlers(health, registry).routes()), None))
     mounts.append(Mount(BASE_PATH, list(DocHandlers(mounts).routes()), None))
-    return _assembled([route for mount in mounts for route in mounted(mount)], Admission(settings))
+    app = _assembled([route for mount in mounts for route in mounted(mount)], Admission(settings))
+    app[REQUEST_SOURCE] = RequestSource(
+        settings,
+        pages=page_paths(mounts),
+        own_bodies=f"{BASE_PATH}/api/",
+        logins=f"{LOGIN_PATH}/",
+        asks_callers=authenticate is not trust_everybody,
+    )
+    return app
 
 
 def _assembled(routes: list[web.RouteDef], admission: Admission) -> web.Application:
@@ -85,5 +95,5 @@ def _assembled(routes: list[web.RouteDef], admission: Admission) -> web.Applicat
 def _account_mounts(auth: AuthService, addresses: ClientAddresses) -> Iterator[Mount]:
     """Logging in, where credentials are the handlers' own business; and who one is, which is always asked for real."""
     logins = (OAuth1TokenHandlers(auth, addresses), OAuth2TokenHandlers(auth, addresses))
-    yield Mount("/auth/v2", [route for each in logins for route in each.routes()], None)
+    yield Mount(LOGIN_PATH, [route for each in logins for route in each.routes()], None)
     yield Mount("/users/v1", list(UserHandlers(auth).routes()), Authentication(auth))

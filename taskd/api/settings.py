@@ -14,6 +14,11 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Host and port; port 0 takes a free one, which the ready line names."""
     trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1")
     """Addresses and networks of proxies whose ``X-Forwarded-For`` is believed, in its last entry."""
+    hosts: tuple[str, ...] | None = None
+    """Names that the service answers to, besides ``localhost`` and the addresses that it listens on. ``None`` lets
+    requests with credentials pass under any name, where callers must show who they are."""
+    origins: tuple[str, ...] = ()
+    """Origins whose web pages may call, besides the service's own."""
     body_max_bytes: Annotated[int, limits.Range(1024, 64 * limits.MIB)] = limits.BODY_MAX_BYTES
     code_body_max_bytes: Annotated[int, limits.Range(1024, 512 * limits.MIB)] = limits.CODE_BODY_MAX_BYTES
     bulk_body_max_bytes: Annotated[int, limits.Range(1024, 512 * limits.MIB)] = limits.BULK_BODY_MAX_BYTES

@@ -55,7 +55,7 @@ async def test_bodies_in_progress_are_bounded_together(tmp_path: Path) -> None:
     """Bodies that are announced and never sent hold their place, but not the probes and not the bodiless requests."""
     async with http_service(tmp_path, ServerSettings(bodies_max_bytes=20 * MIB)) as service:
         host, port = service.url.removeprefix("http://").split(":")
-        head = f"POST {BASE} HTTP/1.1\r\nHost: x\r\nContent-Length: {5 * MIB}\r\n\r\n".encode()
+        head = f"POST {BASE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {5 * MIB}\r\n\r\n".encode()
         slow = [await asyncio.open_connection(host, int(port)) for _ in range(4)]
         for _, writer in slow:
             writer.write(head + b"{")

@@ -17,6 +17,7 @@ from taskd.config import (
     ranges,
     settings,
 )
+from taskd.system.toml import toml_literal
 
 
 @pytest.fixture
@@ -89,6 +90,32 @@ def test_a_value_of_the_wrong_type_is_refused_by_its_key(config_file: Path, text
     config_file.write_text(text)
     (problem,) = problems_of(config_file)
     assert problem.startswith(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("hosts", host) for host in ["https://tasks.example.com", "tasks.example.com:443", "*.example.com", "a/b"]),
+        *(
+            ("origins", origin)
+            for origin in ["app.example.com", "https://*", "*", "https://a.example.com/", "https://a.*.b"]
+        ),
+    ],
+)
+def test_a_host_or_an_origin_that_could_never_match_is_refused(config_file: Path, key: str, value: str) -> None:
+    config_file.write_text(f'[server]\n{key} = ["{value}"]\n')
+    (problem,) = problems_of(config_file)
+    assert problem.startswith(f"server.{key} has {value!r}: it must be")
+
+
+def test_hosts_and_origins_of_every_kind_are_taken(config_file: Path) -> None:
+    hosts, origins = (
+        ("tasks.example.com", "10.0.0.1", "fe80::1"),
+        ("https://a.example.com:8443", "http://*.example.com"),
+    )
+    config_file.write_text(f"[server]\nhosts = {toml_literal(hosts)}\norigins = {toml_literal(origins)}\n")
+    server = load_config(config_file).server
+    assert (server.hosts, server.origins) == (hosts, origins)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "65537"])

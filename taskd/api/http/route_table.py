@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from taskd.api.http.error_response import error_response
+from taskd.api.http.request_source import RequestSource
 from taskd.model import errors
 from taskd.model.errors import ContractError
 
@@ -21,6 +22,7 @@ RequestHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _CONTINUE = "100-continue"
 ROUTE_TABLE = web.AppKey("route_table", RouteTable)
+REQUEST_SOURCE = web.AppKey("request_source", RequestSource)
 
 
 def route_table(routes: Iterable[web.RouteDef], middlewares: Sequence[Middleware]) -> RouteTable:
@@ -37,14 +39,20 @@ def _inside(handler: Handler, middleware: Middleware) -> Handler:
 
 
 class TableRouter:
-    """Answers every request of an application: from ``table`` where it can, or else through ``router``."""
+    """Answers every request of an application: from ``table`` where it can, or else through ``router``.
 
-    def __init__(self, table: RouteTable, router: RequestHandler) -> None:
+    What ``source`` refuses reaches neither.
+    """
+
+    def __init__(self, table: RouteTable, router: RequestHandler, source: RequestSource | None = None) -> None:
         self._table = table
         self._router = router
+        self._source = source
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """The response. To tell a client to go on with its body is the router's business."""
+        if self._source is not None and (refusal := self._source.refusal(request)) is not None:
+            return error_response(refusal)
         handler = self._table.get((request.method, request.raw_path.partition("?")[0]))
         expected = request.headers.get(hdrs.EXPECT)
         if expected and expected.lower() != _CONTINUE:

@@ -3,7 +3,7 @@
 Every path answers with and without a trailing slash.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -15,6 +15,8 @@ from taskd.model import errors
 from taskd.model.caller import ANONYMOUS
 from taskd.model.errors import ContractError, ErrorKind
 from taskd.model.permissions import Permission
+
+_ENDINGS = ("", "/")
 
 
 class Route(NamedTuple):
@@ -50,6 +52,8 @@ class Route(NamedTuple):
     Then the handler checks, with :func:`taskd.api.http.authorization.called_function`. A request without any
     credentials reaches it as ``ANONYMOUS``; wrong ones never do.
     """
+    is_page: bool = False
+    """Whether it is a page without data, which pages of other sites may link to."""
     errors: tuple[ErrorKind, ...] = ()
     """Errors of its own."""
     error_responses: Mapping[int, Any] = MappingProxyType({})
@@ -67,9 +71,20 @@ class Mount(NamedTuple):
 def mounted(mount: Mount) -> Iterator[web.RouteDef]:
     """The routes of ``mount``, each with both endings. Methods of one path stay together: they are found faster."""
     authenticate = mount.authenticate or trust_everybody
-    for ending in ("", "/"):
+    for ending in _ENDINGS:
         for route in mount.routes:
             yield web.route(route.method, mount.base + route.path + ending, _guarded(route, authenticate))
+
+
+def page_paths(mounts: Iterable[Mount]) -> frozenset[str]:
+    """The paths of pages without data."""
+    return frozenset(
+        mount.base + route.path + ending
+        for mount in mounts
+        for route in mount.routes
+        if route.is_page
+        for ending in _ENDINGS
+    )
 
 
 def _guarded(route: Route, authenticate: Authenticate) -> Handler:

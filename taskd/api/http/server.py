@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from taskd.api.http.error_response import error_response, fault, log
-from taskd.api.http.route_table import ROUTE_TABLE, TableRouter
+from taskd.api.http.route_table import REQUEST_SOURCE, ROUTE_TABLE, TableRouter
 from taskd.model import errors
 from taskd.model.errors import ContractError, TaskdError
 from taskd.system.listening_site import ListeningSite
@@ -49,7 +49,8 @@ async def serve(
     runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S, access_log=None)
     await runner.setup()
     assert runner.server is not None, "the runner is set up"
-    runner.server.request_handler = TableRouter(app.get(ROUTE_TABLE, {}), runner.server.request_handler)
+    router = TableRouter(app.get(ROUTE_TABLE, {}), runner.server.request_handler, app.get(REQUEST_SOURCE))
+    runner.server.request_handler = router
     site = ListeningSite(runner, host, port, _Connection, listener)
     try:
         await site.start()

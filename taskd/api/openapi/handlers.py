@@ -30,7 +30,9 @@ class DocHandlers:
             summary="Read this document",
             response=dict[str, Any],
         )
-        yield Route(*("GET", "/docs", self.page, None), tag="Service", summary="Read this document as a page")
+        yield Route(
+            *("GET", "/docs", self.page, None), tag="Service", summary="Read this document as a page", is_page=True
+        )
 
     async def document(self, request: web.Request) -> web.StreamResponse:
         """An OpenAPI 3.1 document, made from the code that answers."""

@@ -9,6 +9,7 @@ from support.auth.accounts import EVERYBODY, write_accounts
 from support.clocks import FakeClock
 from support.http.service import Service, http_service
 
+from taskd.api.settings import ServerSettings
 from taskd.auth.account_source import AccountFiles
 from taskd.auth.accounts import Accounts
 from taskd.auth.service import AuthService
@@ -31,7 +32,10 @@ class SecuredService(Struct):
 
 @asynccontextmanager
 async def secured_service(
-    directory: Path, accounts: Accounts = EVERYBODY, settings: AuthSettings | None = None
+    directory: Path,
+    accounts: Accounts = EVERYBODY,
+    settings: AuthSettings | None = None,
+    server: ServerSettings | None = None,
 ) -> AsyncIterator[SecuredService]:
     """A server on a free port that knows ``accounts``."""
     clock = FakeClock()
@@ -41,7 +45,7 @@ async def secured_service(
     auth = AuthService(settings, AccountFiles(settings, accounts_file.parent), clock)
     auth.start()
     try:
-        async with http_service(directory, auth=auth) as service:
+        async with http_service(directory, server, auth=auth) as service:
             yield SecuredService(service, auth, clock, accounts_file)
     finally:
         await auth.stop()
