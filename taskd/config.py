@@ -95,7 +95,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def authentication(self) -> Mode:
         """Whether callers must show who they are."""
-        return self.auth.mode or ("disabled" if self.listen.is_loopback else "required")
+        return self.auth.mode or "required"
 
 
 class Overrides(Struct, frozen=True):

@@ -21,6 +21,8 @@ from taskd.api.http.authorization import trust_everybody
 from taskd.api.http.server import serve
 from taskd.api.resources.probes import Health
 from taskd.auth.account_source import AccountFiles
+from taskd.auth.header_files import left_for_commands
+from taskd.auth.local_account import local_token, make_local_account
 from taskd.auth.service import AuthService
 from taskd.config import Config
 from taskd.execution.api_functions.call import ApiFunctions
@@ -132,12 +134,16 @@ class Daemon:
         stack.callback(heap.stop)
         await stack.enter_async_context(reload_socket.listening(Path(self._config.store.data), self._reload))
         url = await stack.enter_async_context(self._server())
+        self._leave_token(stack, url)
         # The line that scripts and tests wait for.
         print(f"taskd listening on {url}", flush=True)  # noqa: T201
         log.info("Listening on %s, functions run on the %s runtime.", url, self._config.runtime)
         systemd.ready()
 
     def _start_auth(self) -> None:
+        if self._serves_own_machine and self._config.auth.file is None and self._config.auth.oidc_issuer is None:
+            # where the operator has put the accounts elsewhere, or an issuer vouches for callers, it is not wanted
+            make_local_account(Path(self._config.store.data))
         self._auth.start()
         if self._config.authentication == "disabled":
             log.warning(
@@ -147,6 +153,18 @@ class Daemon:
             )
         elif self._auth.is_closed_to_all:
             log.warning("There are no accounts yet, so nobody may call; `taskd auth user add` makes the first.")
+
+    @property
+    def _serves_own_machine(self) -> bool:
+        """Whether callers must show who they are, and only this machine can reach the address."""
+        return self._config.authentication == "required" and self._config.listen.is_loopback
+
+    def _leave_token(self, stack: contextlib.AsyncExitStack, url: str) -> None:
+        """Leaves the local account's token to the commands of our own user, while this daemon is at ``url``."""
+        if not self._serves_own_machine:
+            return
+        if (token := local_token(Path(self._config.store.data), self._auth.directory)) is not None:
+            stack.enter_context(left_for_commands(url, token))
 
     @contextlib.asynccontextmanager
     async def _server(self) -> AsyncIterator[str]:

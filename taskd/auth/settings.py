@@ -13,7 +13,7 @@ class AuthSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The ``[auth]`` table of the configuration."""
 
     mode: Mode | None = None
-    """``None`` asks callers who they are exactly where other machines can reach the server."""
+    """``None`` asks callers who they are, unless the command line says ``--insecure``."""
     file: str | None = None
     """The accounts; ``None`` is ``auth.toml`` in the data directory."""
     access_token_s: Annotated[int, limits.Range(1, 86_400)] = 3600

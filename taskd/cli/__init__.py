@@ -1,7 +1,7 @@
 """The command line: one file a group of commands, each loaded only when it is called.
 
 ``main`` is the one place where exceptions become a line on stderr and an exit code. The commands talk to the
-service over HTTP alone; only ``serve``, ``reload``, ``auth`` and ``journal`` touch the rest of taskd.
+service over HTTP alone; only ``serve``, ``reload``, ``auth``, ``token`` and ``journal`` touch the rest of taskd.
 """
 
 import io
@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "tasks": "Create tasks, follow them, read their logs.",
     "schedules": "Have tasks made again and again.",
     "auth": "Say who may call, and what they may do.",
+    "token": "Say where the local account's token is: a file for `curl -H @FILE`.",
     "config": "Check a configuration, or show the one in force.",
     "journal": "Look into the journal of a data directory, and repair it.",
 }

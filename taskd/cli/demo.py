@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.live import Live
 
+from taskd.auth.header_files import HEADER_FILE, read_token
 from taskd.cli import demo_view, output, polling
 from taskd.cli.client import ApiClient, Json
 from taskd.cli.demo_daemon import DemoDaemon, running_daemon
@@ -53,21 +54,22 @@ def demo(*, exit_after: bool, data: Path | None, listen: str, insecure: bool) ->
     console.print(demo_view.header())
     with _ended_by_signals(), tempfile.TemporaryDirectory(prefix="taskd-demo-") as scratch:
         folder = Path(scratch)
-        arguments = _serve_arguments(folder, data or folder / "data", listen, insecure=insecure)
+        directory = data or folder / "data"
+        arguments = _serve_arguments(folder, directory, listen, insecure=insecure)
         began_ms = system_clock_ms()
         with console.status("starting the daemon") as spinner, running_daemon(arguments, folder / "log") as daemon:
             spinner.stop()
             took = format_duration(system_clock_ms() - began_ms)
             console.print(demo_view.step(f"the daemon listens on {daemon.url}", f"after {took}"))
-            return _show(console, daemon, exit_after=exit_after)
+            return _show(console, daemon, directory / HEADER_FILE, exit_after=exit_after)
 
 
 def _require_trusted(listen: str, *, insecure: bool) -> None:
-    """Raises ``BadParameter`` where the daemon would ask callers who they are: the demo has no accounts."""
-    if load_config(None, Overrides(listen=listen, insecure=insecure)).authentication == "required":
+    """Raises ``BadParameter`` where other machines could call: then the daemon makes no account by itself."""
+    if not insecure and not load_config(None, Overrides(listen=listen)).listen.is_loopback:
         message = (
-            f"{listen} can be reached by other machines, and the demo asks nobody who they are. "
-            "Pass --insecure if the network itself is trusted"
+            f"{listen} can be reached by other machines, and for those the demo has no accounts. "
+            "Pass --insecure if the network itself is trusted: then nobody is asked who they are"
         )
         raise click.BadParameter(message, param_hint="--listen")
 
@@ -79,15 +81,15 @@ def _serve_arguments(folder: Path, data: Path, listen: str, *, insecure: bool) -
     return ["--config", str(config), "--data", str(data), "--listen", listen, "--runtime", "local", *flags]
 
 
-def _show(console: Console, daemon: DemoDaemon, *, exit_after: bool) -> ExitCode:
-    client = ApiClient(daemon.url)
+def _show(console: Console, daemon: DemoDaemon, header: Path, *, exit_after: bool) -> ExitCode:
+    client = ApiClient(daemon.url, read_token(header))
     run = _create_work(console, client)
     tasks = _watch(console, client, run)
     _print_logs(console, client, tasks, run)
     console.print()
     console.print(demo_view.summary(tasks))
     if not exit_after:
-        _keep_serving(console, daemon, tasks)
+        _keep_serving(console, daemon, header, tasks)
     complete = all(task["status"] == Status.COMPLETE for task in tasks)
     return ExitCode.OK if complete else ExitCode.FAILED
 
@@ -146,8 +148,8 @@ def _print_logs(console: Console, client: ApiClient, tasks: list[Json], run: Run
         console.print(demo_view.logs(number, task, list(polling.log_lines(client, task["id"])), run))
 
 
-def _keep_serving(console: Console, daemon: DemoDaemon, tasks: list[Json]) -> None:
-    demo_view.print_next_steps(console, daemon.url, tasks[0]["id"])
+def _keep_serving(console: Console, daemon: DemoDaemon, header: Path, tasks: list[Json]) -> None:
+    demo_view.print_next_steps(console, daemon.url, header if header.exists() else None, tasks[0]["id"])
     with suppress(KeyboardInterrupt):
         console.print(f"\nServing on {daemon.url} until Ctrl-C.", style="bold")
         daemon.wait()

@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import sys
+from pathlib import Path
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -97,9 +98,13 @@ def summary(tasks: list[Json]) -> Text:
     return Text.assemble((f"{complete} of {len(tasks)} tasks are complete.", style))
 
 
-def next_steps(url: str, task_id: str) -> list[str]:
-    """Commands that work as they stand while the demo serves; with remarks, which begin with ``#``."""
+def next_steps(url: str, header: Path | None, task_id: str) -> list[str]:
+    """Commands that work as they stand while the demo serves; with remarks, which begin with ``#``.
+
+    ``header`` is the file with the header that shows who calls, where callers are asked.
+    """
     curl = "curl -gs" if "[" in url else "curl -s"
+    curl += f" -H {shlex.quote(f'@{header.absolute()}')}" if header else ""
     body = f'{{"functionName": "{PYTHON}", "data": {{"heartRate": 131}}}}'
     base = f"{url}/tasks/v1"
     program = _program()
@@ -117,10 +122,10 @@ def next_steps(url: str, task_id: str) -> list[str]:
     ]
 
 
-def print_next_steps(console: Console, url: str, task_id: str) -> None:
+def print_next_steps(console: Console, url: str, header: Path | None, task_id: str) -> None:
     """The commands, each on a line of its own so that it can be copied."""
     console.print(Text("\nTry next", f"bold {ACCENT}"))
-    for line in next_steps(url, task_id):
+    for line in next_steps(url, header, task_id):
         if line.startswith("#"):
             console.print(Text(f"\n  {line}", "dim"))
         else:

@@ -9,7 +9,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 import msgspec
 
+from taskd.auth.header_files import by_address, header_file, read_token
+from taskd.auth.secret_files import SecretFileError
 from taskd.cli.client import DEFAULT_URL, ApiClient
+from taskd.cli.exit_codes import CommandError
 from taskd.cli.moments import parse_duration, parse_moment
 from taskd.model.clock import system_clock_ms
 
@@ -17,16 +20,25 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Decorator = Callable[[Callable[P, R]], Callable[P, R]]
 
+url_option = click.option(
+    "--url", envvar="TASKD_URL", default=DEFAULT_URL, show_default=True, show_envvar=True, help="The server."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 def client_options(command: Callable[Concatenate[ApiClient, P], R]) -> Callable[P, R]:
-    """Adds ``--url`` and ``--token``, and passes the command an :class:`ApiClient` made of them."""
+    """Adds ``--url`` and ``--token``, and passes the command an :class:`ApiClient` made of them.
 
+    Without a token the one is taken that a daemon of the same user left for its commands.
+    """
+
+    @url_option
     @click.option(
-        "--url", envvar="TASKD_URL", default=DEFAULT_URL, show_default=True, show_envvar=True, help="The server."
+        *("--token", "token"),
+        envvar="TASKD_TOKEN",
+        show_envvar=True,
+        help="Sent as bearer token.  [default: see `taskd token`]",
     )
-    @click.option("--token", envvar="TASKD_TOKEN", show_envvar=True, help="Sent as bearer token.")
     @wraps(command)
     def with_client(*args: Any, url: str, token: str | None, **kwargs: Any) -> R:
         return command(_client(url, token), *args, **kwargs)
@@ -38,9 +50,19 @@ def _client(url: str, token: str | None) -> ApiClient:
     if token and not (token.isascii() and token.isprintable()):
         raise click.BadParameter("must be printable ASCII on one line", param_hint="--token")
     try:
+        if token is None and (left := _left_token(url)) is not None:
+            return ApiClient(by_address(url), left)
         return ApiClient(url, token)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--url") from error
+
+
+def _left_token(url: str) -> str | None:
+    path = header_file(url)
+    try:
+        return read_token(path) if path is not None else None
+    except SecretFileError as error:
+        raise CommandError(str(error)) from error
 
 
 def moment(_: click.Context, param: click.Parameter, value: str | None) -> int | None:

@@ -180,10 +180,15 @@ def test_a_proxy_that_is_no_address_or_network_is_named(config_file: Path) -> No
 
 
 @pytest.mark.parametrize("listen", LOOPBACK)
-def test_on_loopback_nobody_is_asked_who_they_are_unless_the_file_says_so(config_file: Path, listen: str) -> None:
+def test_on_loopback_callers_must_show_who_they_are_unless_the_file_says_otherwise(
+    config_file: Path, listen: str
+) -> None:
     config = load_config(None, Overrides(listen=listen))
     assert config.listen.is_loopback
-    assert config.authentication == "disabled"
+    assert config.authentication == "required"
+    config_file.write_text('[auth]\nmode = "disabled"\n')
+    assert load_config(config_file, Overrides(listen=listen)).authentication == "disabled"
+    assert load_config(None, Overrides(listen=listen, insecure=True)).authentication == "disabled"
     config_file.write_text('[auth]\nmode = "required"\n')
     assert load_config(config_file, Overrides(listen=listen, insecure=True)).authentication == "required"
 

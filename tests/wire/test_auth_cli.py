@@ -53,7 +53,7 @@ async def test_accounts_made_beside_a_running_daemon_come_into_force_on_sighup(
     tmp_path: Path, terminal: Terminal
 ) -> None:
     async with running_daemon(tmp_path, REQUIRED) as daemon, ClientSession(daemon.url) as client:
-        assert "There are no accounts yet" in daemon.log.read_text()
+        assert "There were no accounts, so one called local is made" in daemon.log.read_text()
         await assert_error(await client.get("/tasks/v1"), 104)
         terminal.run("user", "add", "ada@example.com")
         terminal.run("grant", "ada@example.com", "VIEW_TASKS")

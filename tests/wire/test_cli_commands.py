@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import taskd
+from taskd.auth.header_files import header_file, read_token
 from taskd.cli import main
 from taskd.cli.client import ApiClient
 from taskd.cli.demo_daemon import running_daemon
@@ -181,7 +182,9 @@ def test_a_wrong_query_is_told_with_its_position(run: Taskd) -> None:
 
 
 def test_a_listing_longer_than_a_page_is_read_page_by_page(run: Taskd, url: str) -> None:
-    client = ApiClient(url)
+    path = header_file(url)
+    assert path is not None
+    client = ApiClient(url, read_token(path))
     for number in range(105):
         later = {"functionName": "many", "priority": number, "startTimestamp": "2100-01-01T00:00:00Z"}
         client.post("/", later)

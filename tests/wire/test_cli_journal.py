@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from taskd.auth.header_files import HEADER_FILE, read_token
 from taskd.cli import main
 from taskd.cli.client import ApiClient
 from taskd.cli.demo_daemon import running_daemon
@@ -21,7 +22,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with running_daemon(["--data", str(folder / "data"), "--listen", "127.0.0.1:0"], folder / "log") as daemon:
         for number in range(3):
             body = {"functionName": "f", "data": {"n": number}, "startTimestamp": LATER}
-            ApiClient(daemon.url).post("/", body)
+            ApiClient(daemon.url, read_token(folder / "data" / HEADER_FILE)).post("/", body)
     return folder / "data"
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from support.daemon.process import READY
+from support.functions.node_project import installed_project
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCK = re.compile(r"^<!-- (?P<kind>[\w -]+) -->\n```bash\n(?P<commands>.*?)^```$", re.MULTILINE | re.DOTALL)
+SDK_BLOCK = re.compile(r"^<!-- sdk -->\n```js\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BY_THE_GATE = {"run", "test"}
 
 
@@ -22,7 +24,8 @@ def blocks(kind: str) -> list[str]:
 
 def environment(url: str) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "TASKD_URL": url, "PYTHONPATH": str(ROOT)}
+    modules = str(installed_project().modules)
+    return {**os.environ, "PATH": path, "TASKD_URL": url, "PYTHONPATH": str(ROOT), "NODE_PATH": modules}
 
 
 async def run(commands: str, folder: Path, url: str) -> str:
@@ -49,6 +52,7 @@ def test_every_command_is_run_by_somebody() -> None:
     kinds = {match["kind"] for match in BLOCK.finditer(README)}
     assert kinds == {"run", "test", "serve", "shell", "benchmark"}
     assert README.count("```bash") == len(list(BLOCK.finditer(README)))
+    assert README.count("```js\n") == len(SDK_BLOCK.findall(README)) == 1
     gate = (ROOT / ".ci" / "run").read_text()
     assert all(len(blocks(kind)) == 1 and f"readme_block {kind}" in gate for kind in BY_THE_GATE)
 
@@ -68,8 +72,11 @@ async def test_the_walk_through_works_as_it_is_written(tmp_path: Path) -> None:
         assert daemon.stdout is not None
         assert (await daemon.stdout.readline()).decode().startswith(READY)
         outputs = [
-            await run(block.replace("localhost:8080", f"localhost:{port}"), tmp_path, url) for block in blocks("shell")
+            await run(block.replace("127.0.0.1:8080/", f"127.0.0.1:{port}/"), tmp_path, url)
+            for block in blocks("shell")
         ]
+        (tmp_path / "sdk.js").write_text(SDK_BLOCK.findall(README)[0].replace("localhost:8080", f"localhost:{port}"))
+        outputs.append(await run("node sdk.js", tmp_path, url))
     finally:
         daemon.terminate()
         assert await daemon.wait() == 0
@@ -78,6 +85,7 @@ async def test_the_walk_through_works_as_it_is_written(tmp_path: Path) -> None:
     assert '"priority":5' in told
     assert "greeting Grace" in told
     assert "complete" in told
+    assert re.search("^created [0-9a-f]{24}$", told, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", [line for block in blocks("benchmark") for line in block.splitlines()])

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from taskd.api.http.authorization import HINT
 from taskd.auth.oauth1_signature import SignedRequest
 from taskd.auth.service import AuthService
 from taskd.model import errors
@@ -21,7 +22,7 @@ class Authentication:
         """The caller that the ``Authorization`` header proves."""
         header = request.headers.get("Authorization")
         if header is None:
-            raise ContractError(errors.NOT_AUTHENTICATED, f"This needs credentials; send {_SCHEMES}.")
+            raise ContractError(errors.NOT_AUTHENTICATED, f"This needs credentials; send {_SCHEMES}. {HINT}")
         scheme, _, credentials = header.partition(" ")
         if scheme.lower() == "bearer":
             return await self._auth.bearers.caller(credentials.strip())

@@ -11,6 +11,7 @@ from taskd.model.function import Function, PermissionMode
 from taskd.model.permissions import Permission
 from taskd.store.base import TaskStore
 
+HINT = "On the daemon's own machine `taskd token` says where those of the account local are, if there is one."
 CALLER = web.RequestKey("caller", Caller)
 
 
@@ -52,7 +53,9 @@ def called_function(request: web.Request, store: TaskStore, permission: Permissi
     function = store.function(name)
     mode = PermissionMode.PERMISSION_REQUIRED if function is None else function.permission_mode
     if mode is not PermissionMode.PUBLIC and not caller.is_authenticated:
-        raise ContractError(errors.NOT_AUTHENTICATED, "This function needs credentials, and the request shows none.")
+        raise ContractError(
+            errors.NOT_AUTHENTICATED, f"This function needs credentials, and the request shows none. {HINT}"
+        )
     if mode is PermissionMode.PERMISSION_REQUIRED:
         require(caller, permission, name)
     if mode is PermissionMode.ALL_USERS and not caller.may_as_user(permission, name):

@@ -14,6 +14,7 @@ from aiohttp import ClientSession, ClientTimeout
 
 READY = "taskd listening on "
 START_TIMEOUT_S = 60
+NOBODY_IS_ASKED = '[auth]\nmode = "disabled"\n'
 
 
 class DaemonProcess:
@@ -28,13 +29,16 @@ class DaemonProcess:
         program: tuple[str, ...] = ("-m", "taskd"),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """``program`` is what Python runs; ``environment`` comes on top of that of the test."""
+        """Nobody is asked who they are where ``config`` has no ``[auth]``.
+
+        ``program`` is what Python runs; ``environment`` comes on top of that of the test.
+        """
         self.directory = directory
         self.data = directory / "data"
         self.log = directory / "daemon.log"
         self.url = ""
         self._config = directory / "taskd.toml"
-        self._config.write_text(config)
+        self._config.write_text(config if "[auth]" in config else f"{config}\n{NOBODY_IS_ASKED}")
         self._arguments = arguments
         self._program = program
         self._environment = dict(environment or {})
