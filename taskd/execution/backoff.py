@@ -14,6 +14,8 @@ _DECREASE_INTERVAL_MS = 1_000
 """One burst of refusals is one sign of overload, however many calls it hits."""
 _PAUSE_MIN_MS = 100
 _PAUSE_MAX_MS = 10_000
+_PAUSES_MAX = 1_000
+"""Pauses that are remembered after their end, so that the next one of the same function is longer."""
 EVERY_FUNCTION = ""
 """The name to pause all functions by: none has it."""
 
@@ -55,7 +57,7 @@ class _Pause(Struct):
 class FunctionPauses:
     """Functions that were refused wait a while before the next attempt, longer each time, with jitter.
 
-    The jitter spreads the waiting tasks over the time after the pause, so that they do not come back as one wave.
+    The jitter spreads tasks that were refused over the time after the pause, so that they do not come back as one wave.
     """
 
     def __init__(self, rng: random.Random) -> None:
@@ -82,6 +84,8 @@ class FunctionPauses:
 
     def refused(self, function_name: str, steady_ms: int, retry_after_s: float | None) -> int:
         """Begins or prolongs the pause; gives in how long the refused task may be tried again."""
+        if len(self._pauses) >= _PAUSES_MAX:  # functions come and go, and one that is gone never succeeds
+            self._pauses = {name: pause for name, pause in self._pauses.items() if pause.until_ms > steady_ms}
         pause = self._pauses.setdefault(function_name, _Pause())
         if pause.until_ms <= steady_ms:  # the first refusal since the last pause; more of one burst change nothing
             pause.length_ms = min(pause.length_ms * 2, _PAUSE_MAX_MS)

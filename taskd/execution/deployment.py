@@ -44,9 +44,12 @@ class Deployments:
             prepared = await self._runtime.prepare(function, code)
             try:
                 await self._store.put_function(prepared, expected=None)
-            except Exception as error:
+            except FunctionChangedError as error:
                 await self._runtime.discard(prepared)
-                raise _exists(function.name) if isinstance(error, FunctionChangedError) else error from error
+                raise _exists(function.name) from error
+            except Exception:
+                await self._runtime.discard(prepared)
+                raise
             try:
                 await self._runtime.deploy(prepared)
             except Exception:
@@ -128,7 +131,7 @@ class Deployments:
     async def _forget(self, failed: Function) -> None:
         await self._runtime.remove(failed.name)
         await self._runtime.discard(failed)
-        if self._store.function(failed.name) is not None:
+        if self._store.function(failed.name) == failed:  # or another node has put its own in the place
             await self._store.remove_function(failed.name)
 
 

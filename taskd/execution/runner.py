@@ -104,7 +104,7 @@ class Runner:
             return self._clock() + pause_ms
         tasks = await self._claim(min(free, _CLAIMED_AT_ONCE), self._pauses.paused(steady_ms))
         if not tasks:
-            return self._next_claim_ms()
+            return self._next_claim_ms(steady_ms)
         self._begin_all(tasks)
         return AT_ONCE
 
@@ -116,9 +116,9 @@ class Runner:
             await asyncio.sleep(LOOK_AGAIN_S)
             return []
 
-    def _next_claim_ms(self) -> int | None:
+    def _next_claim_ms(self, steady_ms: int) -> int | None:
         """When a task is due, or a pause ends that may have held one back."""
-        due_ms, pause_ms = self._store.next_due_ms(), self._pauses.first_end_in_ms(_steady_ms())
+        due_ms, pause_ms = self._store.next_due_ms(), self._pauses.first_end_in_ms(steady_ms)
         if pause_ms is None:
             return due_ms
         return self._clock() + pause_ms if due_ms is None else min(due_ms, self._clock() + pause_ms)
