@@ -46,7 +46,7 @@ async def raw_request(service: Service, request: bytes) -> tuple[bytes, bytes]:
 
 async def test_what_a_client_claims_to_be_is_not_where_the_request_comes_from(service: Service) -> None:
     await deploy(service, ECHO)
-    head = f"GET {BASE}/api/probe HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    head = f"GET {BASE}/api/probe HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     claimed, added = "X-Forwarded-For: 10.9.9.9\r\n", "X-Forwarded-For: 10.9.9.8, 192.0.2.1\r\n"
     _, body = await raw_request(service, f"{head}{claimed}{added}\r\n".encode())
     assert json.loads(body)["requestContext"]["http"]["sourceIp"] == "192.0.2.1"

@@ -96,7 +96,7 @@ async def test_credentials_that_are_no_text_are_refused_without_noise(
     now_s = secured.clock() // 1000
     for credentials in (SIGNED % (now_s, signature), b"Basic " + signature, b"Bearer " + signature, signature):
         head = b"POST" if path.startswith(b"/auth") else b"GET"
-        head += b" " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: " + credentials
+        head += b" " + path + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: " + credentials
         answer = await send_raw(secured.service.url, head + b"\r\nContent-Length: 2\r\n\r\n{}")
         assert answer.startswith(b"HTTP/1.1 4"), answer
         assert b'"code"' in answer or b'"error"' in answer
