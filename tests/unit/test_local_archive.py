@@ -52,7 +52,9 @@ def test_a_zip_made_without_unix_modes_gets_ordinary_ones(tmp_path: Path) -> Non
     assert stat.S_IMODE((tmp_path / "index.js").stat().st_mode) == 0o644
 
 
-@pytest.mark.parametrize("code", [b"", b"not a zip", b"PK\x03\x04 but no more", zip_of({"a": "x" * 999})[:-30]])
+@pytest.mark.parametrize(
+    "code", [b"", b"not a zip", b"PK\x03\x04 but no more", zip_of({"a": "x" * 999})[:-30]], ids=range(4)
+)
 def test_what_is_not_a_zip_is_refused(code: bytes, tmp_path: Path) -> None:
     assert "not a readable zip" in refusal(code, tmp_path)
 
@@ -63,7 +65,7 @@ def test_damaged_content_is_refused(tmp_path: Path) -> None:
     assert "not a readable zip" in refusal(bytes(code), tmp_path)
 
 
-@pytest.mark.parametrize("code", [zip_of({}), archive_of(("folder/", ""))])
+@pytest.mark.parametrize("code", [zip_of({}), archive_of(("folder/", ""))], ids=["nothing", "a folder"])
 def test_an_empty_zip_is_refused(code: bytes, tmp_path: Path) -> None:
     assert "empty" in refusal(code, tmp_path)
 
