@@ -73,7 +73,9 @@ def build_app(
         mounts += _account_mounts(auth, addresses)
     mounts.append(Mount("", list(ProbeHandlers(health, registry).routes()), None))
     mounts.append(Mount(BASE_PATH, list(DocHandlers(mounts).routes()), None))
-    app = _assembled([route for mount in mounts for route in mounted(mount)], Admission(settings))
+    admission = Admission(settings)
+    routes = [route for mount in mounts for route in mounted(mount, admission.anonymous_bodies)]
+    app = _assembled(routes, admission)
     app[REQUEST_SOURCE] = RequestSource(
         settings,
         pages=page_paths(mounts),

@@ -105,15 +105,15 @@ class LoginThrottle:
 
     def _limits(self, account: str, address: str) -> list[tuple[RateLimiter, str]]:
         pair = _pair(account, address)
-        limits = [(self._pairs, pair), (self._addresses, _network(address))]
+        limits = [(self._pairs, pair), (self._addresses, network_of(address))]
         return limits if pair in self._known else [*limits, (self._accounts, account)]
 
 
 def _pair(account: str, address: str) -> str:
-    return f"{_network(address)} {account}"
+    return f"{network_of(address)} {account}"
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """What one caller can choose from freely: an IPv4 address, or the /64 network of an IPv6 one."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])

@@ -6,6 +6,8 @@ Probes (``/health``, ``/metrics``) are always let in: an overloaded service must
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from taskd.api.http.anonymous_bodies import AnonymousBodies
+from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.error_response import response_for
 from taskd.api.settings import ServerSettings
 from taskd.model import errors
@@ -14,6 +16,9 @@ from taskd.model.errors import ContractError
 _PROBES = frozenset({"/health", "/metrics"})
 _DECOMPRESSED_FACTOR = 4
 """How much larger a compressed body is taken to be than it says."""
+_ANONYMOUS_REQUESTS_SHARE = 10
+_ANONYMOUS_BYTES_SHARE = 4
+"""One in how many requests, or bytes, bodies on their way may hold whose callers have not shown who they are."""
 
 
 class Admission:
@@ -25,6 +30,12 @@ class Admission:
         self._body_max_bytes = settings.body_max_bytes
         self.requests = 0
         self.bodies_bytes = 0
+        self.anonymous_bodies = AnonymousBodies(
+            self,
+            ClientAddresses(settings.trusted_proxies),
+            max(1, settings.requests_max // _ANONYMOUS_REQUESTS_SHARE),
+            settings.bodies_max_bytes // _ANONYMOUS_BYTES_SHARE,
+        )
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -37,14 +48,32 @@ class Admission:
             try:
                 return await handler(request)
             finally:
-                self.requests -= 1
-                self.bodies_bytes -= size_bytes
+                self.leave(size_bytes)
         except Exception as error:  # the last resort, too: what is not foreseen is a fault of ours
             return response_for(request, error)
 
+    def leave(self, size_bytes: int) -> None:
+        """A request with a body of ``size_bytes`` counts no longer."""
+        self.requests -= 1
+        self.bodies_bytes -= size_bytes
+
+    def enter_again(self, size_bytes: int) -> None:
+        """A request that had left counts again, whatever there is already."""
+        self.requests += 1
+        self.bodies_bytes += size_bytes
+
+    def body_bytes(self, request: web.BaseRequest) -> int:
+        """The memory that the body may take; one that does not say is taken for the largest there may be."""
+        if not request.can_read_body:
+            return 0
+        size_bytes = request.content_length
+        if size_bytes is None:
+            return self._body_max_bytes
+        return size_bytes * (_DECOMPRESSED_FACTOR if "Content-Encoding" in request.headers else 1)
+
     def _enter(self, request: web.Request) -> int:
         """Counts ``request`` in; gives the bytes that its body counts for."""
-        size_bytes = self._body_bytes(request)
+        size_bytes = self.body_bytes(request)
         why = self._too_much(size_bytes)
         if why is not None and request.path not in _PROBES:
             raise ContractError(errors.TOO_MANY_REQUESTS, f"Too much at once: {why}. Try again in a moment.")
@@ -59,12 +88,3 @@ class Admission:
         if self.bodies_bytes + size_bytes > self._bodies_max_bytes and self.bodies_bytes:
             return f"the bodies of requests in progress take {self.bodies_bytes} bytes, which is near the limit"
         return None
-
-    def _body_bytes(self, request: web.BaseRequest) -> int:
-        """The memory that the body may take; one that does not say is taken for the largest there may be."""
-        if not request.can_read_body:
-            return 0
-        size_bytes = request.content_length
-        if size_bytes is None:
-            return self._body_max_bytes
-        return size_bytes * (_DECOMPRESSED_FACTOR if "Content-Encoding" in request.headers else 1)

@@ -5,7 +5,7 @@ from typing import Protocol
 from aiohttp import web
 
 from taskd.model import errors
-from taskd.model.caller import EVERYTHING, Caller
+from taskd.model.caller import ANONYMOUS, EVERYTHING, Caller
 from taskd.model.errors import ContractError
 from taskd.model.function import Function, PermissionMode
 from taskd.model.permissions import Permission
@@ -28,6 +28,11 @@ class Authenticate(Protocol):
 async def trust_everybody(request: web.Request) -> Caller:
     """For a service that asks nobody who they are."""
     return EVERYTHING
+
+
+async def ask_nobody(request: web.Request) -> Caller:
+    """For what is there before a caller can have shown who they are."""
+    return ANONYMOUS
 
 
 def caller_of(request: web.Request) -> Caller:

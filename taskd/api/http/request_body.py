@@ -9,6 +9,7 @@ import zlib
 
 from aiohttp import StreamReader, web
 
+from taskd.api.http.anonymous_bodies import ANONYMOUS_BODIES
 from taskd.model import errors
 from taskd.model.errors import ContractError
 
@@ -50,7 +51,7 @@ async def receive_body(request: web.Request, limit_bytes: int) -> bytes:
         elif (request.content_length or 0) > limit_bytes:
             raise _too_large(limit_bytes)
         else:
-            body = await _read_in_time(content, limit_bytes)
+            body = await _read_in_time(request, limit_bytes)
     except (ConnectionError, web.RequestPayloadError) as error:
         raise ContractError(errors.BODY_FORMAT, f"The body did not arrive whole: {error}.") from None
     if len(body) > limit_bytes:
@@ -58,7 +59,11 @@ async def receive_body(request: web.Request, limit_bytes: int) -> bytes:
     return body
 
 
-async def _read_in_time(content: StreamReader, limit_bytes: int) -> bytes:
+async def _read_in_time(request: web.Request, limit_bytes: int) -> bytes:
+    content, anonymous = request.content, request.get(ANONYMOUS_BODIES)
+    if anonymous is not None:
+        async with anonymous.arriving(request, limit_bytes):
+            return await _read_to_end(content, limit_bytes)
     try:
         async with asyncio.timeout(BODY_TIME_LIMIT_S):
             return await _read_to_end(content, limit_bytes)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from taskd.api.http.authorization import CALLER, Authenticate, require, trust_everybody
+from taskd.api.http.anonymous_bodies import ANONYMOUS_BODIES, AnonymousBodies
+from taskd.api.http.authorization import CALLER, Authenticate, ask_nobody, require
 from taskd.model import errors
 from taskd.model.caller import ANONYMOUS
 from taskd.model.errors import ContractError, ErrorKind
@@ -68,12 +69,14 @@ class Mount(NamedTuple):
     authenticate: Authenticate | None
 
 
-def mounted(mount: Mount) -> Iterator[web.RouteDef]:
+def mounted(mount: Mount, anonymous_bodies: AnonymousBodies) -> Iterator[web.RouteDef]:
     """The routes of ``mount``, each with both endings. Methods of one path stay together: they are found faster."""
-    authenticate = mount.authenticate or trust_everybody
+    authenticate = mount.authenticate or ask_nobody
     for ending in _ENDINGS:
         for route in mount.routes:
-            yield web.route(route.method, mount.base + route.path + ending, _guarded(route, authenticate))
+            yield web.route(
+                route.method, mount.base + route.path + ending, _guarded(route, authenticate, anonymous_bodies)
+            )
 
 
 def page_paths(mounts: Iterable[Mount]) -> frozenset[str]:
@@ -87,7 +90,7 @@ def page_paths(mounts: Iterable[Mount]) -> frozenset[str]:
     )
 
 
-def _guarded(route: Route, authenticate: Authenticate) -> Handler:
+def _guarded(route: Route, authenticate: Authenticate, anonymous_bodies: AnonymousBodies) -> Handler:
     required = _required(route)
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -98,6 +101,8 @@ def _guarded(route: Route, authenticate: Authenticate) -> Handler:
                 raise
             caller = ANONYMOUS
         request[CALLER] = caller
+        if not caller.is_authenticated:
+            request[ANONYMOUS_BODIES] = anonymous_bodies
         for permission in required:
             require(caller, permission)
         return await route.handler(request)
