@@ -40,8 +40,9 @@ from taskd.store.base import Change, TaskStore
 from taskd.store.factory import make_store
 from taskd.system import reload_socket, systemd
 from taskd.system.gc_freeze import FrozenHeap, shorten_switch_interval
+from taskd.system.listening_site import BACKLOG
 from taskd.system.logging import set_up_logging
-from taskd.system.os_limits import raise_descriptor_limit, raising_start_errors
+from taskd.system.os_limits import descriptor_limit, raise_descriptor_limit, raising_start_errors
 from taskd.system.privacy import close_to_others, keep_to_own_user
 from taskd.system.process import end_process
 from taskd.telemetry.metrics import Telemetry
@@ -51,6 +52,10 @@ log = logging.getLogger(__name__)
 
 EXIT_CANNOT_START = 1
 _REPORT_S = 5.0
+_DESCRIPTORS_PER_SANDBOX = 16
+"""Its pipes, its connection, and what starting it takes for a moment."""
+_DESCRIPTORS_FOR_FILES = 128
+"""For the journal, the catalogue and its readers, accounts and logs."""
 
 
 def run(config: Config, clock: Clock = system_clock_ms, listener: socket.socket | None = None) -> int:
@@ -183,7 +188,9 @@ class Daemon:
         )
         app.on_shutdown.append(self._end_calls)
         runner: web.AppRunner
-        runner, url = await serve(app, address.host, address.port, self._listener)
+        runner, url = await serve(
+            *(app, address.host, address.port, self._listener), connections_max=_connections_max(self._config)
+        )
         try:
             yield url
         finally:
@@ -286,6 +293,14 @@ def _count_asyncio_tasks(registry: CollectorRegistry) -> None:
     """A number that only ever grows here is a leak; asked for on the event loop, by whoever reads the metrics."""
     gauge = Gauge("taskd_asyncio_tasks", "Tasks of the event loop now: a leak if it only grows.", registry=registry)
     gauge.set_function(lambda: len(asyncio.all_tasks()))
+
+
+def _connections_max(config: Config) -> int:
+    """As many as leave descriptors for the files, for what calls functions and for what has not been counted yet."""
+    calls = config.dispatch.max_in_flight + config.dispatch.max_direct + config.dispatch.max_api_calls
+    for_functions = calls if config.runtime == "aws" else _DESCRIPTORS_PER_SANDBOX * config.local.max_sandboxes
+    limit = descriptor_limit()
+    return max(limit // 2, limit - for_functions - BACKLOG - _DESCRIPTORS_FOR_FILES)
 
 
 def _dispatch_settings(config: Config) -> DispatchSettings:

@@ -12,6 +12,7 @@ log = logging.getLogger(__name__)
 
 _DESCRIPTORS_MAX = 1 << 20
 """Where there is no limit: some programs that functions run go through all that there may be."""
+_DESCRIPTORS_USUAL = 1024
 _FILES = "Let it have more open files: LimitNOFILE= of its systemd unit, or `ulimit -n`."
 _PROCESSES = "Let it have more processes and threads: TasksMax= of its systemd unit, or `ulimit -u`."
 _ADVICE = {
@@ -60,6 +61,15 @@ def attempt(what: str, call: Callable[[], object]) -> bool:
 def raise_descriptor_limit() -> None:
     """Raises the limit of open files as far as this process may: each connection takes one."""
     attempt("have more open files", _raise_soft_limit)
+
+
+def descriptor_limit() -> int:
+    """How many open files this process may have; what is usual, where that cannot be asked."""
+    try:
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except OSError:
+        return _DESCRIPTORS_USUAL
+    return _DESCRIPTORS_MAX if soft == resource.RLIM_INFINITY else soft
 
 
 def _raise_soft_limit() -> None:

@@ -1,16 +1,20 @@
 """The HTTP server: its socket, the limits and time-outs of connections, and errors below the application."""
 
 import asyncio
+import functools
 import socket
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 from aiohttp import web
 
-from taskd.api.http.error_response import error_response, fault, log
+from taskd.api.http.error_response import RETRY_AFTER_S, error_response, fault, log
+from taskd.api.http.open_connections import OpenConnections
 from taskd.api.http.route_table import REQUEST_SOURCE, ROUTE_TABLE, TableRouter
 from taskd.model import errors
 from taskd.model.errors import ContractError, TaskdError
 from taskd.system.listening_site import ListeningSite
+from taskd.system.os_limits import descriptor_limit
 
 KEEPALIVE_S = 75.0
 """How long a connection may idle, or take to send its headers; longer than load balancers keep theirs."""
@@ -37,11 +41,17 @@ class ListenError(TaskdError):
 
 
 async def serve(
-    app: web.Application, host: str, port: int, listener: socket.socket | None = None
+    app: web.Application,
+    host: str,
+    port: int,
+    listener: socket.socket | None = None,
+    *,
+    connections_max: int | None = None,
 ) -> tuple[web.AppRunner, str]:
     """Answers HTTP on ``host`` and ``port`` (0 takes a free one) until the runner's ``cleanup()`` is awaited.
 
-    ``listener`` is a socket that listens there already.
+    ``listener`` is a socket that listens there already. There are ``connections_max`` connections at once, or half as
+    many as the process may have descriptors.
 
     :returns: the runner, and the base URL that it answers on.
     :raises ListenError: the address is taken or not ours.
@@ -51,7 +61,8 @@ async def serve(
     assert runner.server is not None, "the runner is set up"
     router = TableRouter(app.get(ROUTE_TABLE, {}), runner.server.request_handler, app.get(REQUEST_SOURCE))
     runner.server.request_handler = router
-    site = ListeningSite(runner, host, port, _Connection, listener)
+    connections = OpenConnections(connections_max or descriptor_limit() // 2)
+    site = ListeningSite(runner, host, port, functools.partial(_Connection, connections), listener)
     try:
         await site.start()
     except OSError as error:
@@ -64,8 +75,27 @@ async def serve(
 class _Connection(web.RequestHandler):
     """A connection whose own errors, too, have the contract's shape."""
 
-    def __init__(self, server: web.Server) -> None:
+    def __init__(self, connections: OpenConnections, server: web.Server) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **_CONNECTION_OPTIONS)
+        self._connections = connections
+
+    @property
+    def idle_until_s(self) -> float | None:
+        """See :class:`taskd.api.http.open_connections.Connection`."""
+        is_idle = self._waiter is not None and not self._waiter.done()
+        return self._next_keepalive_close_time if is_idle else None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begins to answer, if there may be one more connection."""
+        if self._connections.add(self):
+            super().connection_made(transport)
+        else:
+            _refuse(cast("asyncio.Transport", transport), self._connections.most)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Makes room for another."""
+        self._connections.remove(self)
+        super().connection_lost(exc)
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  the signature is aiohttp's
         """Resumes if there is a pause. aiohttp asks for it after every body, and takes 3 µs where there is none."""
@@ -85,6 +115,18 @@ class _Connection(web.RequestHandler):
         response = error_response(_below_the_application(status, exc, message))
         response.force_close()
         return response
+
+
+def _refuse(transport: asyncio.Transport, connections_max: int) -> None:
+    """Says why, without waiting for the request, and closes."""
+    message = f"All {connections_max} connections are in use. Try again in a moment."
+    body = msgspec.json.encode(ContractError(errors.UNAVAILABLE, message).body())
+    transport.set_protocol(asyncio.Protocol())
+    transport.write(
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        b"Retry-After: %d\r\nContent-Length: %d\r\n\r\n%b" % (RETRY_AFTER_S, len(body), body)
+    )
+    transport.close()
 
 
 def _below_the_application(status: int, exc: BaseException | None, message: str | None) -> ContractError:
