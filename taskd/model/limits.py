@@ -75,6 +75,8 @@ PAGE_LIMIT_DEFAULT = 20
 PAGE_LIMIT_MAX = 100
 RQL_MAX_BYTES = 16 * 1024
 RQL_MAX_DEPTH = 32
+RQL_PATTERNS_COST_MAX = 4_000
+"""What compiling all patterns of a query may take, in characters and states: a few milliseconds of the event loop."""
 LISTING_TIME_LIMIT_S = 10.0
 
 RETRY_DELAYS_MS = (2_000, 5_000, 10_000)

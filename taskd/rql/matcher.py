@@ -51,6 +51,11 @@ class Matcher:
         self._states: dict[tuple[frozenset[int], str], _DfaState] = {}
         self._cached_transitions = 0
 
+    @property
+    def cost(self) -> int:
+        """What it takes to compile the pattern: of some thousands, a few milliseconds."""
+        return self._nfa.cost
+
     def search(self, text: str, cancelled: Callable[[], bool] = never) -> bool:
         """Whether the pattern matches anywhere in ``text``; polls ``cancelled`` at least every few milliseconds.
 

@@ -8,9 +8,14 @@ from msgspec import Struct
 from taskd.rql.regex import Alternation, Assertion, CharSet, Concatenation, Part, RegexError, Repetition, parse_regex
 
 _STATES_MAX = 2000
+_STEPS_MAX = 3 * _STATES_MAX
+"""Parts that are laid out, repetitions included. There may be more than states: ``(()()a){1000}`` has empty ones."""
+_TEXT_MAX = 2500
+_GROUP_WEIGHT = 5
+"""Parsing a parenthesis takes as long as parsing so many other characters."""
 
 
-class NfaState(Struct):
+class NfaState(Struct, gc=False):
     """A state of the automaton: reads a character of ``chars``, holds if ``assertion`` does, or just goes on.
 
     ``next`` are the indexes of the states after it. The accepting state has index 0.
@@ -26,13 +31,18 @@ class Nfa(Struct, frozen=True):
 
     states: tuple[NfaState, ...]
     start: int
+    cost: int = 0
+    """What it took to make: the characters of the pattern, weighted, and the steps of laying it out."""
 
 
 def compile_regex(pattern: str) -> Nfa:
     """The automaton for ``pattern``. Raises :class:`RegexError`."""
+    text_cost = len(pattern) + (_GROUP_WEIGHT - 1) * pattern.count("(")
+    if text_cost > _TEXT_MAX:
+        raise RegexError("the pattern is too large")
     builder = _Builder()
     start = builder.add(parse_regex(pattern), 0)
-    return Nfa(tuple(builder.states), start)
+    return Nfa(tuple(builder.states), start, text_cost + builder.steps)
 
 
 class _Builder:
@@ -40,8 +50,12 @@ class _Builder:
 
     def __init__(self) -> None:
         self.states = [NfaState()]
+        self.steps = 0
 
     def add(self, part: Part, after: int) -> int:
+        self.steps += 1
+        if self.steps > _STEPS_MAX:
+            raise RegexError("the pattern is too large")
         match part:
             case CharSet():
                 return self._state(NfaState(chars=part, next=(after,)))

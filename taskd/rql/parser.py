@@ -10,11 +10,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, cast
 
-from taskd.model.limits import RQL_MAX_BYTES, RQL_MAX_DEPTH
+from taskd.model.limits import RQL_MAX_BYTES, RQL_MAX_DEPTH, RQL_PATTERNS_COST_MAX
 from taskd.rql.directives import DIRECTIVES, Directives
 from taskd.rql.errors import RqlError
+from taskd.rql.matcher import matcher_for
 from taskd.rql.operators import COMPARISONS, OPERATORS, SYMBOLS, Comparison, Form, Operands, Operator
-from taskd.rql.query import Compare, Contains, Group, Member, Node, Path, Query, Value
+from taskd.rql.query import Compare, Contains, Group, Member, Node, Path, Pattern, Query, Value
 from taskd.rql.scan import ARGUMENT, OPERAND, RELATION, SEPARATOR, WORD, Scanner
 from taskd.rql.values import Raw, decode, parse_path, parse_text, parse_value
 
@@ -53,6 +54,7 @@ class _Parser:
     def __init__(self, scan: Scanner) -> None:
         self._scan = scan
         self._directives = Directives()
+        self._patterns_cost = 0
 
     def query(self) -> Query:
         where = _grouped(*self._group(None, depth=0))
@@ -132,10 +134,10 @@ class _Parser:
         if comparison.form is Form.VALUES:
             raws = self._array() if self._scan.at("(") else self._values()
             self._close(f"the values of {comparison.name}")
-            return _member(comparison, parse_path(path), raws, position)
+            return self._member(comparison, parse_path(path), raws, position)
         raw = self._scan.take_value(ARGUMENT)
         self._close(f"the value of {comparison.name}")
-        return _compare(comparison, parse_path(path), raw, position)
+        return self._compare(comparison, parse_path(path), raw, position)
 
     def _containment(self, operator: Operator, position: int, depth: int) -> Node:
         path = parse_path(self._scan.take(ARGUMENT))
@@ -161,7 +163,7 @@ class _Parser:
         """``contains(tags,urgent)``: some element equals the value, which is what ``eq`` says of an array."""
         raw = self._scan.take_value(ARGUMENT)
         self._close("the value of contains")
-        return _compare(SYMBOLS["!=" if presence.negated else "="], presence.path, raw, presence.position)
+        return self._compare(SYMBOLS["!=" if presence.negated else "="], presence.path, raw, presence.position)
 
     def _shorthand(self, path: Raw) -> Node:
         scan = self._scan
@@ -175,8 +177,8 @@ class _Parser:
         scan.position = relation.end()
         if comparison.form is Form.VALUES:
             raws = self._array() if scan.at("(") else [scan.take_value(OPERAND)]
-            return _member(comparison, parse_path(path), raws, path[1])
-        return _compare(comparison, parse_path(path), scan.take_value(OPERAND), path[1])
+            return self._member(comparison, parse_path(path), raws, path[1])
+        return self._compare(comparison, parse_path(path), scan.take_value(OPERAND), path[1])
 
     def _field(self, operator: str) -> Raw:
         path = self._scan.take(ARGUMENT)
@@ -195,19 +197,25 @@ class _Parser:
         self._close("an array")
         return raws
 
+    def _compare(self, comparison: Comparison, path: Path, raw: Raw, position: int) -> Compare:
+        return Compare(comparison.name, path, self._value(comparison, raw), position)
+
+    def _member(self, comparison: Comparison, path: Path, raws: list[Raw], position: int) -> Member:
+        return Member(comparison.name, path, tuple(self._value(comparison, raw) for raw in raws), position)
+
+    def _value(self, comparison: Comparison, raw: Raw) -> Value:
+        value = _reader(comparison)(raw)
+        if isinstance(value, Pattern):
+            self._patterns_cost += matcher_for(value.regex, value.ignore_case).cost
+            if self._patterns_cost > RQL_PATTERNS_COST_MAX:
+                raise RqlError("The patterns of the query are too large together; use fewer or shorter ones", raw[1])
+        return value
+
     def _close(self, after: str) -> None:
         self._scan.expect(")", after)
 
 
 _KNOWN = ", ".join([*OPERATORS, *DIRECTIVES])
-
-
-def _compare(comparison: Comparison, path: Path, raw: Raw, position: int) -> Compare:
-    return Compare(comparison.name, path, _reader(comparison)(raw), position)
-
-
-def _member(comparison: Comparison, path: Path, raws: list[Raw], position: int) -> Member:
-    return Member(comparison.name, path, tuple(map(_reader(comparison), raws)), position)
 
 
 def _reader(comparison: Comparison) -> Callable[[Raw], Value]:

@@ -34,7 +34,7 @@ class RegexError(TaskdError):
     """The pattern is not one that can be run here; the message says why."""
 
 
-class CharSet(Struct, frozen=True):
+class CharSet(Struct, frozen=True, gc=False):
     """The characters within a range or of a class (``d``, ``W``, …); all others when ``negated``."""
 
     ranges: tuple[tuple[str, str], ...] = ()
