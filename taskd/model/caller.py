@@ -16,6 +16,11 @@ class Caller(Struct, frozen=True):
     restriction: frozenset[str] | None = None
     """The permissions that credentials of a narrower kind were made for; ``None`` if for all that their owner may."""
 
+    @property
+    def key(self) -> str | None:
+        """Tells callers apart: a user whatever application they use, or an application on its own."""
+        return self.user_id or self.application_id
+
     def may(self, permission: Permission, function_name: str | None = None) -> bool:
         """Whether the caller has ``permission``, for everything or for this function."""
         return _includes(self.permissions, permission, function_name)

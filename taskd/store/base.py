@@ -200,8 +200,11 @@ class TaskRecords(Protocol):
     async def get(self, task_id: str) -> Task:
         """The task as it is now."""
 
-    async def find(self, query: Query) -> Page[Task]:
+    async def find(self, query: Query, *, on_behalf_of: str | None = None) -> Page[Task]:
         """A page of tasks, including everything added or settled by this node before the call.
+
+        ``on_behalf_of`` is a key of whoever asks: where listings must wait for one another, callers take turns, so that
+        those of one caller hold up another's by no more than one of theirs. Those without a key are one caller's.
 
         Raises ``ContractError``: ``INVALID_RQL`` for a value a field cannot have, ``LONG_QUERY`` past the time limit.
         """
@@ -263,11 +266,18 @@ class LogRecords(Protocol):
         """Log lines of a task or an API request from ``since_ms`` on, in the order they were printed."""
 
     async def find_function_logs(
-        self, function_name: str, since_ms: int, until_ms: int, offset: int, limit: int
+        self,
+        function_name: str,
+        since_ms: int,
+        until_ms: int,
+        offset: int,
+        limit: int,
+        *,
+        on_behalf_of: str | None = None,
     ) -> list[LogLine]:
         """Log lines of all tasks of a function from ``since_ms`` to ``until_ms``, both included, oldest first.
 
-        Raises ``ContractError``: ``LONG_QUERY`` past the time limit.
+        ``on_behalf_of`` as for ``find``. Raises ``ContractError``: ``LONG_QUERY`` past the time limit.
         """
 
 
@@ -283,8 +293,8 @@ class ApiRequestRecords(Protocol):
     async def api_request(self, request_id: str) -> ApiRequest:
         """The API request of this id."""
 
-    async def find_api_requests(self, query: Query) -> Page[ApiRequest]:
-        """A page of API requests, including every one that ended before the call. Raises as ``find`` does."""
+    async def find_api_requests(self, query: Query, *, on_behalf_of: str | None = None) -> Page[ApiRequest]:
+        """A page of API requests, including every one that ended before the call; otherwise as ``find``."""
 
 
 class TaskStore(

@@ -11,6 +11,7 @@ import pytest
 from taskd.rql.parser import parse
 from taskd.store.embedded.catalogue import api_requests, queries
 from taskd.store.embedded.catalogue.catalogue import SCANS_NICENESS, Catalogue
+from taskd.store.embedded.catalogue.fair_pool import FairPool
 
 WAIT_S = 10
 
@@ -74,6 +75,39 @@ async def test_scans_hold_up_one_another_and_nothing_else(catalogue: Catalogue) 
     assert began.empty()
     let_go.set()
     await asyncio.gather(*scanning)
+
+
+async def test_a_caller_with_many_scans_holds_up_another_by_one(catalogue: Catalogue) -> None:
+    began: asyncio.Queue[str] = asyncio.Queue()
+    let_go = threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def scanning(caller: str) -> "asyncio.Task[None]":
+        def scan(_: object) -> None:
+            loop.call_soon_threadsafe(began.put_nowait, caller)
+            assert let_go.wait(WAIT_S)
+
+        return asyncio.create_task(catalogue.read(scan, scans=True, on_behalf_of=caller))
+
+    scans = [scanning(caller) for caller in ("greedy", *["greedy"] * 20, "modest", "modest", "other")]
+    assert await began.get() == "greedy"
+    scans.pop(5).cancel()
+    let_go.set()
+    await asyncio.gather(*scans)
+    order = [await began.get() for _ in range(22)]
+    assert order[:6] == ["greedy", "modest", "other", "greedy", "modest", "greedy"]
+
+
+async def test_a_scan_that_is_given_up_as_its_turn_comes_gives_the_turn_on() -> None:
+    pool = FairPool([1])
+    assert await pool.take("a") == 1
+    waiting = [asyncio.create_task(pool.take(key)) for key in "bc"]
+    await asyncio.sleep(0)
+    pool.give_back(1)
+    waiting[0].cancel()
+    assert await waiting[1] == 1
+    pool.give_back(1)
+    assert await pool.take("d") == 1
 
 
 @pytest.mark.skipif(os.uname().sysname != "Linux", reason="only there has each thread a priority of its own")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
+from taskd.api.http.authorization import caller_of
 from taskd.api.http.pages import LogPage, RecordPage, log_page_response, page_response
 from taskd.api.http.request_parts import query_of
 from taskd.api.http.routing import Route
@@ -40,7 +41,8 @@ class ApiRequestHandlers:
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the API requests that a query finds."""
         query = query_of(request)
-        return page_response(query, await self._store.find_api_requests(query), api_request_view)
+        found = await self._store.find_api_requests(query, on_behalf_of=caller_of(request).key)
+        return page_response(query, found, api_request_view)
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
         """A page of the lines that were printed during one API request."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
+from taskd.api.http.authorization import caller_of
 from taskd.api.http.json_response import json_response
 from taskd.api.http.pages import LogPage, PageInfo
 from taskd.api.http.request_parts import query_of
@@ -44,7 +45,9 @@ class FunctionLogHandlers:
         since_ms, until_ms = _window(query, self._clock())
         if self._store.function(name) is None:
             raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function {name}.")
-        lines = await self._store.find_function_logs(name, since_ms, until_ms, query.offset, query.limit)
+        lines = await self._store.find_function_logs(
+            *(name, since_ms, until_ms, query.offset, query.limit), on_behalf_of=caller_of(request).key
+        )
         page = PageInfo(offset=query.offset, limit=query.limit)
         return json_response(LogPage(page=page, data=[function_log_line_view(line) for line in lines]))
 

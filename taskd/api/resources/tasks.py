@@ -63,7 +63,8 @@ class TaskHandlers:
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the tasks that a query finds."""
         query = query_of(request)
-        return page_response(query, await self._store.find(query), task_view)
+        found = await self._store.find(query, on_behalf_of=caller_of(request).key)
+        return page_response(query, found, task_view)
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """Cancels a task that has not started."""

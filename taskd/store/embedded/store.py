@@ -162,10 +162,10 @@ class EmbeddedStore:
             raise ContractError(RESOURCE_UNKNOWN, f"There is no task with the id {task_id}.")
         return task
 
-    async def find(self, query: Query) -> Page[Task]:
+    async def find(self, query: Query, *, on_behalf_of: str | None = None) -> Page[Task]:
         """See ``TaskStore``."""
         listing = queries.tasks(query)
-        return await self._catalogue.read(listing, scans=listing.scans)
+        return await self._catalogue.read(listing, scans=listing.scans, on_behalf_of=on_behalf_of)
 
     def next_due_ms(self) -> int | None:
         """See ``TaskStore``."""
@@ -219,12 +219,19 @@ class EmbeddedStore:
         return await self._catalogue.read(work)
 
     async def find_function_logs(
-        self, function_name: str, since_ms: int, until_ms: int, offset: int, limit: int
+        self,
+        function_name: str,
+        since_ms: int,
+        until_ms: int,
+        offset: int,
+        limit: int,
+        *,
+        on_behalf_of: str | None = None,
     ) -> list[LogLine]:
         """See ``TaskStore``."""
         window = (since_ms, until_ms, offset, limit)
         work = functools.partial(queries.function_log_lines, function_name, window)
-        return await self._catalogue.read(work, scans=True)
+        return await self._catalogue.read(work, scans=True, on_behalf_of=on_behalf_of)
 
     async def begin_api_request(self) -> str:
         """See ``TaskStore``."""
@@ -242,10 +249,10 @@ class EmbeddedStore:
             raise ContractError(RESOURCE_UNKNOWN, f"There is no API request with the id {request_id}.")
         return found
 
-    async def find_api_requests(self, query: Query) -> Page[ApiRequest]:
+    async def find_api_requests(self, query: Query, *, on_behalf_of: str | None = None) -> Page[ApiRequest]:
         """See ``TaskStore``."""
         listing = api_requests.page(query)
-        return await self._catalogue.read(listing, scans=listing.scans)
+        return await self._catalogue.read(listing, scans=listing.scans, on_behalf_of=on_behalf_of)
 
     async def compact(self) -> None:
         """Shortens the journal now, as far as it is sealed."""

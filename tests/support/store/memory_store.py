@@ -187,7 +187,7 @@ class MemoryStore:
         await self._turn()
         return self._task(task_id)
 
-    async def find(self, query: Query) -> Page[Task]:
+    async def find(self, query: Query, *, on_behalf_of: str | None = None) -> Page[Task]:
         await self._turn()
         return _page(list(self._shared.tasks.values()), task_view, query)
 
@@ -252,7 +252,14 @@ class MemoryStore:
         return lines[offset : offset + limit]
 
     async def find_function_logs(
-        self, function_name: str, since_ms: int, until_ms: int, offset: int, limit: int
+        self,
+        function_name: str,
+        since_ms: int,
+        until_ms: int,
+        offset: int,
+        limit: int,
+        *,
+        on_behalf_of: str | None = None,
     ) -> list[LogLine]:
         await self._turn()
         ids = [task.id for task in self._shared.tasks.values() if task.function_name == function_name]
@@ -276,7 +283,7 @@ class MemoryStore:
             raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no API request with the id {request_id}.")
         return found
 
-    async def find_api_requests(self, query: Query) -> Page[ApiRequest]:
+    async def find_api_requests(self, query: Query, *, on_behalf_of: str | None = None) -> Page[ApiRequest]:
         await self._turn()
         in_order = [self._shared.api_requests[key] for key in sorted(self._shared.api_requests)]
         return _page(in_order, api_request_view, query)

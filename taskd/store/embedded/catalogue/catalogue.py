@@ -75,17 +75,20 @@ class Catalogue:
         """Takes in an API request with its log lines."""
         self.writer.put_api_request(request, lines)
 
-    async def read(self, work: Callable[[sqlite3.Connection], T], *, scans: bool = False) -> T:
+    async def read(
+        self, work: Callable[[sqlite3.Connection], T], *, scans: bool = False, on_behalf_of: str | None = None
+    ) -> T:
         """What ``work`` gives on a connection that sees everything put before this call.
 
-        One that ``scans`` takes its turn among its like and holds up nothing else.
+        One that ``scans`` waits among its like and holds up nothing else. There, those ``on_behalf_of`` a caller share
+        its turns.
 
         :raises StoreUnavailableError: what was put cannot be written, or not within the time that a listing may take.
         """
         if self.writer.ticket > self._done_ticket:
             await self._in_time(self.caught_up())
         try:
-            return await (self._scanner if scans else self._reader).read(work)
+            return await (self._scanner.read(work, on_behalf_of) if scans else self._reader.read(work))
         except sqlite3.Error as error:
             if is_damage(error):
                 self._fail(error)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from taskd.model.errors import LONG_QUERY, ContractError
+from taskd.store.embedded.catalogue.fair_pool import FairPool
 from taskd.store.embedded.catalogue.schema import open_reader
 from taskd.store.embedded.catalogue.sql.user_functions import register_functions
 from taskd.system.os_limits import attempt
@@ -25,26 +26,27 @@ class CatalogueReader:
         """Works on ``at_once`` things at a time, with threads that are nicer than the process by ``niceness``."""
         self._time_limit_s = time_limit_s
         self._connections = [open_reader(path) for _ in range(at_once)]
-        self._free: asyncio.LifoQueue[sqlite3.Connection] = asyncio.LifoQueue()
         for connection in self._connections:
             register_functions(connection, time_limit_s)
-            self._free.put_nowait(connection)
+        self._pool = FairPool(self._connections)
         self._threads = ThreadPoolExecutor(at_once, "taskd-reader", initializer=_lower_priority, initargs=(niceness,))
 
-    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, work: Callable[[sqlite3.Connection], T], on_behalf_of: str | None = None) -> T:
         """What ``work`` gives on a connection, with one consistent view of the data.
+
+        Where many wait, those on whose behalf it is have a turn each, one after the other.
 
         :raises ContractError: ``LONG_QUERY`` when it takes longer than the time limit, waiting included.
         """
         try:
             async with asyncio.timeout(self._time_limit_s):
-                connection = await self._free.get()
+                connection = await self._pool.take(on_behalf_of)
         except TimeoutError:
             raise self._too_long() from None
         try:
             return await self._read_on(connection, work)
         finally:
-            self._free.put_nowait(connection)
+            self._pool.give_back(connection)
 
     def close(self) -> None:
         """Ends running reads and closes the connections. Idempotent."""
