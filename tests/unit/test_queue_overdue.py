@@ -41,9 +41,9 @@ def drained(queue: WorkQueue, now_ms: int, limit: int) -> tuple[list[Task], floa
     came: list[Task] = []
     longest_s = 0.0
     while True:
-        began_s = time.perf_counter()
+        began_s = time.thread_time()
         taken = queue.pop_due(now_ms, limit)
-        longest_s = max(longest_s, time.perf_counter() - began_s)
+        longest_s = max(longest_s, time.thread_time() - began_s)
         if not taken:
             return came, longest_s
         came += taken
@@ -101,9 +101,9 @@ def test_calling_off_most_of_a_crowd_sweeps_a_little_each_time() -> None:
     longest_s = 0.0
     for task in tasks[: CROWD * 9 // 10]:
         gone.add(task.seq)
-        began_s = time.perf_counter()
+        began_s = time.thread_time()
         queue.forget()
-        longest_s = max(longest_s, time.perf_counter() - began_s)
+        longest_s = max(longest_s, time.thread_time() - began_s)
     assert longest_s < STALL_MAX_S / 4
     assert queue.due_count(NOW_MS + HOUR_MS) < len(tasks) - len(gone) + CROWD // 2
     came, _ = drained(queue, NOW_MS + HOUR_MS, 256)
