@@ -75,8 +75,8 @@ async def test_the_walk_through_works_as_it_is_written(tmp_path: Path) -> None:
             await run(block.replace("127.0.0.1:8080/", f"127.0.0.1:{port}/"), tmp_path, url)
             for block in blocks("shell")
         ]
-        (tmp_path / "sdk.js").write_text(SDK_BLOCK.findall(README)[0].replace("localhost:8080", f"localhost:{port}"))
-        outputs.append(await run("node sdk.js", tmp_path, url))
+        (tmp_path / "sdk.cjs").write_text(SDK_BLOCK.findall(README)[0].replace("localhost:8080", f"localhost:{port}"))
+        outputs.append(await run("node sdk.cjs", tmp_path, url))
     finally:
         daemon.terminate()
         assert await daemon.wait() == 0
