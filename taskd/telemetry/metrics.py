@@ -23,7 +23,9 @@ class Telemetry:
         self._ended = {status: ended.labels(status.value) for status in FINAL}
         self._started = Counter("taskd_tasks_started", "Invocations begun.", registry=registry)
         self._throttled = Counter("taskd_tasks_throttled", "Invocations refused for now.", registry=registry)
-        self._lost = Counter("taskd_tasks_lost", "Ends of tasks that were not this node's any more.", registry=registry)
+        self._refused_settlements = Counter(
+            "taskd_settlements_refused", "Ends of tasks that were not this node's any more.", registry=registry
+        )
         self._fired = Counter("taskd_schedules_fired", "Tasks made by schedules.", registry=registry)
         self._skipped = Counter(
             "taskd_schedule_occurrences_skipped",
@@ -60,7 +62,7 @@ class Telemetry:
         ``None`` stands for one that was not this node's any more: some other node tells of its end.
         """
         settled = [task for task in tasks if task is not None]
-        self._lost.inc(len(tasks) - len(settled))
+        self._refused_settlements.inc(len(tasks) - len(settled))
         for status, count in Counts(task.status for task in settled).items():
             if status in self._ended:
                 self._ended[status].inc(count)

@@ -266,9 +266,8 @@ class CatalogueWriter:
         for part in parts(rows):
             self._connection.execute(*statement.bind(part))
             written += len(part)
-            attempt(
-                "yield the processor", os.sched_yield
-            )  # or the journal's thread may wait here for its turn, and everybody for the journal
+            # or the journal's thread may wait here for its turn, and everybody for the journal
+            attempt("yield the processor", os.sched_yield)
             if written >= _REPORT_ROWS:
                 self._being_written -= written
                 written = 0
