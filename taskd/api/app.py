@@ -12,6 +12,7 @@ from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.request_source import RequestSource
 from taskd.api.http.route_table import REQUEST_SOURCE, ROUTE_TABLE, route_table
 from taskd.api.http.routing import Mount, mounted, page_paths
+from taskd.api.http.waits import Waits
 from taskd.api.openapi.handlers import DocHandlers
 from taskd.api.resources.api_functions import ApiFunctionHandlers
 from taskd.api.resources.api_requests import ApiRequestHandlers
@@ -57,8 +58,10 @@ def build_app(
     ``auth`` lets callers log in and ask who they are; ``registry`` holds the metrics to serve.
     """
     addresses = ClientAddresses(settings.trusted_proxies)
+    admission = Admission(settings)
+    waits = Waits(admission)
     handlers = (
-        TaskHandlers(store, clock, settings.body_max_bytes),
+        TaskHandlers(store, waits, clock, settings.body_max_bytes),
         BulkHandlers(store, clock, settings.bulk_body_max_bytes),
         TaskLogHandlers(store),
         ScheduleHandlers(store, clock, settings.body_max_bytes),
@@ -73,9 +76,9 @@ def build_app(
         mounts += _account_mounts(auth, addresses)
     mounts.append(Mount("", list(ProbeHandlers(health, registry).routes()), None))
     mounts.append(Mount(BASE_PATH, list(DocHandlers(mounts).routes()), None))
-    admission = Admission(settings)
     routes = [route for mount in mounts for route in mounted(mount, admission.anonymous_bodies)]
     app = _assembled(routes, admission)
+    app.on_shutdown.append(waits.end)
     app[REQUEST_SOURCE] = RequestSource(
         settings,
         pages=page_paths(mounts),

@@ -1,4 +1,4 @@
-"""Waiting for tasks: polls with exponential backoff until a status is final."""
+"""Waiting for tasks: the server answers when one has ended; log lines are polled for, with exponential backoff."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,20 +12,14 @@ from taskd.model.status import FINAL, Status
 FIRST_DELAY_S = 0.05
 LAST_DELAY_S = 1.0
 _GROWTH = 1.5
+CHANGES_SEEN_WITHIN_S = 1
+"""A wait ends at the task's end alone; how soon other changes are seen is how long each wait is."""
 
 
-def get_task(client: ApiClient, task_id: str) -> Json:
-    """The task as it is now."""
-    page = client.get("/", f"eq(id,string:{segment(segment(task_id))})&limit(1)")
-    if page["data"]:
-        task: Json = page["data"][0]
-        return task
-    raise unknown_task(task_id)
-
-
-def unknown_task(task_id: str) -> ApiError:
-    """What the API says of a task that is not there; a listing of nothing is no error to it."""
-    return ApiError(404, 16, "RESOURCE_UNKNOWN_EXCEPTION", f"there is no task {task_id}")
+def get_task(client: ApiClient, task_id: str, wait_s: int = 0) -> Json:
+    """The task: as soon as it is final, or as it is after ``wait_s``."""
+    task: Json = client.get(f"/{segment(task_id)}", f"wait={wait_s}" if wait_s else "")
+    return task
 
 
 def is_final(task: Json) -> bool:
@@ -43,15 +37,15 @@ def delays() -> Iterator[float]:
 
 def follow(client: ApiClient, task_id: str, on_change: Callable[[Json], None]) -> Json:
     """Calls ``on_change`` with the task now and at every change of its status seen; returns it when final."""
-    seen, waits = None, delays()
+    seen, wait_s = None, 0
     while True:
-        task = get_task(client, task_id)
+        task = get_task(client, task_id, wait_s)
         if task["status"] != seen:
             seen = task["status"]
             on_change(task)
         if is_final(task):
             return task
-        time.sleep(next(waits))
+        wait_s = CHANGES_SEEN_WITHIN_S
 
 
 def exit_code_of(task: Json) -> ExitCode:

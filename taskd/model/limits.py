@@ -79,6 +79,9 @@ RQL_PATTERNS_COST_MAX = 4_000
 """What compiling all patterns of a query may take, in characters and states: a few milliseconds of the event loop."""
 LISTING_TIME_LIMIT_S = 10.0
 
+TASK_WAIT_MAX_S = 60
+"""How long one request may wait for a task's end."""
+
 RETRY_DELAYS_MS = (2_000, 5_000, 10_000)
 """How long after a failure each retry starts; their number is the largest number of retries."""
 ZOMBIE_MARGIN_S = 15.0

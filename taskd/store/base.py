@@ -200,6 +200,9 @@ class TaskRecords(Protocol):
     async def get(self, task_id: str) -> Task:
         """The task as it is now."""
 
+    async def ended(self, task_id: str) -> Task:
+        """The task as it is once it is final: returns when that is so, whichever node ends it. May be cancelled."""
+
     async def find(self, query: Query, *, on_behalf_of: str | None = None) -> Page[Task]:
         """A page of tasks, including everything added or settled by this node before the call.
 

@@ -368,3 +368,61 @@ async def test_log_lines_are_kept_in_order_and_found_by_time(open_store: OpenSto
     assert await store.find_logs(task.id, clock() + 2, 1, 3) == lines[5:8]
     store = await open_store()
     assert await store.find_logs(task.id, 0, 0, 100) == lines
+
+
+async def ends(store: TaskStore, clock: FakeClock, status: Status) -> None:
+    """Has the one task that waits end with ``status``."""
+    [task] = (await store.find(parse("status=new"))).rows
+    if status is Status.CANCELED:
+        await store.cancel(task.id)
+        return
+    await store.claim(1)
+    outcome: dict[Status, Outcome] = {
+        Status.COMPLETE: Completed(task.id),
+        Status.FAILED: Failed(task.id, ERROR),
+        Status.RETRIED: Retried(task.id, ERROR, draft(clock, delay_ms=10_000)),
+    }
+    await settle_one(store, outcome[status])
+
+
+@pytest.mark.parametrize("status", [Status.COMPLETE, Status.FAILED, Status.RETRIED, Status.CANCELED])
+async def test_all_who_wait_for_a_task_are_given_its_end(store: TaskStore, clock: FakeClock, status: Status) -> None:
+    task = await add_one(store, clock)
+    waiting = [asyncio.create_task(store.ended(task.id)) for _ in range(3)]
+    await asyncio.sleep(0)
+    await ends(store, clock, status)
+    assert {(each.id, each.status) for each in await asyncio.gather(*waiting)} == {(task.id, status)}
+
+
+@pytest.mark.parametrize("status", [Status.COMPLETE, Status.FAILED, Status.RETRIED, Status.CANCELED])
+async def test_the_end_of_a_task_that_has_ended_is_there_at_once(
+    store: TaskStore, clock: FakeClock, status: Status
+) -> None:
+    task = await bring_to(store, clock, status)
+    assert await store.ended(task.id) == await store.get(task.id)
+
+
+async def test_a_task_that_is_put_back_has_not_ended(store: TaskStore, clock: FakeClock) -> None:
+    task = await add_one(store, clock)
+    waiting = asyncio.create_task(store.ended(task.id))
+    await store.claim(1)
+    await store.settle([Requeued(task.id, clock())])
+    assert not waiting.done()
+    await ends(store, clock, Status.COMPLETE)
+    assert (await waiting).status is Status.COMPLETE
+
+
+async def test_who_stops_waiting_leaves_others_waiting(store: TaskStore, clock: FakeClock) -> None:
+    task = await add_one(store, clock)
+    patient, other = (asyncio.create_task(store.ended(task.id)) for _ in range(2))
+    await asyncio.sleep(0)
+    other.cancel()
+    await asyncio.gather(other, return_exceptions=True)
+    await ends(store, clock, Status.COMPLETE)
+    assert (await patient).status is Status.COMPLETE
+
+
+async def test_nobody_waits_for_a_task_that_is_not_there(store: TaskStore) -> None:
+    with pytest.raises(ContractError) as refused:
+        await store.ended(ABSENT)
+    assert refused.value.kind is RESOURCE_UNKNOWN

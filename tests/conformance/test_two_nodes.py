@@ -160,3 +160,12 @@ async def test_one_node_cancels_what_another_has_added_but_not_what_it_runs(node
     await first.claim(1)
     with pytest.raises(ContractError):
         await second.cancel(running.id)
+
+
+async def test_a_node_is_told_of_the_end_that_another_puts_to_a_task(nodes: Nodes) -> None:
+    first, second = nodes
+    [task] = await add(first)
+    waiting = asyncio.create_task(first.ended(task.id))
+    await second.claim(1)
+    await second.settle([Completed(task.id)])
+    assert (await waiting).status is Status.COMPLETE

@@ -45,6 +45,8 @@ class Route(NamedTuple):
     """Whether the query string is RQL."""
     is_idempotent: bool = False
     """Whether it looks at the header ``Idempotency-Key``."""
+    can_wait: bool = False
+    """Whether it takes the parameter ``wait``, and the preference of that name."""
     also_needs: tuple[Permission, ...] = ()
     """Asked for besides ``permission``."""
     obeys_permission_mode: bool = False

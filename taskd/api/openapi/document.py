@@ -14,6 +14,7 @@ from taskd import __version__
 from taskd.api.http.error_response import ErrorResponse
 from taskd.api.http.request_parts import IDEMPOTENCY_HEADER
 from taskd.api.http.routing import Mount, Route
+from taskd.api.http.waits import WAIT_PARAMETER
 from taskd.model import errors, limits
 from taskd.model.errors import CATALOGUE, ErrorKind
 from taskd.model.function import NAME_PATTERN
@@ -169,6 +170,14 @@ def _permission(route: Route) -> Json:
 def _parameters(operation: _Operation) -> Iterator[Json]:
     for name in re.findall(r"\{(\w+)\}", operation.path):
         yield {"name": name, "in": "path", "required": True, **_PARAMETERS.get(name, _ANY_PARAMETER)}
+    if operation.route.can_wait:
+        yield {
+            "name": WAIT_PARAMETER,
+            "in": "query",
+            "required": False,
+            "schema": {"type": "number", "minimum": 0, "maximum": limits.TASK_WAIT_MAX_S},
+            "description": "Seconds to wait for the end; the header `Prefer: wait=` does the same.",
+        }
     if operation.route.is_idempotent:
         yield {
             "name": IDEMPOTENCY_HEADER,
@@ -213,6 +222,8 @@ def _error_kinds(operation: _Operation) -> Iterator[ErrorKind]:
             yield errors.EMPTY_BODY
     if route.takes_query:
         yield from _QUERY_ERRORS
+    if route.can_wait:
+        yield errors.FIELD_FORMAT
     if "{id}" in route.path:
         yield from _ID_ERRORS
 

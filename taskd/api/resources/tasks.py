@@ -1,4 +1,4 @@
-"""The tasks resource: create, list, cancel."""
+"""The tasks resource: create, list, look at one and wait for its end, cancel."""
 
 from collections.abc import Iterator
 
@@ -10,10 +10,12 @@ from taskd.api.http.pages import RecordPage, page_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.request_parts import idempotency_key, object_id, query_of
 from taskd.api.http.routing import Route
+from taskd.api.http.waits import Waits, wait_s
 from taskd.api.validation.task_body import TaskBody, decode_task, task_draft
 from taskd.model import errors
 from taskd.model.clock import Clock
 from taskd.model.permissions import Permission
+from taskd.model.status import FINAL
 from taskd.model.wire import AffectedRecords, TaskView, encode_task, task_view
 from taskd.store.base import TaskStore
 
@@ -21,8 +23,9 @@ from taskd.store.base import TaskStore
 class TaskHandlers:
     """Answers for tasks, under the base path itself."""
 
-    def __init__(self, store: TaskStore, clock: Clock, body_max_bytes: int) -> None:
+    def __init__(self, store: TaskStore, waits: Waits, clock: Clock, body_max_bytes: int) -> None:
         self._store = store
+        self._waits = waits
         self._clock = clock
         self._body_max_bytes = body_max_bytes
 
@@ -42,6 +45,13 @@ class TaskHandlers:
             body=TaskBody,
             response=TaskView,
             is_idempotent=True,
+        )
+        yield Route(
+            *("GET", "/{id}", self.show, Permission.VIEW_TASKS),
+            tag="Tasks",
+            summary="Look at a task, or wait for its end",
+            response=TaskView,
+            can_wait=True,
         )
         yield Route(
             *("POST", "/{id}/cancel", self.cancel, Permission.CANCEL_TASKS),
@@ -65,6 +75,15 @@ class TaskHandlers:
         query = query_of(request)
         found = await self._store.find(query, on_behalf_of=caller_of(request).key)
         return page_response(query, found, task_view)
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """The task; if the request would wait, as soon as it is final, or as it is when the time is over."""
+        task_id, longest_s = object_id(request), wait_s(request)
+        task = await self._store.get(task_id)
+        if longest_s and task.status not in FINAL:
+            ended = await self._waits.outcome(self._store.ended(task_id), longest_s)
+            task = ended or await self._store.get(task_id)
+        return JsonResponse(encode_task(task))
 
     async def cancel(self, request: web.Request) -> web.StreamResponse:
         """Cancels a task that has not started."""

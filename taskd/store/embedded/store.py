@@ -17,11 +17,12 @@ from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
 from taskd.model.objectid import ObjectIdFactory
 from taskd.model.schedule import Schedule, ScheduleDraft
-from taskd.model.status import Status
+from taskd.model.status import FINAL, Status
 from taskd.model.task import Task, TaskDraft
 from taskd.rql.query import Query
 from taskd.store.base import NO_FUNCTIONS, Change, Node, Occurrence, Outcome, Page, StoreStatus
 from taskd.store.embedded import events
+from taskd.store.embedded.awaited import AwaitedTasks
 from taskd.store.embedded.catalogue import api_requests, queries
 from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.commit import CommitLog
@@ -57,6 +58,7 @@ class EmbeddedStore:
         self._clock = clock
         self._on_fatal = on_fatal or end_after_store_failure
         self._queue = WorkQueue(self._is_waiting)
+        self._awaited = AwaitedTasks()
         self._awaited_due_ms: int | None = None
         """When the next task was due, last time nothing could be claimed: only what is due before that is news."""
         self._callbacks: dict[Change, list[Callable[[], None]]] = {change: [] for change in Change}
@@ -161,6 +163,11 @@ class EmbeddedStore:
         if task is None:
             raise ContractError(RESOURCE_UNKNOWN, f"There is no task with the id {task_id}.")
         return task
+
+    async def ended(self, task_id: str) -> Task:
+        """See ``TaskStore``."""
+        task = await self.get(task_id)  # one that lives is found at once: it cannot end before it is waited for
+        return task if task.status in FINAL else await self._awaited.end_of(task_id)
 
     async def find(self, query: Query, *, on_behalf_of: str | None = None) -> Page[Task]:
         """See ``TaskStore``."""
@@ -337,6 +344,8 @@ class EmbeddedStore:
             self._push(waiting)
         if Status.CANCELED in statuses:
             self._queue.forget(statuses.count(Status.CANCELED))
+        if self._awaited:
+            self._awaited.changed(tasks)
         self._compactor.wake()
 
     def _push(self, tasks: Sequence[Task]) -> None:

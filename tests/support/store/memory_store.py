@@ -86,6 +86,19 @@ class SharedRecords:
         self.api_requests: dict[str, ApiRequest] = {}
         self.nodes: dict[str, MemoryStore] = {}
         self._seq = 0
+        self._an_end: asyncio.Event | None = None
+
+    async def wait_for_end(self) -> None:
+        """Returns when the next task has ended."""
+        if self._an_end is None:
+            self._an_end = asyncio.Event()
+        await self._an_end.wait()
+
+    def tell_of_end(self) -> None:
+        """Wakes who waits for one."""
+        if self._an_end is not None:
+            self._an_end.set()
+            self._an_end = None
 
     def next_seq(self) -> int:
         """A number greater than every one before."""
@@ -186,6 +199,13 @@ class MemoryStore:
     async def get(self, task_id: str) -> Task:
         await self._turn()
         return self._task(task_id)
+
+    async def ended(self, task_id: str) -> Task:
+        task = await self.get(task_id)
+        while task.status not in FINAL:
+            await self._shared.wait_for_end()
+            task = await self.get(task_id)
+        return task
 
     async def find(self, query: Query, *, on_behalf_of: str | None = None) -> Page[Task]:
         await self._turn()
@@ -339,6 +359,8 @@ class MemoryStore:
         self._shared.tasks[task.id] = task
         if task.status in FINAL or task.status is Status.NEW:
             self._shared.owners.pop(task.id, None)
+        if task.status in FINAL:
+            self._shared.tell_of_end()
         return task
 
     def _settle(self, outcome: Outcome) -> Task | None:
