@@ -46,6 +46,8 @@ class _ExecutionOptions(Struct, forbid_unknown_fields=True, rename="camel", omit
 class _RetryPolicy(Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
     enabled: bool | UnsetType = UNSET
     errors_to_retry: list[str] | UnsetType = UNSET
+    delays: list[float] | UnsetType = UNSET
+    jitter: float | UnsetType = UNSET
 
 
 class Descriptor(Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):

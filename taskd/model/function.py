@@ -59,10 +59,17 @@ class PermissionMode(StrEnum):
 
 
 class RetryPolicy(Struct, frozen=True, gc=False, array_like=True):
-    """Which failures are tried again; an empty ``errors_to_retry`` means every one."""
+    """Which failures are tried again, and when; an empty ``errors_to_retry`` means every one.
+
+    Persisted as an array in this order: add new fields at the end, with a default.
+    """
 
     enabled: bool = False
     errors_to_retry: tuple[str, ...] = ()
+    delays_ms: tuple[int, ...] = limits.RETRY_DELAYS_MS
+    """How long after each failure in a row the next try starts; after the last there is none."""
+    jitter: float = 0.0
+    """By how much of itself a delay may grow, so that what failed together does not come back together."""
 
     def covers(self, error_name: str) -> bool:
         """Whether a task that failed with ``error_name`` is to be tried again."""

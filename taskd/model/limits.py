@@ -83,7 +83,10 @@ TASK_WAIT_MAX_S = 60
 """How long one request may wait for a task's end."""
 
 RETRY_DELAYS_MS = (2_000, 5_000, 10_000)
-"""How long after a failure each retry starts; their number is the largest number of retries."""
+"""How long after a failure each retry starts, unless the function says otherwise; their number is that of retries."""
+RETRY_DELAYS_MAX = 20
+"""How many delays a retry policy may list."""
+RETRY_DELAY_MAX_S = 7 * 86_400
 ZOMBIE_MARGIN_S = 15.0
 """How long past a function's own limit its answer is waited for."""
 API_REQUESTS_KEPT = 100_000

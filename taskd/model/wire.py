@@ -4,8 +4,9 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.structs import asdict
 
+from taskd.model import limits
 from taskd.model.api_request import ApiRequest, ApiRequestError
-from taskd.model.function import Function, PermissionMode
+from taskd.model.function import Function, PermissionMode, RetryPolicy
 from taskd.model.logline import LogLine
 from taskd.model.schedule import Schedule
 from taskd.model.task import Task, TaskError
@@ -149,10 +150,9 @@ class ScheduleView(Struct, rename="camel", gc=False):
 
 def schedule_view(schedule: Schedule) -> ScheduleView:
     """``schedule`` in the contract's shape; fields that are not set are left out."""
-    seconds, ms = divmod(schedule.interval_ms, 1000)
     return ScheduleView(
         id=schedule.id,
-        interval=schedule.interval_ms / 1000 if ms else seconds,
+        interval=_seconds(schedule.interval_ms),
         function_name=schedule.function_name,
         data=Raw(schedule.data),
         priority=schedule.priority,
@@ -192,10 +192,27 @@ class ExecutionOptionsView(Struct, rename="camel"):
 
 
 class RetryPolicyView(Struct, rename="camel"):
-    """Which failures are tried again; no names at all mean every one."""
+    """Which failures are tried again, no names at all meaning every one; and when, where that was said.
+
+    ``delays`` are seconds; each is longer by up to ``jitter`` of itself.
+    """
 
     enabled: bool
     errors_to_retry: tuple[str, ...]
+    delays: tuple[int | float, ...] | UnsetType = UNSET
+    jitter: float | UnsetType = UNSET
+
+
+def _retry_policy_view(policy: RetryPolicy) -> RetryPolicyView:
+    is_usual = policy.delays_ms == limits.RETRY_DELAYS_MS
+    delays = UNSET if is_usual else tuple(_seconds(delay_ms) for delay_ms in policy.delays_ms)
+    return RetryPolicyView(policy.enabled, policy.errors_to_retry, delays, policy.jitter or UNSET)
+
+
+def _seconds(ms: int) -> int | float:
+    """Whole where it is."""
+    whole, rest = divmod(ms, 1000)
+    return ms / 1000 if rest else whole
 
 
 class FunctionView(Struct, rename="camel"):
@@ -228,7 +245,7 @@ def function_view(function: Function) -> FunctionView:
         memory_limit=function.memory_limit_mb,
         environment_variables={name: EnvironmentValue(value) for name, value in function.environment.items()},
         execution_options=ExecutionOptionsView(function.permission_mode, function.default_priority),
-        retry_policy=RetryPolicyView(function.retry_policy.enabled, function.retry_policy.errors_to_retry),
+        retry_policy=_retry_policy_view(function.retry_policy),
         update_timestamp=format_ms(function.update_ms),
     )
 

@@ -96,6 +96,10 @@ async def test_one_field_changes_and_all_others_stay(service: Service) -> None:
             {"executionOptions": {"permissionMode": "public", "defaultPriority": 0}},
         ),
         ({"retryPolicy": {"enabled": True}}, {"retryPolicy": {"enabled": True, "errorsToRetry": []}}),
+        (
+            {"retryPolicy": {"delays": [1, 0.5], "jitter": 0.25}},
+            {"retryPolicy": {"enabled": False, "errorsToRetry": [], "delays": [1, 0.5], "jitter": 0.25}},
+        ),
         ({"name": "hello", "entryPoint": "index.handler"}, {"name": "hello"}),
         ({}, {"description": ""}),
     ],

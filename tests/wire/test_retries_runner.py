@@ -101,6 +101,17 @@ async def test_a_task_that_always_fails_is_tried_four_times_at_growing_distances
     assert len(await harness.flaky_tasks()) == 4
 
 
+async def test_a_function_says_how_often_and_when_it_is_tried_again(harness: RetryHarness) -> None:
+    await harness.deploy(RetryPolicy(enabled=True, delays_ms=(0, 60_000)))
+    first = await harness.run(ALWAYS)
+    second = await harness.ended(first.retried_by_task_id)
+    third = await harness.store.get(second.retried_by_task_id or "")
+    assert second.start_ms == first.status_changed_ms
+    assert third.start_ms == second.status_changed_ms + 60_000
+    await harness.pass_time(60_000)
+    assert (await harness.ended(third.id)).status is Status.FAILED
+
+
 async def test_a_retry_has_the_properties_of_the_task_it_stands_for(harness: RetryHarness) -> None:
     await harness.deploy(RetryPolicy(enabled=True))
     first = await harness.run(ONCE)

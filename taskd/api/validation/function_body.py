@@ -21,6 +21,7 @@ from taskd.model.function import (
 )
 from taskd.model.wire import EnvironmentValue
 
+Delay = Annotated[float, Meta(ge=0, le=limits.RETRY_DELAY_MAX_S)]
 ErrorName = Annotated[str, Meta(max_length=limits.RETRY_ERROR_MAX_CHARS)]
 
 _ENTRY_POINT = re.compile(rf"[^\s\0]{{1,{limits.ENTRY_POINT_MAX_CHARS}}}")
@@ -34,10 +35,12 @@ class ExecutionOptionsBody(Struct, rename="camel"):
 
 
 class RetryPolicyBody(Struct, rename="camel"):
-    """Which failures are tried again."""
+    """Which failures are tried again, and when: ``delays`` in seconds, each longer by up to ``jitter`` of itself."""
 
     enabled: bool | None = None
     errors_to_retry: Annotated[tuple[ErrorName, ...], Meta(max_length=limits.RETRY_ERRORS_MAX)] | None = None
+    delays: Annotated[tuple[Delay, ...], Meta(min_length=1, max_length=limits.RETRY_DELAYS_MAX)] | None = None
+    jitter: Annotated[float, Meta(ge=0, le=1)] | None = None
 
 
 class FunctionSettings(Struct, rename="camel", kw_only=True):
@@ -61,7 +64,9 @@ class FunctionSettings(Struct, rename="camel", kw_only=True):
         Meta(
             description='an object like {"enabled": true, "errorsToRetry": ["Name"]} '
             f"with at most {limits.RETRY_ERRORS_MAX} names "
-            f"of at most {limits.RETRY_ERROR_MAX_CHARS} characters"
+            f"of at most {limits.RETRY_ERROR_MAX_CHARS} characters; "
+            f"delays, if any, are 1 to {limits.RETRY_DELAYS_MAX} numbers of seconds up to {limits.RETRY_DELAY_MAX_S}, "
+            "and jitter is a number from 0 to 1"
         ),
     ] = None
     enabled: Annotated[bool | None, Meta(description="true or false")] = None
@@ -191,6 +196,8 @@ def _retry_policy(body: RetryPolicyBody, former: RetryPolicy) -> RetryPolicy:
     return RetryPolicy(
         enabled=former.enabled if body.enabled is None else body.enabled,
         errors_to_retry=former.errors_to_retry if body.errors_to_retry is None else body.errors_to_retry,
+        delays_ms=former.delays_ms if body.delays is None else tuple(round(delay * 1000) for delay in body.delays),
+        jitter=former.jitter if body.jitter is None else body.jitter,
     )
 
 
