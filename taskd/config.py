@@ -22,7 +22,7 @@ from taskd.api.settings import ServerSettings
 from taskd.auth.settings import AuthSettings, Mode
 from taskd.execution.settings import DispatchSettings
 from taskd.model.errors import TaskdError
-from taskd.model.limits import Range
+from taskd.model.limits import INDEXES_MAX, Range
 from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.local.settings import LocalSettings
 from taskd.store.embedded.settings import StoreSettings
@@ -33,6 +33,7 @@ RuntimeName = Literal["local", "aws"]
 _DIGITS = re.compile(r"[0-9]{1,5}")
 _HOST = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
 _ORIGIN = re.compile(r"https?://(?:\*\.)?(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_INDEXED_FIELD = re.compile(r"data(\.[^.]+){1,8}")
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}")
 _NAME_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _TAG_NAME = re.compile(r"[\w .:/=+@-]{1,128}")
@@ -230,6 +231,7 @@ def _value_problems(config: Config, *, insecure: bool) -> Iterator[str]:
     yield from _endpoint_problems("auth.oidc_jwks_url", config.auth.oidc_jwks_url)
     yield from _proxy_problems(config.server)
     yield from _name_problems(config.server)
+    yield from _index_problems(config.store)
     yield from _deployment_problems(config.aws)
     yield from _issuer_problems(config.auth)
     yield from _listen_problems(config, insecure=insecure)
@@ -268,6 +270,14 @@ def _name_problems(server: ServerSettings) -> Iterator[str]:
     for origin in server.origins:
         if not _ORIGIN.fullmatch(origin):
             yield f"server.origins has {origin!r}: it must be such as https://app.example.com or https://*.example.com"
+
+
+def _index_problems(store: StoreSettings) -> Iterator[str]:
+    if len(store.indexes) > INDEXES_MAX:
+        yield f"store.indexes has {len(store.indexes)} fields: it may have {INDEXES_MAX}"
+    for field in store.indexes:
+        if not _INDEXED_FIELD.fullmatch(field):
+            yield f"store.indexes has {field!r}: it must be a field inside of data, such as data.patient.id"
 
 
 def _deployment_problems(aws: AwsSettings) -> Iterator[str]:

@@ -286,6 +286,7 @@ class Daemon:
             in_flight_limit=self._runner.allowed,
             due=store.due,
             lost_history=store.lost_history or UNSET,
+            indexing=store.indexing or UNSET,
         )
 
 

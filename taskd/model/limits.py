@@ -63,6 +63,9 @@ IDEMPOTENCY_KEY_TTL_MS = 86_400_000
 IDEMPOTENCY_KEYS_MAX = 1_000_000
 """Keys that are remembered at a time."""
 
+INDEXES_MAX = 16
+"""Indexed fields of tasks' data: each is looked for in every task."""
+
 BODY_MAX_BYTES = 6 * MIB
 BULK_BODY_MAX_BYTES = 32 * MIB
 CODE_BODY_MAX_BYTES = 16 * MIB

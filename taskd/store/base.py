@@ -95,6 +95,8 @@ class StoreStatus(Struct, frozen=True):
     """Which part of the history of ended tasks was found lost, for people."""
     nodes: tuple[Node, ...]
     """All that live, this one first."""
+    indexing: str | None = None
+    """Which indexes are being built, for people."""
 
 
 class Change(Enum):

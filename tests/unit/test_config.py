@@ -279,3 +279,16 @@ def test_a_config_cannot_be_changed_by_accident() -> None:
     with pytest.raises(AttributeError):
         Config().runtime = "aws"  # type: ignore[misc]
     assert msgspec.structs.fields(Config)
+
+
+@pytest.mark.parametrize("field", ["patient", "data", "data.", "data..a", ".data.a", "datax.a", "data" + 9 * ".a"])
+def test_an_index_is_of_a_field_inside_of_data(config_file: Path, field: str) -> None:
+    config_file.write_text(f'[store]\nindexes = ["data.a", "{field}"]\n')
+    assert problems_of(config_file) == [
+        f"store.indexes has {field!r}: it must be a field inside of data, such as data.patient.id"
+    ]
+
+
+def test_there_are_no_more_indexes_than_may_be(config_file: Path) -> None:
+    config_file.write_text(f"[store]\nindexes = {[f'data.f{number}' for number in range(17)]}\n")
+    assert problems_of(config_file) == ["store.indexes has 17 fields: it may have 16"]

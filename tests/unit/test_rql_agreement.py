@@ -139,9 +139,13 @@ SORTS = st.lists(st.builds(SortKey, PATHS | st.sampled_from(TIMES).map(lambda n:
 QUERIES = st.builds(Query, st.none() | NODES, SORTS.map(tuple), st.integers(1, 5), st.integers(0, 1))
 
 
+INDEXES: list[Path] = [("data", "a"), ("data", "0"), ("data", "é"), ("data", "a", "b"), ("data", "b", "0")]
+LOOKED_UP = st.one_of(*comparisons(st.sampled_from([*INDEXES, ("tags",)]), OPERANDS))
+
+
 @pytest.fixture(scope="module")
 def catalogue() -> Iterator[MemoryCatalogue]:
-    with closing(MemoryCatalogue()) as made:
+    with closing(MemoryCatalogue(INDEXES)) as made:
         yield made
 
 
@@ -154,6 +158,19 @@ def test_same_page_as_the_naive_filter(catalogue: MemoryCatalogue, rows: list[Ta
         page = catalogue.page(query)
         assert [task.id for task in page.rows] == [task["id"] for task in naive_page(wire, query)], query
         assert page.total == sum(query.where is None or naive_matches(task, query.where) for task in wire), query
+
+
+@settings(max_examples=250)
+@given(tasks(), LOOKED_UP, st.none() | NODES, SORTS, st.integers(0, 1))
+def test_an_index_on_values_leads_to_the_same_page(
+    catalogue: MemoryCatalogue, rows: list[Task], looked_up: Node, other: Node | None, sort: list[SortKey], offset: int
+) -> None:
+    catalogue.fill(rows)
+    where = looked_up if other is None else Group("and", (looked_up, other))
+    query = Query(where, tuple(sort), 3, offset)
+    page = catalogue.page_by_values(query)
+    if page is not None:
+        assert page == catalogue.page(query), query
 
 
 @settings(max_examples=250)

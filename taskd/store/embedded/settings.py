@@ -20,3 +20,5 @@ class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Tasks that may wait or run at once, half a KiB of memory each beside its data; past that, creation is a 1429."""
     api_requests_kept: Annotated[int, limits.Range(1, 100_000_000)] = limits.API_REQUESTS_KEPT
     """How many calls of API functions are remembered, with their log lines; the oldest give way."""
+    indexes: tuple[str, ...] = ()
+    """Fields inside of ``data`` by which tasks are found without a look at all, such as ``data.patientId``."""

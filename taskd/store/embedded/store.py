@@ -102,7 +102,8 @@ class EmbeddedStore:
         """See ``TaskStore``."""
         now_ms = self._clock()
         node = Node(self._node_id, socket.gethostname(), self._started_ms, now_ms)
-        return StoreStatus(self._queue.due_count(now_ms), self._trouble(), self._lost_history, (node,))
+        due, indexing = self._queue.due_count(now_ms), self._catalogue.indexing
+        return StoreStatus(due, self._trouble(), self._lost_history, (node,), indexing)
 
     def on_change(self, change: Change, callback: Callable[[], None]) -> None:
         """See ``TaskStore``. Nothing is changed by other nodes here."""
@@ -171,7 +172,9 @@ class EmbeddedStore:
 
     async def find(self, query: Query, *, on_behalf_of: str | None = None) -> Page[Task]:
         """See ``TaskStore``."""
-        listing = queries.tasks(query)
+        listing = queries.tasks(query, self._catalogue.value_fields)
+        if listing.has_lookups:
+            await self._catalogue.read(listing.choose)
         return await self._catalogue.read(listing, scans=listing.scans, on_behalf_of=on_behalf_of)
 
     def next_due_ms(self) -> int | None:
@@ -274,6 +277,7 @@ class EmbeddedStore:
             time_limit_s,
             self._on_fatal,
             api_requests_kept=self._settings.api_requests_kept,
+            indexes=[tuple(field.split(".")) for field in self._settings.indexes],
         )
         began_s = time.monotonic()
         try:

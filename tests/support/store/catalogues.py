@@ -7,22 +7,31 @@ from typing import Any
 
 from taskd.model.task import Task
 from taskd.model.wire import encode_task
-from taskd.rql.query import Query
+from taskd.rql.query import Path, Query
 from taskd.store.base import Page
 from taskd.store.embedded.catalogue import queries
 from taskd.store.embedded.catalogue.rows import COLUMNS, row
 from taskd.store.embedded.catalogue.schema import migrate
 from taskd.store.embedded.catalogue.sql.user_functions import register_functions
 from taskd.store.embedded.catalogue.statements import Write, parts
+from taskd.store.embedded.catalogue.value_indexes import INSERT, ValueIndexes
 
 
 class MemoryCatalogue:
     """The table of tasks, and what queries find in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, indexes: Iterable[Path] = ()) -> None:
+        """With indexes on tags, and on what is at the paths ``indexes``."""
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         migrate(self.connection)
         register_functions(self.connection)
+        self.value_indexes = ValueIndexes(self.connection, indexes)
+        self.index_all()
+
+    def index_all(self) -> None:
+        """Has everything indexed that is not yet."""
+        while self.value_indexes.step():
+            pass
 
     def close(self) -> None:
         """Whoever makes one closes it: Python warns of connections that are left open."""
@@ -31,10 +40,12 @@ class MemoryCatalogue:
     def fill(self, tasks: list[Task]) -> None:
         """Replaces whatever the table holds."""
         self.connection.execute("DELETE FROM tasks")
+        self.connection.execute("DELETE FROM task_values")
         places = ", ".join("?" * len(COLUMNS))
         self.connection.executemany(
             f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES ({places})", [row(task) for task in tasks]
         )
+        self.write([(INSERT, self.value_indexes.rows_of(tasks))])
 
     def write(self, writes: Iterable[Write]) -> None:
         """Writes as the catalogue's own writer does."""
@@ -45,6 +56,14 @@ class MemoryCatalogue:
     def page(self, query: Query) -> Page[Task]:
         """What ``query`` finds."""
         return queries.tasks(query)(self.connection)
+
+    def page_by_values(self, query: Query) -> Page[Task] | None:
+        """What ``query`` finds by the index on values that leads to least; ``None`` if none leads to it."""
+        listing = queries.tasks(query, self.value_indexes.usable)
+        if not listing.has_lookups:
+            return None
+        listing.choose(self.connection)
+        return listing(self.connection)
 
     def find(self, query: Query) -> list[str]:
         """The ids on the page that ``query`` asks for."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +10,7 @@ from taskd.model import limits
 from taskd.model.api_request import ApiRequest
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
+from taskd.rql.query import Path as RqlPath
 from taskd.store.base import StoreUnavailableError
 from taskd.store.embedded.catalogue.reader import CatalogueReader
 from taskd.store.embedded.catalogue.schema import is_damage, open_catalogue, set_aside
@@ -35,6 +36,7 @@ class Catalogue:
         on_fatal: Callable[[BaseException], None],
         *,
         api_requests_kept: int = limits.API_REQUESTS_KEPT,
+        indexes: Iterable[RqlPath] = (),
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_fatal = on_fatal
@@ -44,7 +46,9 @@ class Catalogue:
         self._progress = asyncio.Event()
         """Set for a moment whenever the writer has got further, or has failed to."""
         self._done_ticket = 0
-        self.writer = CatalogueWriter(open_catalogue(path, now_ms), self._progressed, self._failed, api_requests_kept)
+        self.writer = CatalogueWriter(
+            open_catalogue(path, now_ms), self._progressed, self._failed, api_requests_kept, indexes
+        )
         self._reader = CatalogueReader(path, time_limit_s, READERS)
         self._scanner = CatalogueReader(path, time_limit_s, SCANS, niceness=SCANS_NICENESS)
         self.writer.start()
@@ -58,6 +62,16 @@ class Catalogue:
     def failing(self) -> sqlite3.Error | None:
         """Why nothing can be written now, if so."""
         return self.writer.failing
+
+    @property
+    def value_fields(self) -> Mapping[RqlPath, int]:
+        """The fields inside of JSON whose index leads to everything, with their numbers."""
+        return self.writer.value_indexes.usable
+
+    @property
+    def indexing(self) -> str | None:
+        """Which fields are not indexed yet, for people; ``None`` when all are."""
+        return self.writer.value_indexes.progress
 
     def put(self, position: int, added: Sequence[Task], changed: Sequence[Task]) -> None:
         """Takes in the journal's frame at ``position``."""

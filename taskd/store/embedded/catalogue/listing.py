@@ -8,6 +8,7 @@ import msgspec
 
 from taskd.rql.query import Query
 from taskd.store.base import Page
+from taskd.store.embedded.catalogue.sql.lookups import FEW, NO_FIELDS, FieldNumbers
 from taskd.store.embedded.catalogue.sql.planning import PageStatements, Table, plan
 
 T = TypeVar("T")
@@ -17,15 +18,34 @@ _decode_rows = msgspec.json.Decoder(list[tuple[Any, ...]]).decode
 class Listing(Generic[T]):
     """The page of a table that a query asks for, ready to be read on a connection, as often as it is called."""
 
-    def __init__(self, query: Query, table: Table, record_of: Callable[[tuple[Any, ...]], T]) -> None:
+    def __init__(
+        self,
+        query: Query,
+        table: Table,
+        record_of: Callable[[tuple[Any, ...]], T],
+        value_fields: FieldNumbers = NO_FIELDS,
+    ) -> None:
         """Each row is turned into a record by ``record_of``. A query that makes no sense raises ``INVALID_RQL``."""
-        self._plan = plan(query, table)
+        self._plan = plan(query, table, value_fields)
         self._record_of = record_of
+        self._lookup: PageStatements | None = None
 
     @property
     def scans(self) -> bool:
         """Whether the time that it takes grows with all there is, and not with the page."""
-        return self._plan.scans
+        return self._plan.scans and self._lookup is None
+
+    @property
+    def has_lookups(self) -> bool:
+        """Whether :meth:`choose` may find a way by what is indexed."""
+        return bool(self._plan.lookups)
+
+    def choose(self, connection: sqlite3.Connection) -> None:
+        """Has the page be read by the index on values that leads to least, if that is little."""
+        assert self._plan.lookup_sizes is not None
+        sizes = connection.execute(self._plan.lookup_sizes.text, self._plan.lookup_sizes.params).fetchone()
+        if (least := min(sizes)) <= FEW:
+            self._lookup = self._plan.lookups[sizes.index(least)]
 
     def __call__(self, connection: sqlite3.Connection) -> Page[T]:
         """Reads the page."""
@@ -33,6 +53,8 @@ class Listing(Generic[T]):
         return Page([self._record_of(row) for row in rows], total)
 
     def _chosen(self, connection: sqlite3.Connection) -> PageStatements:
+        if self._lookup is not None:
+            return self._lookup
         alternatives, count_query = self._plan.alternatives, self._plan.count_query
         if count_query is None:
             return alternatives[0]

@@ -10,15 +10,19 @@ from taskd.store.embedded.catalogue.counts import TASK_COUNTS
 from taskd.store.embedded.catalogue.listing import Listing
 from taskd.store.embedded.catalogue.rows import COLUMNS, task_of
 from taskd.store.embedded.catalogue.sql.fields import TASKS
+from taskd.store.embedded.catalogue.sql.lookups import NO_FIELDS, FieldNumbers
 from taskd.store.embedded.catalogue.sql.planning import Table
 
 _SELECT_TASKS = f"SELECT {', '.join(COLUMNS)} FROM tasks"
 _TABLE = Table("tasks", COLUMNS, TASKS, small_sql="length(data) <= 65536", counts=TASK_COUNTS)
 
 
-def tasks(query: Query) -> Listing[Task]:
-    """A page of tasks. A query that makes no sense raises ``INVALID_RQL`` here, before any connection is taken."""
-    return Listing(query, _TABLE, task_of)
+def tasks(query: Query, value_fields: FieldNumbers = NO_FIELDS) -> Listing[Task]:
+    """A page of tasks. A query that makes no sense raises ``INVALID_RQL`` here, before any connection is taken.
+
+    ``value_fields`` are the fields inside of JSON whose index leads to everything.
+    """
+    return Listing(query, _TABLE, task_of, value_fields)
 
 
 def pending_tasks(connection: sqlite3.Connection) -> list[Task]:

@@ -4,13 +4,13 @@ import logging
 import sqlite3
 from pathlib import Path
 
-from taskd.store.embedded.catalogue import counts
+from taskd.store.embedded.catalogue import counts, value_indexes
 from taskd.store.embedded.errors import StoreError
 from taskd.system.files import sync_directory
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 """``PRAGMA user_version``. To change the schema, raise it and add the step to it to ``_MIGRATIONS``."""
 
 _CREATE = """
@@ -60,7 +60,7 @@ CREATE TABLE api_requests (
 );
 CREATE INDEX api_requests_function ON api_requests (function_name);
 """
-_MIGRATIONS: dict[int, str] = {0: _CREATE, 1: counts.CREATE}
+_MIGRATIONS: dict[int, str] = {0: _CREATE, 1: counts.CREATE, 2: value_indexes.CREATE}
 """For each version, the step to the next."""
 
 

@@ -3,16 +3,18 @@
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from threading import Condition, Event, Thread
 
 from taskd.model.api_request import ApiRequest
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
-from taskd.store.embedded.catalogue import api_requests, queries
+from taskd.rql.query import Path
+from taskd.store.embedded.catalogue import api_requests, queries, value_indexes
 from taskd.store.embedded.catalogue.schema import is_damage
 from taskd.store.embedded.catalogue.statements import DELETE_LOGS, INSERT_LOGS, Row, Statement, parts, updates, upserts
+from taskd.store.embedded.catalogue.value_indexes import ValueIndexes
 from taskd.system.os_limits import attempt
 
 log = logging.getLogger(__name__)
@@ -83,8 +85,11 @@ class CatalogueWriter:
         on_progress: Callable[[int], None],
         on_fatal: Callable[[BaseException], None],
         api_requests_kept: int,
+        indexes: Iterable[Path] = (),
     ) -> None:
         """``connection`` is the writer's own from now on. No more than the newest ``api_requests_kept`` are kept.
+
+        Tags, and the values at the paths ``indexes``, are indexed.
 
         ``on_progress`` is called from the writer's thread with the newest ticket whose change can be read, also
         when that has not changed but ``backlog`` has shrunk or ``failing`` was set;
@@ -94,6 +99,7 @@ class CatalogueWriter:
         self._on_progress = on_progress
         self._on_fatal = on_fatal
         self._api_requests_kept = api_requests_kept
+        self.value_indexes = ValueIndexes(connection, indexes)
         self._batch = _Batch()
         self._changed = Condition()
         self._hurry = Event()
@@ -196,8 +202,9 @@ class CatalogueWriter:
 
     def _next_batch(self) -> _Batch | None:
         """What has gathered, after waiting for something; ``None`` when the writer is to end."""
+        self._index_while_idle()
         with self._changed:
-            self._changed.wait_for(lambda: self._closing or self._has_work())
+            self._changed.wait_for(self._is_wanted)
             if not self._has_work():
                 return None
         self._hurry.wait(LINGER_S)
@@ -208,6 +215,24 @@ class CatalogueWriter:
             self._chars_being_written = batch.chars
             self._changed.notify_all()
         return batch
+
+    def _index_while_idle(self) -> None:
+        """Goes on with indexing what was there earlier, as long as nothing else is to be done."""
+        while not self._is_wanted():
+            try:
+                if not self.value_indexes.step():
+                    return
+                self.failing = None
+                attempt("yield the processor", os.sched_yield)
+            except sqlite3.Error as error:
+                if is_damage(error):
+                    raise
+                self._note_failure(error)
+                with self._changed:
+                    self._changed.wait_for(self._is_wanted, RETRY_S)
+
+    def _is_wanted(self) -> bool:
+        return self._closing or self._has_work()
 
     def _has_work(self) -> bool:
         return self._batch.ticket > 0
@@ -255,6 +280,8 @@ class CatalogueWriter:
     def _write_rows(self, batch: _Batch) -> None:
         for statement, rows in chain(upserts(batch.added.values()), updates(batch.changed.values())):
             self._write_all(statement, rows)
+        if values := self.value_indexes.rows_of(batch.added.values()):
+            self._write_all(value_indexes.INSERT, values)
         self._write_all(DELETE_LOGS, [(task_id,) for task_id in batch.logs_replaced])
         self._write_all(INSERT_LOGS, batch.logs)
         if batch.api_requests:

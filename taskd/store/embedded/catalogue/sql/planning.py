@@ -11,8 +11,9 @@ from msgspec import Struct
 from taskd.rql.query import Contains, Group, Node, Query
 from taskd.store.embedded.catalogue.sql.compile import compile_filter, compile_order
 from taskd.store.embedded.catalogue.sql.fields import KeptCounts, Resource
-from taskd.store.embedded.catalogue.sql.fragment import Fragment
+from taskd.store.embedded.catalogue.sql.fragment import Fragment, listed
 from taskd.store.embedded.catalogue.sql.indexes import alternative_indexes, scans
+from taskd.store.embedded.catalogue.sql.lookups import NO_FIELDS, FieldNumbers, Lookup, lookups
 
 
 class Table(Struct, frozen=True):
@@ -44,38 +45,54 @@ class Plan(Struct, frozen=True):
     """The index of the alternative that leaves fewest records to look at, if there is more than one."""
     scans: bool
     """Whether the time that it takes grows with all there is, and not with the page."""
+    lookups: tuple[PageStatements, ...] = ()
+    """Others that give the same page, and look at nothing but what an index on values leads to."""
+    lookup_sizes: Fragment | None = None
+    """A row with how much that is for each of them, up to a limit."""
 
 
-def plan(query: Query, table: Table) -> Plan:
-    """The plan of the page of ``table`` that ``query`` asks for. Raises ``RqlError`` where it makes no sense."""
+def plan(query: Query, table: Table, value_fields: FieldNumbers = NO_FIELDS) -> Plan:
+    """The plan of the page of ``table`` that ``query`` asks for. Raises ``RqlError`` where it makes no sense.
+
+    ``value_fields`` are those inside of JSON that have an index.
+    """
+    by_values = lookups(query.where, table.resource, value_fields) if value_fields else []
     indexes = None if table.counts is None else alternative_indexes(query.where, table.resource, table.counts)
     resources = (table.resource,) if indexes is None else indexes.resources
     return Plan(
         alternatives=tuple(_page_statements(query, table, resource) for resource in resources),
         count_query=None if indexes is None else indexes.count_query,
         scans=scans(query, table.resource),
+        lookups=tuple(_page_statements(query, table, table.resource, each) for each in by_values),
+        lookup_sizes="SELECT " + listed([each.size() for each in by_values]) if by_values else None,
     )
 
 
-def _page_statements(query: Query, table: Table, resource: Resource) -> PageStatements:
+def _page_statements(query: Query, table: Table, resource: Resource, lookup: Lookup | None = None) -> PageStatements:
     """What is on the page is looked up last: what is sorted and skipped may be in an index."""
     where, order = compile_filter(query.where, resource), compile_order(query.sort, resource)
     name, columns = table.name, ", ".join(table.columns)
-    found = Fragment(
-        f" FROM (SELECT rowid AS place FROM {name} WHERE {where.text} ORDER BY {order.text} LIMIT ? OFFSET ?)"
-        f" CROSS JOIN {name} ON {name}.rowid = place",
-        (*where.params, *order.params, query.limit, query.offset),
-    )
+    source = Fragment(name) if lookup is None else _led_to(lookup, table)
+    window = Fragment(" LIMIT ? OFFSET ?", (query.limit, query.offset))
+    places = f"(SELECT {name}.rowid AS place FROM " + source + " WHERE " + where + " ORDER BY " + order + window + ")"
+    found = " FROM " + places + f" CROSS JOIN {name} ON {name}.rowid = place"
     packed = f"SELECT json_group_array(json_array({columns})) FILTER (WHERE {table.small_sql}), count(*), "
-    return PageStatements(packed + _total(query, table, where) + found, f"SELECT {columns}" + found)
+    total = _total(query, table, where, source)
+    return PageStatements(packed + total + found, f"SELECT {columns}" + found)
 
 
-def _total(query: Query, table: Table, where: Fragment) -> Fragment:
+def _led_to(lookup: Lookup, table: Table) -> Fragment:
+    """The records that an index leads to. The order of a cross join is what SQLite leaves as it is."""
+    numbers = "(SELECT DISTINCT found_seq FROM (" + lookup.sequences + "))"
+    return numbers + f" CROSS JOIN {table.name} ON {table.name}.{table.resource.sequence} = found_seq"
+
+
+def _total(query: Query, table: Table, where: Fragment, source: Fragment) -> Fragment:
     if query.skip_count:
         return Fragment("NULL")
     if table.counts is not None and _are_counted(query.where, table.counts.fields):
         return f"(SELECT ifnull(sum({table.counts.column}), 0) FROM {table.counts.table} WHERE " + where + ")"
-    return f"(SELECT count(*) FROM {table.name} WHERE " + where + ")"
+    return "(SELECT count(*) FROM " + source + " WHERE " + where + ")"
 
 
 def _are_counted(where: Node | None, fields: Sequence[str]) -> bool:

@@ -1,0 +1,150 @@
+"""Indexes on tags and on fields of data: what they are used for, how they come about; they leave nothing out."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support.clocks import FakeClock
+from support.store.catalogues import MemoryCatalogue
+
+from taskd.model import task as transitions
+from taskd.model.task import Task, TaskDraft
+from taskd.rql.parser import parse
+from taskd.store.embedded.catalogue import queries
+from taskd.store.embedded.catalogue.value_indexes import TAGS, ValueIndexes
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
+
+PATIENT = ("data", "patient")
+LONG = "x" * 1000
+
+
+def task_of(seq: int, data: object, tags: tuple[str, ...] = ()) -> Task:
+    draft = TaskDraft("f", json.dumps(data).encode(), seq, tags=tags)
+    return transitions.create(draft, f"{seq:024x}", seq, seq)
+
+
+@pytest.fixture
+def catalogue() -> Iterator[MemoryCatalogue]:
+    with closing(MemoryCatalogue([PATIENT])) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("tags=a", "in(tags,a,b)", "data.patient=7", "data.patient=string:7", "data.patient>=7", "lt(data.patient,b)"),
+        *("tags=a&status=failed&data.n=1", "data.patient=7&sort(-creationTimestamp)", "tags=a&sort(data.n)"),
+    ],
+)
+def test_a_condition_on_an_indexed_field_is_looked_up(text: str, catalogue: MemoryCatalogue) -> None:
+    listing = queries.tasks(parse(text), catalogue.value_indexes.usable)
+    assert listing.has_lookups
+    listing.choose(catalogue.connection)
+    assert not listing.scans
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("tags!=a", "out(tags,a)", "like(tags,a)", "tags=re:a", "contains(tags)", "tags.0=a", "data.patient=null"),
+        *("data.patient=true", "data.n=1", "data.patient.x=1", "or(tags=a,status=new)", "data=1", "in(tags,null,a)"),
+        f"in(tags,{','.join(map(str, range(101)))})",
+    ],
+)
+def test_what_an_index_does_not_answer_is_not_looked_up(text: str, catalogue: MemoryCatalogue) -> None:
+    assert not queries.tasks(parse(text), catalogue.value_indexes.usable).has_lookups
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        *[("data.patient=string:" + LONG, [1]), ("data.patient=7", [2, 3]), ("data.patient=7.0", [2, 3])],
+        *[("gt(data.patient,string:w)", [1]), ("data.patient<8", [2, 3]), ("data.patient=string:7", [4])],
+        *[("tags=a", [2]), ("in(tags,a,b)", [2, 3]), ("tags=a&data.patient=7", [2]), ("tags=zz", [])],
+    ],
+)
+def test_nothing_that_is_there_is_left_out(text: str, found: list[int], catalogue: MemoryCatalogue) -> None:
+    rows = [
+        *(task_of(1, {"patient": LONG}), task_of(2, {"patient": 7}, ("a", "b", "a"))),
+        *(task_of(3, {"patient": [1, 7.0, None]}, ("b",)), task_of(4, {"patient": "7", "x": {"patient": 7}})),
+    ]
+    catalogue.fill(rows)
+    page = catalogue.page_by_values(parse(text))
+    assert page is not None
+    assert ([task.seq for task in page.rows], page.total) == (found, len(found))
+
+
+def test_a_page_by_an_index_looks_at_no_more_than_it_leads_to(catalogue: MemoryCatalogue) -> None:
+    catalogue.fill([task_of(seq, {"patient": seq % 100}) for seq in range(1, 2001)])
+    listing = queries.tasks(parse("data.patient=7&sort(-creationTimestamp)"), catalogue.value_indexes.usable)
+    listing.choose(catalogue.connection)
+    statements: list[str] = []
+    catalogue.connection.set_trace_callback(statements.append)
+    assert [task.seq for task in listing(catalogue.connection).rows[:2]] == [1907, 1807]
+    catalogue.connection.set_trace_callback(None)
+    plan = "\n".join(step for *_, step in catalogue.connection.execute(f"EXPLAIN QUERY PLAN {statements[0]}"))
+    assert "SCAN tasks" not in plan
+    assert "SEARCH task_values USING PRIMARY KEY (field=? AND value=?)" in plan
+
+
+def test_what_was_there_is_indexed_step_by_step_and_used_when_all_is(catalogue: MemoryCatalogue) -> None:
+    catalogue.fill([task_of(seq, {"n": seq}, ("a",)) for seq in range(1, 2501)])
+    indexes = ValueIndexes(catalogue.connection, [PATIENT, ("data", "n")])
+    steps = 0
+    while indexes.progress is not None:
+        assert ("data", "n") not in indexes.usable
+        assert TAGS in indexes.usable
+        assert indexes.step()
+        steps += 1
+    assert steps == 3
+    assert not indexes.step()
+    catalogue.value_indexes = indexes
+    page = catalogue.page_by_values(parse("data.n=2400"))
+    assert page is not None
+    assert [task.seq for task in page.rows] == [2400]
+
+
+def test_indexing_that_is_interrupted_goes_on(catalogue: MemoryCatalogue) -> None:
+    catalogue.fill([task_of(seq, {"n": seq}) for seq in range(1, 2501)])
+    ValueIndexes(catalogue.connection, [PATIENT, ("data", "n")]).step()
+    later = task_of(2501, {"n": 7})
+    again = ValueIndexes(catalogue.connection, [PATIENT, ("data", "n")])
+    catalogue.connection.executemany("INSERT INTO task_values VALUES (?, ?, ?)", again.rows_of([later]))
+    assert [again.step() for _ in range(3)] == [True, True, False]
+    count = "SELECT count(*) FROM task_values WHERE field = ?"
+    assert catalogue.connection.execute(count, (again.usable["data", "n"],)).fetchone() == (2501,)
+
+
+def test_an_index_that_is_no_longer_wanted_goes_and_may_come_back(catalogue: MemoryCatalogue) -> None:
+    catalogue.fill([task_of(seq, {"patient": seq}) for seq in range(1, 2501)])
+    without = ValueIndexes(catalogue.connection, [])
+    assert PATIENT not in without.usable
+    while without.step():
+        pass
+    assert catalogue.connection.execute("SELECT count(*) FROM task_values").fetchone() == (0,)
+    assert catalogue.connection.execute("SELECT path FROM value_fields").fetchall() == [('["tags"]',)]
+    catalogue.value_indexes = ValueIndexes(catalogue.connection, [PATIENT])
+    catalogue.index_all()
+    page = catalogue.page_by_values(parse("data.patient=9"))
+    assert page is not None
+    assert [task.seq for task in page.rows] == [9]
+
+
+async def test_a_store_that_is_told_of_a_field_indexes_what_it_has(tmp_path: Path) -> None:
+    settings = StoreSettings(data=str(tmp_path / "data"))
+    store = EmbeddedStore(settings, FakeClock())
+    await store.start()
+    await store.add([TaskDraft("f", b'{"patient":%d}' % number, 0) for number in range(50)])
+    await store.stop()
+    store = EmbeddedStore(StoreSettings(data=settings.data, indexes=("data.patient",)), FakeClock())
+    await store.start()
+    await store.add([TaskDraft("f", b'{"patient":7}', 0)])
+    page = await store.find(parse("data.patient=7"))
+    while (await store.status()).indexing:
+        await store.find(parse("limit(1)"))
+    assert await store.find(parse("data.patient=7")) == page
+    assert (len(page.rows), page.total) == (2, 2)
+    await store.stop()
