@@ -97,3 +97,21 @@ async def test_a_benchmark_of_the_readme_is_there(command: str) -> None:
 def test_what_the_readme_points_at_is_there() -> None:
     for target in re.findall(r"\]\(([^)#][^)]*)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_every_test_that_the_readme_names_is_there() -> None:
+    files = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    assert set(re.findall(r"tests/[\w/]+\.py", README)) <= set(files)
+    named = re.findall(r"`(test_\w+)`", README)
+    missing = [name for name in named if not any(f"def {name}(" in text for text in files.values())]
+    assert named
+    assert not missing
+
+
+def test_whoever_may_try_something_has_a_row_with_a_test() -> None:
+    [table] = re.findall(r"^\| who \| tries \|.*\n\|[-|]+\|\n((?:\|.*\|\n)+)", README, re.MULTILINE)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    assert {who for who, *_ in rows if who} == {
+        *("web page", "local user", "network, not logged in", "caller with one permission", "function", "proxy"),
+    }
+    assert all("`test_" in tests for *_, tests in rows)
