@@ -44,6 +44,10 @@ RETRY_ERRORS_MAX = 100
 RETRY_ERROR_MAX_CHARS = 256
 CODE_UNPACKED_MAX_BYTES = 250 * MIB
 CODE_FILES_MAX = 10_000
+CODE_DEPTH_MAX = 100
+"""Directories within directories, and the file in the last one."""
+CODE_LINK_STEPS_MAX = 100_000
+"""The names in the paths that all links of a zip point at: each of them is looked up, which takes 10 µs."""
 CODE_UPLOAD_MAX_BYTES = 50 * MIB
 """The largest zip that AWS Lambda takes directly."""
 FUNCTION_NAME_MAX_CHARS = 64

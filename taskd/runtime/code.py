@@ -17,6 +17,9 @@ UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Val
 # What Python merely warns of, such as two entries for the same bytes, is no zip that any program writes.
 warnings.filterwarnings("error", "Overlapped entries|Empty unicode path", UserWarning)
 _ENCRYPTED_FLAG = 0x1
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+"""What every program packs with unless it is told otherwise. The rest fails in ways of its own, and takes what memory
+the zip asks for."""
 
 
 def check_code(code: bytes) -> None:
@@ -50,8 +53,12 @@ def _safe_path(entry: zipfile.ZipInfo) -> PurePosixPath:
     path = PurePosixPath(entry.filename)
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise invalid_code(f"The entry {entry.filename!r} would be written outside the function's own directory.")
+    if len(path.parts) > limits.CODE_DEPTH_MAX:
+        raise invalid_code(f"The zip nests directories over {limits.CODE_DEPTH_MAX} deep.")
     if entry.flag_bits & _ENCRYPTED_FLAG:
         raise invalid_code(f"The entry {entry.filename!r} is encrypted; make the zip without a password.")
+    if entry.compress_type not in _METHODS:
+        raise invalid_code(f"The entry {entry.filename!r} is not packed by deflate, as zips are by default.")
     return path
 
 

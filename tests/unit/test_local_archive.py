@@ -145,6 +145,34 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
     assert "encrypted" in refusal(bytes(code), tmp_path)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, 93])
+def test_a_zip_packed_in_another_way_is_refused(method: int, tmp_path: Path) -> None:
+    """Each fails in its own ways, and LZMA takes the memory that the zip asks for."""
+    code = bytearray(archive_of(("index.py", "x" * 1000)))
+    for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        struct.pack_into("<H", code, code.index(signature) + offset, method)
+    assert "'index.py' is not packed by deflate" in refusal(bytes(code), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["d/" * 100 + "x.py", "d/" * 101])
+def test_directories_nested_too_deep_are_refused(name: str, tmp_path: Path) -> None:
+    assert "over 100 deep" in refusal(archive_of(("index.py", "x"), (name, "")), tmp_path)
+
+
+def test_directories_may_be_nested_up_to_the_limit(tmp_path: Path) -> None:
+    unpack(archive_of(("d/" * 99 + "x.py", "deep")), tmp_path)
+    assert (tmp_path / ("d/" * 99) / "x.py").read_text() == "deep"
+
+
+def test_a_link_that_points_nowhere_is_refused(tmp_path: Path) -> None:
+    assert "points nowhere" in refusal(archive_of(("index.py", "x"), link("l", "")), tmp_path)
+
+
+def test_links_that_take_minutes_to_check_are_refused(tmp_path: Path) -> None:
+    links = [link(f"l{number}", "d/../" * 800) for number in range(100)]
+    assert "too many links" in refusal(archive_of(("d/index.py", "x"), *links), tmp_path)
+
+
 def test_two_entries_for_the_same_bytes_are_refused_or_harmless(tmp_path: Path) -> None:
     """Python 3.13 warns of them, and others take them for the same file twice."""
     code = archive_of(("a.py", "x"))

@@ -47,6 +47,7 @@ class _Unpacking:
         self._archive = archive
         self._target = target
         self._left_bytes = limits.CODE_UNPACKED_MAX_BYTES
+        self._left_link_steps = limits.CODE_LINK_STEPS_MAX
 
     def run(self) -> None:
         entries = checked_entries(self._archive)
@@ -84,9 +85,18 @@ class _Unpacking:
     def _link(self, path: PurePosixPath, entry: zipfile.ZipInfo) -> Path:
         link = self._target / path
         link.parent.mkdir(parents=True, exist_ok=True)
-        with self._archive.open(entry) as source:
-            link.symlink_to(os.fsdecode(source.read(os.pathconf(self._target, "PC_PATH_MAX"))))
+        link.symlink_to(self._link_target(entry))
         return link
+
+    def _link_target(self, entry: zipfile.ZipInfo) -> str:
+        with self._archive.open(entry) as source:
+            target = os.fsdecode(source.read(os.pathconf(self._target, "PC_PATH_MAX")))
+        self._left_link_steps -= 1 + target.count("/")
+        if not target:
+            raise invalid_code(f"The link {entry.filename!r} points nowhere.")
+        if self._left_link_steps < 0:
+            raise invalid_code("The zip holds too many links for what they point at to be checked.")
+        return target
 
     def _check_link(self, link: Path) -> None:
         root = os.path.realpath(self._target)

@@ -6,7 +6,6 @@ Knows nothing of calls or the Runtime API.
 import asyncio
 import errno
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -20,6 +19,7 @@ from taskd.model.clock import Clock
 from taskd.model.logline import LogLine
 from taskd.runtime.local.log_capture import OutputPipe
 from taskd.runtime.local.orphan_killer import OrphanKiller
+from taskd.system.remove_tree import remove_tree
 
 
 class Launch(Struct, frozen=True):
@@ -95,7 +95,7 @@ class ChildProcess:
         if self._output is not None:
             self._output.close()
         if self._scratch is not None:
-            await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
+            await asyncio.to_thread(remove_tree, Path(self._scratch))
 
 
 async def _exit_status(process: subprocess.Popen[bytes]) -> int:

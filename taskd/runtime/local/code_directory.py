@@ -11,7 +11,6 @@ import errno
 import hashlib
 import logging
 import re
-import shutil
 import tempfile
 import threading
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ from taskd.model.errors import UNAVAILABLE, ContractError, TaskdError
 from taskd.model.function import Function
 from taskd.runtime.local import archive
 from taskd.system.files import SyncFailedError, sync_directory
+from taskd.system.remove_tree import remove_tree
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class CodeDirectory:
             raise TaskdError(f"{self._root} cannot be used: {error}. {advice}") from error
 
     def _sweep(self, wanted: set[Path]) -> None:
-        shutil.rmtree(self.work, ignore_errors=True)
+        remove_tree(self.work)
         self.work.mkdir(parents=True, exist_ok=True)
         sync_directory(self._root.parent)  # or a power cut takes the root, and with it all code deployed since
         for function in self._root.iterdir():
@@ -109,7 +109,7 @@ class CodeDirectory:
                 if not path.is_dir():  # the same code, unpacked by somebody else meanwhile, is as good
                     _publish(fresh, path)
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            remove_tree(fresh)
 
     def release(self, name: str, version: str) -> None:
         """A version made by :meth:`add` is deployed or given up: from now on :meth:`remove` may take it."""
@@ -131,7 +131,7 @@ class CodeDirectory:
         self._remove_later(trash)
 
     def _remove_later(self, trash: Path) -> None:
-        removal = asyncio.create_task(asyncio.to_thread(shutil.rmtree, trash, ignore_errors=True))
+        removal = asyncio.create_task(asyncio.to_thread(remove_tree, trash))
         self._removals.add(removal)
         removal.add_done_callback(self._removals.discard)
 
@@ -179,6 +179,6 @@ def _end_package_search_at(file: Path) -> None:
 def _sweep_function(function: Path, wanted: set[Path]) -> None:
     for version in function.iterdir():
         if version not in wanted:
-            shutil.rmtree(version, ignore_errors=True)
+            remove_tree(version)
     with suppress(OSError):  # not empty: a version in it is wanted
         function.rmdir()
