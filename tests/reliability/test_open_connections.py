@@ -96,3 +96,14 @@ async def test_where_all_connections_are_in_use_a_new_one_is_told_so() -> None:
         for stream in busy:
             assert b" 200 " in await first_line(stream)
         assert b" 200 " in await first_line(await opened(stack, url, GET))
+
+
+async def test_requests_that_cannot_be_read_keep_no_connection() -> None:
+    """A target whose host is no name once left each connection open for ever, and in use."""
+    async with small_server(connections_max=3) as (url, _), AsyncExitStack() as stack:
+        for _ in range(10):
+            stream = await opened(stack, url, b"GET http://xn--a/ HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 400 " in await first_line(stream)
+            async with asyncio.timeout(20):
+                assert (await stream[0].read()).endswith(b"}")
+        assert b" 200 " in await first_line(await opened(stack, url, GET))

@@ -143,6 +143,8 @@ async def test_a_fault_leads_to_its_traceback(client: ClientSession, caplog: pyt
         b"BREW /measure HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET / HTTP/7.3\r\nHost: x\r\n\r\n",
         b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET http://xn--/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST http://xn--a/measure HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx",
         b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nLarge: " + b"x" * 20_000 + b"\r\n\r\n",

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import socket
+from http import HTTPStatus
 from typing import Any, cast
 
 import msgspec
@@ -97,6 +98,19 @@ class _Connection(web.RequestHandler):
         self._connections.remove(self)
         super().connection_lost(exc)
 
+    async def start(self) -> None:
+        """Answers requests until the connection ends.
+
+        What aiohttp fails to make a request of, such as a target whose host is no name, would end this and leave the
+        connection open for ever, in use as far as anybody knows.
+        """
+        try:
+            await super().start()
+        except Exception as error:
+            status = 400 if isinstance(error, ValueError) else 500
+            if self.transport is not None:
+                _answer_last(self.transport, _below_the_application(status, error, None))
+
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  the signature is aiohttp's
         """Resumes if there is a pause. aiohttp asks for it after every body, and takes 3 µs where there is none."""
         if self._reading_paused:
@@ -119,13 +133,20 @@ class _Connection(web.RequestHandler):
 
 def _refuse(transport: asyncio.Transport, connections_max: int) -> None:
     """Says why, without waiting for the request, and closes."""
-    message = f"All {connections_max} connections are in use. Try again in a moment."
-    body = msgspec.json.encode(ContractError(errors.UNAVAILABLE, message).body())
     transport.set_protocol(asyncio.Protocol())
-    transport.write(
-        b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
-        b"Retry-After: %d\r\nContent-Length: %d\r\n\r\n%b" % (RETRY_AFTER_S, len(body), body)
+    message = f"All {connections_max} connections are in use. Try again in a moment."
+    _answer_last(transport, ContractError(errors.UNAVAILABLE, message))
+
+
+def _answer_last(transport: asyncio.WriteTransport, error: ContractError) -> None:
+    """Tells ``error`` where there is no request that a response could belong to, and closes."""
+    status, body = HTTPStatus(error.kind.http_status), msgspec.json.encode(error.body())
+    wait = f"Retry-After: {RETRY_AFTER_S}\r\n" if error.kind is errors.UNAVAILABLE else ""
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        f"{wait}Content-Length: {len(body)}\r\n\r\n"
     )
+    transport.write(head.encode() + body)
     transport.close()
 
 
