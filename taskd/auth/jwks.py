@@ -23,6 +23,8 @@ _REFETCH_INTERVAL_MS = 10_000
 """Between two fetches at least, so that made-up key ids do not make us flood the issuer with requests."""
 _TIMEOUT_S = 10.0
 _DOCUMENT_MAX_BYTES = 1024 * 1024
+_NO_KEYS = (ValueError, KeyError, TypeError, AttributeError)
+"""What a document raises that is not of the shape that it should have."""
 _DISCOVERY = "/.well-known/openid-configuration"
 
 
@@ -72,7 +74,7 @@ class IssuerKeys:
             try:
                 self._keys = _keys_of(await self._fetch(await self._resolve_jwks_url()))
                 self._fetched_ms = self._clock()
-            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, PyJWTError) as error:
+            except (aiohttp.ClientError, TimeoutError, *_NO_KEYS, PyJWTError) as error:
                 log.warning("The keys of %s cannot be fetched: %r.", self._issuer, error)
 
     async def _resolve_jwks_url(self) -> str:

@@ -53,7 +53,7 @@ class OidcVerifier:
             if key is None or header.get("alg") not in _ALGORITHMS or key.algorithm_name != header["alg"]:
                 raise _unknown("is signed with a key that its issuer does not have")
             claims = jwt.decode(token, key, **self._rules())
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, RecursionError) as error:  # the latter before PyJWT 2.13, of a header nested deep
             raise _unknown(f"is refused: {type(error).__name__}") from None
         return self._subject(claims, key)
 

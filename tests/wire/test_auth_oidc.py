@@ -1,6 +1,8 @@
 """JWTs of an OIDC issuer: taken if they are genuine, for us and in time; its keys are fetched seldom, and rotate."""
 
 import asyncio
+import base64
+import hmac
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,8 +13,9 @@ import jwt
 import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, field
 from msgspec.structs import replace
 from support.auth.accounts import ADA, EVERYBODY
 from support.auth.service import SecuredService, secured_service
@@ -33,6 +36,8 @@ class Issuer(Struct):
     keys: list[dict[str, Any]] = []
     fetches: int = 0
     broken: bool = False
+    document: Any = UNSET
+    """What it publishes instead of :attr:`keys`."""
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     """Set from the time that :attr:`gate` holds a fetch up."""
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -46,7 +51,8 @@ class Issuer(Struct):
         if not self.gate.is_set():
             self.asked.set()
         await self.gate.wait()
-        return web.Response(status=500) if self.broken else web.json_response({"keys": self.keys})
+        document = {"keys": self.keys} if self.document is UNSET else self.document
+        return web.Response(status=500) if self.broken else web.json_response(document)
 
 
 @asynccontextmanager
@@ -161,6 +167,89 @@ async def test_forged_tokens_are_refused(oidc: OidcService) -> None:
     await assert_error(await oidc.get(oidc.token("", "rsa", "none")), 117)
     await assert_error(await oidc.get(oidc.token(RSA_KEY, "ec")), 117)
     await assert_error(await oidc.get("a.b.c"), 117)
+
+
+def segment(value: bytes | dict[str, Any]) -> str:
+    content = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def public_pem() -> bytes:
+    return RSA_KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def signed_with_the_public_key(body: str) -> str:
+    """HMAC with what everybody knows: taken by whoever lets the token say how it is to be verified."""
+    return segment(hmac.digest(public_pem(), body.encode(), "sha256"))
+
+
+ALGORITHMS: list[Any] = [
+    *("none", "None", "nOnE", "", "HS256", "HS512", "rs256", "RS256 ", "ES256", "PS256", "RS512", "EdDSA"),
+    *(None, 0, [], ["RS256"], {"RS256": 1}),
+]
+KEY_IDS: list[Any] = [
+    None,
+    0,
+    ["rsa"],
+    {},
+    "",
+    "RSA",
+    " rsa",
+    "rsa\0",
+    "odd",
+    "../../dev/null",
+    "' OR 1=1 --",
+    "x" * 10_000,
+]
+HEADERS: list[dict[str, Any] | bytes] = [
+    *({"alg": algorithm, "kid": "rsa"} for algorithm in ALGORITHMS),
+    *({"alg": algorithm, "kid": key_id} for algorithm in ("HS256", "RS256") for key_id in KEY_IDS),
+    {"alg": "RS256", "kid": "rsa", "jwk": jwk("rsa", OTHER_RSA_KEY)},
+    {"alg": "RS256", "kid": "rsa", "jku": "http://127.0.0.1:9/keys", "x5u": "http://127.0.0.1:9/x"},
+    {"alg": "RS256", "kid": "rsa", "b64": False, "crit": ["b64"]},
+    {"alg": "RS256", "kid": "rsa", "zip": "DEF"},
+    *(b'{"alg":"RS256","kid":"rsa","x":' + b"[" * depth + b"]" * depth + b"}" for depth in (900, 1500, 4000)),
+    *(b'{"alg":"none","alg":"RS256","kid":"rsa"}', b'{"kid":"rsa","alg":"RS256","alg":"none"}'),
+    *(b"[]", b"7", b"", b"\xff"),
+]
+
+
+@pytest.mark.parametrize("signature", ["", "AAAA", "=", "\u20ac", "hmac"])
+async def test_no_header_makes_a_forged_token_good(oidc: OidcService, signature: str) -> None:
+    genuine = oidc.token(taskd={"may": ["VIEW_TASKS"]}).split(".")
+    for header in HEADERS:
+        body = f"{segment(header)}.{genuine[1]}"
+        forged = f"{body}.{signed_with_the_public_key(body) if signature == 'hmac' else signature}"
+        await assert_error(await oidc.get(forged), 117)
+        await assert_error(await oidc.get(f"{body}.{genuine[2]}"), 117)
+
+
+CLAIMS: dict[str, list[Any]] = {
+    "exp": [-1, 1e300, 10**11, 2**63, "9999999999", True, [], {}, float("nan"), float("inf")],
+    "nbf": [4e9, "0", True, [], -1, float("-inf")],
+    "aud": [[], ["Taskd"], ["taskd "], [""], [None], {"taskd": 1}, "taskd/", "", 0, True],
+    "iss": ["", "{issuer}/", "{issuer}#", ["{issuer}"], {}, 0, None, "{ISSUER}"],
+    "sub": [0, [], {}, None, "", ["auth0|ada"]],
+}
+
+
+@pytest.mark.parametrize("claims", [{name: value} for name, values in CLAIMS.items() for value in values], ids=repr)
+async def test_a_genuine_signature_makes_no_other_claims_good(oidc: OidcService, claims: dict[str, Any]) -> None:
+    if isinstance(claims.get("iss"), str):
+        claims = {"iss": claims["iss"].format(issuer=oidc.issuer.url, ISSUER=oidc.issuer.url.upper())}
+    payload = {**jwt.decode(oidc.token(), options={"verify_signature": False}), "taskd": {"may": ["ALL"]}, **claims}
+    token = jwt.PyJWS().encode(json.dumps(payload).encode(), RSA_KEY, "RS256", {"kid": "rsa"})
+    assert (await oidc.get(token)).status == 401
+
+
+@pytest.mark.parametrize("document", [[], "text", None, {"keys": None}, {"keys": [1]}, {"keys": {"a": 1}}], ids=repr)
+async def test_keys_of_no_known_shape_leave_those_before_in_force(oidc: OidcService, document: Any) -> None:
+    token = oidc.token(taskd={"may": ["VIEW_TASKS"]})
+    assert (await oidc.get(token)).status == 200
+    oidc.issuer.document = document
+    oidc.secured.clock.advance(300_001)
+    assert (await oidc.get(token)).status == 200
+    assert oidc.issuer.fetches == 2
 
 
 async def test_keys_are_fetched_once_for_many_tokens(oidc: OidcService) -> None:
