@@ -3,9 +3,10 @@
 import os
 
 import pytest
-from support.service.machine import CONFIG, DATA, SOURCE, TASKD, Machine
+from support.auth.accounts import PASSWORD
+from support.service.machine import ACCOUNT, CONFIG, DATA, SOURCE, TASKD, Machine
 
-ACCOUNT = "ada@example.com"
+ACCOUNTS = "/root/accounts"
 
 
 @pytest.fixture(scope="session")
@@ -24,15 +25,30 @@ def install_lines(machine: Machine) -> list[str]:
     return [command for command in commands if command.startswith(("install ", "systemctl "))]
 
 
-@pytest.fixture
-def service(installed: Machine) -> Machine:
-    """It runs on an empty data directory, and asks who is calling: somebody who may do everything."""
-    installed.token = None
-    installed.run("systemctl stop taskd; systemctl reset-failed")
-    installed.run(f"rm -rf {DATA}/* && journalctl --rotate -q && journalctl --vacuum-time=1s -q")
+@pytest.fixture(scope="session")
+def accounts_token(installed: Machine) -> str:
+    """An API token of somebody who may do everything; the accounts are kept in :data:`ACCOUNTS`."""
+    empty(installed)
     installed.run("systemctl start taskd")
-    installed.run(f"{TASKD} auth user add {ACCOUNT} --config {CONFIG}", given="correct horse battery\n")
+    installed.run(f"{TASKD} auth user add {ACCOUNT} --first-name Ada --config {CONFIG}", given=f"{PASSWORD}\n")
     installed.run(f"{TASKD} auth grant {ACCOUNT} ALL --config {CONFIG}")
-    installed.token = installed.run(f"{TASKD} auth token add ci --for {ACCOUNT} --config {CONFIG}").strip()
-    installed.run("systemctl reload taskd")
+    token = installed.run(f"{TASKD} auth token add ci --for {ACCOUNT} --config {CONFIG}").strip()
+    installed.run(f"mkdir -p {ACCOUNTS} && cp -a {DATA}/auth.* {ACCOUNTS}/")
+    return token
+
+
+@pytest.fixture
+def service(installed: Machine, accounts_token: str) -> Machine:
+    """It runs on a data directory with nothing but accounts, and asks who is calling."""
+    installed.token = accounts_token
+    empty(installed)
+    installed.run(f"cp -a {ACCOUNTS}/. {DATA}/")
+    installed.run("journalctl --rotate -q && journalctl --vacuum-time=1s -q")
+    installed.run("systemctl start taskd")
     return installed
+
+
+def empty(machine: Machine) -> None:
+    """Stops the service and takes away all that it keeps."""
+    machine.run("systemctl stop taskd; systemctl reset-failed")
+    machine.run(f"rm -rf {DATA}/*")

@@ -25,13 +25,19 @@ class NodeProject(Struct):
 
     modules: Path
 
-    async def run(self, test: str, daemon_url: str, scratch: Path) -> None:
-        """Runs ``<test>.test.js`` against a daemon; a failure is told in the words of Node's own report."""
+    async def run(
+        self, test: str, daemon_url: str, scratch: Path, *, token: str | None = None, within: tuple[str, ...] = ()
+    ) -> None:
+        """Runs ``<test>.test.js`` against a daemon; a failure is told in the words of Node's own report.
+
+        ``token`` is shown where the tests bring no accounts of their own. ``within`` is a command that runs another one
+        where the daemon can be reached.
+        """
         __tracebackhide__ = True
         target = scratch / f"{test}.json"
-        target.write_text(json.dumps(_environment(daemon_url)))
+        target.write_text(json.dumps(_environment(daemon_url, token)))
         status, report = await _output(
-            *("node", "--test", "--test-reporter=spec", f"{test}.test.js"),
+            *(*within, "node", "--test", "--test-reporter=spec", f"{test}.test.js"),
             cwd=PROJECT,
             env={
                 **os.environ,
@@ -90,11 +96,12 @@ async def _output(*command: str, cwd: Path, env: dict[str, str]) -> tuple[int, s
     return process.returncode or 0, output.decode(errors="replace")
 
 
-def _environment(daemon_url: str) -> dict[str, object]:
+def _environment(daemon_url: str, token: str | None) -> dict[str, object]:
     """What the tests read: where the daemon is, under the one name that the SDK leaves alone, and functions' code."""
     sources = (PROJECT / "functions").glob("*.js")
     zips = {path.stem: base64.b64encode(node_zip(path.read_text())).decode() for path in sources}
-    return {"host": daemon_url.replace("127.0.0.1", "localhost"), "zips": zips, "runtime": NODE_RUNTIME}
+    host = daemon_url.replace("127.0.0.1", "localhost")
+    return {"host": host, "token": token, "zips": zips, "runtime": NODE_RUNTIME}
 
 
 def _failures(report: str) -> str:

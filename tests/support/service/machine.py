@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+ACCOUNT = "ada@example.com"
+"""May do everything, with the password of `tests/support/auth/accounts.py`."""
 BASE_URL = "http://localhost:8080"
 CONFIG = "/etc/taskd/taskd.toml"
 DATA = "/var/lib/taskd"
@@ -33,7 +35,11 @@ class Machine:
 
     def __init__(self, init_pid: int) -> None:
         self._enter = ("nsenter", "-t", str(init_pid), "-a", "/usr/bin/env", "-i", *_ENVIRONMENT)
+        self.network = ("nsenter", "-t", str(init_pid), "-n")
+        """Runs a command of this machine where the service can be reached."""
         self.root = Path(f"/proc/{init_pid}/root")
+        self.state = self.root / "var/lib/private/taskd"
+        """The data directory, where :data:`DATA` leads inside."""
         self.token: str | None = None
 
     def try_to(self, command: str, given: str = "") -> subprocess.CompletedProcess[str]:
