@@ -5,24 +5,25 @@ import os
 import pytest
 from support.auth.accounts import PASSWORD
 from support.service.machine import ACCOUNT, CONFIG, DATA, SOURCE, TASKD, Machine
+from support.service.unit_header import commands
 
 ACCOUNTS = "/root/accounts"
 
 
 @pytest.fixture(scope="session")
 def installed() -> Machine:
-    """The service, installed as the first lines of its unit say."""
+    """The service, installed as the first lines of its unit say; `.ci/boot` has run those of pip."""
     machine = Machine(int(os.environ["TASKD_BOOTED"]))
     machine.run(f"cd {SOURCE} && " + " && ".join(install_lines(machine)))
     return machine
 
 
-def install_lines(machine: Machine) -> list[str]:
-    """The commands of the unit's header that are run in the checkout, but for the one that `.ci/boot` has run."""
-    header = (machine.root / f"{SOURCE[1:]}/systemd/taskd.service").read_text().partition("[Unit]")[0]
-    commands = [line.removeprefix("#   ") for line in header.splitlines() if line.startswith("#   ")]
-    assert any(command.startswith("python3 -m venv /opt/taskd") for command in commands)
-    return [command for command in commands if command.startswith(("install ", "systemctl "))]
+def install_lines(machine: Machine, source: str = SOURCE) -> list[str]:
+    """The commands of the unit's header that are run in the checkout, but for those of pip."""
+    unit = (machine.root / source[1:] / "systemd/taskd.service").read_text()
+    lines = commands(unit, "install")
+    assert any(line.startswith("python3 -m venv /opt/taskd") for line in lines)
+    return [line for line in lines if line.startswith(("install ", "systemctl "))]
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +53,8 @@ def empty(machine: Machine) -> None:
     """Stops the service and takes away all that it keeps."""
     machine.run("systemctl stop taskd; systemctl reset-failed")
     machine.run(f"rm -rf {DATA}/*")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What removes the service comes last."""
+    items.sort(key=lambda item: item.path.name == "test_removal.py")

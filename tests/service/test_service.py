@@ -1,16 +1,14 @@
-"""The systemd service as it ships, on a booted Debian. The last test removes it."""
+"""The systemd service as it ships, on a booted Debian."""
 
-import base64
 import json
 import os
 
 import pytest
-from support.functions.zips import python_zip
 from support.service.machine import CONFIG, DATA, SOURCE, TASKD, Machine
+from support.service.work import FAR_FUTURE, SLEEPS, create, deploy, status, wait_for
 
 pytestmark = pytest.mark.boot
 
-FAR_FUTURE = "2199-01-01T00:00:00.000Z"
 LISTINGS = (
     *("", "?data.seconds=1", "?priority<1", "?sort(-priority)", "?like(functionName,F)", "?tags=a", "?status=re:^n"),
     *("?status=new", "?id=000000000000000000000001", "?sort(-creationTimestamp)&limit(5,1)", "?skipCount()"),
@@ -18,13 +16,6 @@ LISTINGS = (
     *("/apiRequests?sort(-timestamp)", "/apiRequests?statusCode=200"),
 )
 """By an index and by looking at everything, of every kind of thing."""
-SLEEPS = """
-import time
-
-def handler(task, context):
-    time.sleep(task["data"]["seconds"])
-    return {}
-"""
 TAKES_MEMORY = """
 def handler(task, context):
     return {"bytes": len(bytearray(b"x") * (task["data"]["mib"] * 1024 ** 2))}
@@ -55,37 +46,8 @@ print(counts["answered"], counts["refused"])
 """
 
 
-def deploy(service: Machine, source: str, **fields: object) -> None:
-    code = base64.b64encode(python_zip(source)).decode()
-    body = {"name": "f", "runtime": "python3.11", "entryPoint": "index.handler", "code": code, **fields}
-    assert service.api("/tasks/v1/functions", body).status == 200
-
-
-def create(service: Machine, **fields: object) -> str:
-    answer = service.api("/tasks/v1", {"functionName": "f", **fields})
-    assert answer.status == 200, answer
-    return str(answer.body["id"])
-
-
-def status(service: Machine, task_id: str) -> str:
-    return str(service.api(f"/tasks/v1?id={task_id}").body["data"][0]["status"])
-
-
-def wait_for(service: Machine, task_id: str, wanted: str) -> None:
-    service.wait_until(lambda: status(service, task_id) == wanted, f"{task_id} {wanted}")
-
-
 def is_healthy(service: Machine) -> bool:
     return service.try_to("curl -sf -m 10 localhost:8080/health").returncode == 0
-
-
-def processes(service: Machine) -> str:
-    """The processes of the service and of its functions, however they were left behind."""
-    return service.run("grep -las '[/]opt/taskd' /proc/[0-9]*/cmdline || true")
-
-
-def owners(service: Machine) -> set[str]:
-    return set(service.run(f"find {DATA}/ -printf '%u:%g\\n'").split())
 
 
 def test_it_starts_healthy_and_asks_who_is_calling(service: Machine) -> None:
@@ -109,7 +71,7 @@ def test_it_is_bounded_confined_and_watched(service: Machine) -> None:
 
 def test_what_it_keeps_is_its_own(service: Machine) -> None:
     deploy(service, SLEEPS)
-    [owner] = owners(service)
+    [owner] = service.owners()
     assert not owner.startswith("root")
     assert service.run(f"stat -c %a {DATA}/").strip() == "700"
     assert service.run(f"find {DATA}/ -path {DATA}/functions -prune -o -perm /077 -print") == ""
@@ -193,14 +155,14 @@ def test_stopping_lets_a_running_function_end(service: Machine) -> None:
     wait_for(service, running, "inProgress")
     service.run("systemctl stop taskd")
     assert service.show("Result") == "success"
-    assert processes(service) == ""
+    assert service.processes() == ""
     service.run("systemctl start taskd")
     assert status(service, running) == "complete"
 
 
 def test_a_journal_that_root_repaired_is_the_services_again(service: Machine) -> None:
     tasks = [create(service, startTimestamp=FAR_FUTURE) for _ in range(3)]
-    [owner] = owners(service)
+    [owner] = service.owners()
     service.run("systemctl stop taskd")
     [segment] = service.run(f"ls {DATA}/journal/*.journal").split()
     service.run(f"printf '\\377' | dd of={segment} bs=1 seek=80 conv=notrunc status=none")
@@ -208,7 +170,7 @@ def test_a_journal_that_root_repaired_is_the_services_again(service: Machine) ->
     assert f"{segment} is damaged" in service.log()
     service.run("systemctl stop taskd")
     assert "Repaired" in service.run(f"{TASKD} journal repair {DATA}")
-    assert owners(service) == {owner}
+    assert service.owners() == {owner}
     service.run("systemctl reset-failed && systemctl start taskd")
     assert [status(service, task) for task in tasks] == ["new"] * 3
 
@@ -233,13 +195,3 @@ def test_with_its_socket_nobody_is_refused_during_a_restart(service: Machine) ->
     finally:
         service.run("systemctl stop taskd.socket taskd; systemctl disable -q taskd.socket; systemctl reset-failed")
         service.run("rm /etc/systemd/system/taskd.socket && systemctl daemon-reload")
-
-
-def test_removed_it_leaves_nothing_but_its_data(service: Machine) -> None:
-    waiting = create(service, startTimestamp=FAR_FUTURE)
-    service.run("systemctl disable -q --now taskd")
-    service.run("rm -r /opt/taskd /etc/taskd /etc/systemd/system/taskd.service && systemctl daemon-reload")
-    assert processes(service) == ""
-    assert service.try_to("curl -s localhost:8080/health").returncode == 7
-    assert service.try_to("systemctl cat taskd").returncode != 0
-    service.run(f"grep -aq {waiting} {DATA}/journal/*.journal")

@@ -87,3 +87,11 @@ class Machine:
         while not condition():
             assert time.monotonic() < deadline_s, f"{what}: not within {TIMEOUT_S} s\n{self.log()}"
             time.sleep(0.1)
+
+    def processes(self) -> str:
+        """The processes of the service and of its functions, however they were left behind."""
+        return self.run("grep -las '[/]opt/taskd' /proc/[0-9]*/cmdline || true")
+
+    def owners(self) -> set[str]:
+        """Whose the files in the data directory are, as ``user:group``."""
+        return set(self.run(f"find {DATA}/ -printf '%u:%g\\n'").split())
