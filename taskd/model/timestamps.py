@@ -10,7 +10,7 @@ MAX_MS = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z, the latest time that can be written."""
 
 _RFC3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:(\d\d)(?:\.\d{1,9})?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
+    r"\d{4}-\d\d-\d\d[Tt ](?:[01]\d|2[0-3]):\d\d:(\d\d)(?:\.\d{1,9})?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -44,7 +44,7 @@ def parse_rfc3339(text: str) -> int | None:
         return _after_leap_second(text)
     try:
         epoch_ms = (datetime.fromisoformat(text.upper()) - _EPOCH) // _MS
-    except ValueError:  # no such day or hour
+    except ValueError:  # no such day or minute
         return None
     return epoch_ms if MIN_MS <= epoch_ms <= MAX_MS else None
 
