@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 HEADER_FILE = "local.header"
 """In the data directory."""
 _HEADER = "Authorization: Bearer "
+_INSTEAD = "Give it to them as TASKD_TOKEN, which `taskd token --show --data DIRECTORY` prints."
 _DIRECTORY = "taskd"
 _PORT = 80
 _LOCALHOST, _LOOPBACK = "localhost", "127.0.0.1"
@@ -80,7 +81,7 @@ def _can_leave(path: Path, text: str) -> bool:
             raise SecretFileError(f"{path} would belong to another user.")
         write_secret(path, text)
     except (OSError, SecretFileError) as error:
-        log.info("Commands will not find the token by themselves: %s", error)
+        log.info("Commands will not find the token by themselves: %s %s", error, _INSTEAD)
         return False
     return True
 

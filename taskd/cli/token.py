@@ -23,7 +23,9 @@ def token(*, url: str, data: Path | None, show: bool) -> None:
     path = data / HEADER_FILE if data is not None else _header_file(url)
     if path is None or (found := _token(path)) is None:
         where = path or f"what a daemon at {url} leaves for commands"
-        raise CommandError(f"There is no token of a local account in {where}; see `taskd auth`.", ExitCode.NOT_FOUND)
+        elsewhere = "" if data is not None else " `--data DIRECTORY` looks in the daemon's data directory."
+        message = f"There is no token of a local account in {where}; see `taskd auth`.{elsewhere}"
+        raise CommandError(message, ExitCode.NOT_FOUND)
     click.echo(found if show else path)
 
 

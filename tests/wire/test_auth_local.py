@@ -151,7 +151,9 @@ async def test_a_token_that_is_given_is_the_one_that_is_sent(
 
 def test_where_no_daemon_has_left_a_token_the_command_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["token", "--url", "http://127.0.0.1:1"]) == ExitCode.NOT_FOUND
-    assert "127.0.0.1_1.header" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "127.0.0.1_1.header" in said
+    assert "`--data DIRECTORY` looks in the daemon's data directory" in said
     assert main(["token", "--url", "https://tasks.example.com"]) == ExitCode.NOT_FOUND
     assert main(["token", "--url", "http://host:port"]) == ExitCode.USAGE
 
@@ -240,6 +242,7 @@ async def test_a_service_user_without_a_home_has_it_in_the_data_directory_alone(
     try:
         assert read_token(daemon.data / HEADER_FILE)
         assert "will not find the token" in daemon.log.read_text()
+        assert "TASKD_TOKEN, which `taskd token --show --data DIRECTORY` prints" in daemon.log.read_text()
     finally:
         assert await daemon.stop() == 0
 
