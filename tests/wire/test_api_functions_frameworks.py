@@ -82,7 +82,7 @@ def express_zip() -> bytes:
 
 @pytest.fixture(scope="session")
 def starlette_zip() -> bytes:
-    return zip_with(pip_packages("mangum==0.19.0", "starlette==0.46.0"), index_py=STARLETTE)
+    return zip_with(pip_packages("mangum==0.22.0", "starlette==0.46.0"), index_py=STARLETTE)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def npm_packages(*names: str) -> Path:
 
 
 def pip_packages(*names: str) -> Path:
-    """A folder of Python packages; a name may pin a version (``mangum==0.19.0``)."""
+    """A folder of Python packages; a name may pin a version (``mangum==0.22.0``)."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", *names]
     return _installed(f"pip {' '.join(names)}", lambda folder: _run([*command, "--target", str(folder)]))
 
