@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from taskd.auth import account_file, signing_key
+from taskd.auth import account_file, refresh_rotation, signing_key
 from taskd.auth.accounts import Accounts
+from taskd.auth.refresh_rotation import RefreshRotation
 from taskd.auth.settings import AuthSettings
 
 
@@ -20,6 +21,9 @@ class AccountSource(Protocol):
 
     def signing_key(self) -> bytes:
         """The key that tokens of this service are signed with, the same on all nodes; made if there is none."""
+
+    def refresh_rotation(self) -> RefreshRotation:
+        """Which refresh tokens were used, on any node."""
 
     def on_change(self, callback: Callable[[], object]) -> None:
         """``callback`` is called, on the event loop, when the accounts or the key may have changed."""
@@ -39,6 +43,10 @@ class AccountFiles:
     def signing_key(self) -> bytes:
         """See ``AccountSource``."""
         return signing_key.load_key(self._data)
+
+    def refresh_rotation(self) -> RefreshRotation:
+        """See ``AccountSource``."""
+        return RefreshRotation(self._data / refresh_rotation.FILE_NAME)
 
     def on_change(self, callback: Callable[[], object]) -> None:
         """See ``AccountSource``. Nobody tells of changes to files."""

@@ -10,6 +10,7 @@ from taskd.auth.account_directory import Directory
 from taskd.auth.accounts import EMAIL_MAX_CHARS, Application, User, normal_email
 from taskd.auth.login_throttle import LoginThrottle
 from taskd.auth.passwords import PASSWORD_MAX_CHARS, PasswordChecker
+from taskd.auth.refresh_rotation import RefreshRotation
 from taskd.auth.settings import AuthSettings
 from taskd.auth.tokens import Claims, TokenKind
 from taskd.model import errors
@@ -43,8 +44,9 @@ class OAuth1Token(Struct, frozen=True):
 class Logins:
     """Checks who logs in, and issues what they call with from then on."""
 
-    def __init__(self, settings: AuthSettings, clock: Clock) -> None:
+    def __init__(self, settings: AuthSettings, rotation: RefreshRotation, clock: Clock) -> None:
         self._settings = settings
+        self._rotation = rotation
         self._clock = clock
         self._new_id = ObjectIdFactory(clock)
         self._passwords = PasswordChecker()
@@ -57,8 +59,9 @@ class Logins:
         self._directory, self._key = directory, key
 
     def close(self) -> None:
-        """Ends the threads that check passwords."""
+        """Ends the threads that check passwords and keep which tokens were used."""
         self._passwords.close()
+        self._rotation.close()
 
     async def user(self, email: str, password: str, address: str) -> User:
         """The user with this email and password, who calls from ``address``.
@@ -93,28 +96,44 @@ class Logins:
 
     def grant(self, user: User | None, application: Application) -> Grant:
         """Tokens for ``user`` through ``application``, or for the application itself."""
-        access = self._issue(TokenKind.ACCESS, user, application, self._settings.access_token_s)
         refresh = self._issue(TokenKind.REFRESH, user, application, self._settings.refresh_token_s) if user else None
+        return self._grant(user, application, refresh)
+
+    def _grant(self, user: User | None, application: Application, refresh: str | None) -> Grant:
         return Grant(
-            access_token=access,
+            access_token=self._issue(TokenKind.ACCESS, user, application, self._settings.access_token_s),
             refresh_token=refresh,
             expires_in_s=self._settings.access_token_s,
             user_id=user.id if user else None,
             application_id=application.id,
         )
 
-    def refresh(self, refresh_token: str, application: Application) -> Grant:
+    async def refresh(self, refresh_token: str, application: Application) -> Grant:
         """New tokens for an earlier login through the same application.
 
-        :raises ContractError: ``REFRESH_TOKEN_UNKNOWN`` or ``REFRESH_TOKEN_EXPIRED``.
+        One without a secret gets each refresh token's one successor: a token of its that was stolen is found out when
+        both parties use it. An application with a secret shows that with each token, and may use one again.
+
+        :raises ContractError: ``REFRESH_TOKEN_UNKNOWN``, ``REFRESH_TOKEN_EXPIRED``, or ``UNAVAILABLE`` if the use of
+            the token cannot be kept.
         """
         claims = tokens.read(self._key, TokenKind.REFRESH, refresh_token)
         user = self._directory.current_user(claims) if claims else None
         if claims is None or user is None or claims.application_id != application.id:
-            raise ContractError(errors.REFRESH_TOKEN_UNKNOWN, "The refresh token is not good, so log in again.")
+            raise _refresh_unknown()
         if claims.is_expired(self._clock()):
             raise ContractError(errors.REFRESH_TOKEN_EXPIRED, "The refresh token has expired, so log in again.")
-        return self.grant(user, application)
+        if application.secret:
+            return self.grant(user, application)
+        return await self._rotated(claims, user, application)
+
+    async def _rotated(self, claims: Claims, user: User, application: Application) -> Grant:
+        key, now_ms = self._key, self._clock()
+        expiry_ms = now_ms + self._settings.refresh_token_s * 1000
+        successor = await self._rotation.successor(claims, now_ms, expiry_ms)
+        if key != self._key:  # or a login would outlive the key that was rotated meanwhile
+            raise _refresh_unknown()
+        return self._grant(user, application, tokens.issue(key, TokenKind.REFRESH, successor))
 
     def oauth1(self, user: User, application: Application) -> OAuth1Token:
         """An OAuth 1 token for ``user`` through ``application``. It has no end of its own."""
@@ -129,6 +148,10 @@ class Logins:
             expiry_ms=self._clock() + lifetime_s * 1000,
         )
         return tokens.issue(self._key, kind, claims)
+
+
+def _refresh_unknown() -> ContractError:
+    return ContractError(errors.REFRESH_TOKEN_UNKNOWN, "The refresh token is not good, so log in again.")
 
 
 def oauth1_token(key: bytes, token_id: str, user: User, application: Application) -> OAuth1Token:

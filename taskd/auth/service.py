@@ -25,7 +25,7 @@ class AuthService:
         self._oidc = _oidc_verifier(settings, clock)
         self.bearers = BearerTokens(self._oidc, clock)
         self.signatures = OAuth1Verifier(clock)
-        self.logins = Logins(settings, clock)
+        self.logins = Logins(settings, source.refresh_rotation(), clock)
         self.directory = Directory(Accounts())
 
     @property

@@ -1,4 +1,5 @@
-"""Tokens that we issue: they carry their claims, signed with our key (HMAC-SHA256), so nothing of them needs storing.
+"""Tokens that we issue: they carry their claims, signed with our key (HMAC-SHA256), so nothing of them needs storing
+but which refresh tokens were used.
 
 They end with their time, with the generation of their user, with their application, and with the key.
 """
@@ -26,13 +27,17 @@ class TokenKind(StrEnum):
 
 
 class Claims(Struct, frozen=True, array_like=True):
-    """What a token says. ``user_id`` is empty where an application calls for itself; an ``expiry_ms`` of 0 is never."""
+    """What a token says. ``user_id`` is empty where an application calls for itself; an ``expiry_ms`` of 0 is never.
+
+    Refresh tokens of one login that follow one another have the same ``id``, and are told apart by ``number``.
+    """
 
     id: str
     user_id: str
     application_id: str
     generation: int
     expiry_ms: int
+    number: int = 0
 
     def is_expired(self, now_ms: int) -> bool:
         """Whether its time is over."""

@@ -64,6 +64,19 @@ test('OAuth 2: an expired token is refreshed on the way', async () => {
   assert.equal(fresh.length, 1);
 });
 
+test('OAuth 2: calls at once that refresh an expired token all go on, and so does the login', async () => {
+  const { refreshToken } = await oauth2().auth.authenticate({ username: email, password });
+  const fresh = [];
+  const exh = oauth2({ refreshToken, accessToken: expiredToken, freshTokensCallback: token => fresh.push(token) });
+  const users = await Promise.all(Array.from({ length: 5 }, () => exh.users.me()));
+  assert.deepEqual(users.map(user => user.id), Array(5).fill(userId));
+  const successors = new Set(fresh.map(token => token.refreshToken));
+  assert.ok(fresh.length > successors.size, 'several calls refreshed with the same token');
+  assert.ok(!successors.has(refreshToken));
+  const next = oauth2({ refreshToken: fresh.at(-1).refreshToken, accessToken: expiredToken });
+  assert.equal((await next.users.me()).id, userId);
+});
+
 test('OAuth 2: a token about to expire is refreshed before it does', async () => {
   const { refreshToken, accessToken } = await oauth2().auth.authenticate({ username: email, password });
   const fresh = [];

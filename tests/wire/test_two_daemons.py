@@ -27,6 +27,7 @@ from taskd.api.http.server import serve
 from taskd.api.settings import ServerSettings
 from taskd.auth import account_changes
 from taskd.auth.accounts import Accounts
+from taskd.auth.refresh_rotation import RefreshRotation
 from taskd.auth.service import AuthService
 from taskd.auth.settings import AuthSettings
 from taskd.execution.api_functions.call import ApiFunctions
@@ -52,8 +53,9 @@ IN_FLIGHT = 8
 class SharedAccounts:
     """Accounts that all nodes have from one place, which tells them of changes; an ``AccountSource``."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, directory: Path) -> None:
         self._accounts = accounts
+        self._directory = directory
         self._callbacks: list[Callable[[], object]] = []
 
     def accounts(self) -> Accounts:
@@ -61,6 +63,9 @@ class SharedAccounts:
 
     def signing_key(self) -> bytes:
         return b"k" * 32
+
+    def refresh_rotation(self) -> RefreshRotation:
+        return RefreshRotation(self._directory / "logins.sqlite")
 
     def on_change(self, callback: Callable[[], object]) -> None:
         self._callbacks.append(callback)
@@ -260,8 +265,8 @@ async def test_a_task_that_one_daemon_runs_is_not_canceled_over_the_other(server
         await ended(second, "status=complete", 1)
 
 
-async def test_a_token_that_is_made_or_revoked_counts_on_both(server: LambdaServer) -> None:
-    shared, accounts = SharedRecords(system_clock_ms), SharedAccounts(Accounts())
+async def test_a_token_that_is_made_or_revoked_counts_on_both(server: LambdaServer, tmp_path: Path) -> None:
+    shared, accounts = SharedRecords(system_clock_ms), SharedAccounts(Accounts(), tmp_path)
     pair = [NodeDaemon(shared, host, server.url, accounts) for host in ("first", "second")]
     async with contextlib.AsyncExitStack() as stack:
         for daemon in pair:

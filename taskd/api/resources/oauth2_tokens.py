@@ -139,7 +139,7 @@ class OAuth2TokenHandlers:
         return self._auth.logins.grant(user, application)
 
     async def _refresh(self, _: web.Request, body: OAuth2TokenBody, application: Application) -> Grant:
-        return self._auth.logins.refresh(_required("refresh_token", body.refresh_token), application)
+        return await self._auth.logins.refresh(_required("refresh_token", body.refresh_token), application)
 
     async def _client_credentials(self, _: web.Request, __: OAuth2TokenBody, application: Application) -> Grant:
         if not application.secret:
