@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from taskd.auth import account_file, refresh_rotation, signing_key
+from taskd.auth import account_file, refresh_rotation, replay_marks, signing_key
 from taskd.auth.accounts import Accounts
 from taskd.auth.refresh_rotation import RefreshRotation
+from taskd.auth.replay_marks import ReplayMarks
 from taskd.auth.settings import AuthSettings
 
 
@@ -24,6 +25,9 @@ class AccountSource(Protocol):
 
     def refresh_rotation(self) -> RefreshRotation:
         """Which refresh tokens were used, on any node."""
+
+    def replay_marks(self) -> ReplayMarks:
+        """Which signed requests earlier processes of this node may have taken."""
 
     def on_change(self, callback: Callable[[], object]) -> None:
         """``callback`` is called, on the event loop, when the accounts or the key may have changed."""
@@ -47,6 +51,10 @@ class AccountFiles:
     def refresh_rotation(self) -> RefreshRotation:
         """See ``AccountSource``."""
         return RefreshRotation(self._data / refresh_rotation.FILE_NAME)
+
+    def replay_marks(self) -> ReplayMarks:
+        """See ``AccountSource``."""
+        return ReplayMarks(self._data / replay_marks.FILE_NAME)
 
     def on_change(self, callback: Callable[[], object]) -> None:
         """See ``AccountSource``. Nobody tells of changes to files."""

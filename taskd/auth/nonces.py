@@ -1,8 +1,8 @@
 """OAuth 1 nonces (RFC 5849, 3.3): remembers signed requests while their timestamps are good, so none is taken twice.
 
 The memory is this process's own, which is safe on one node: what was signed before the process began is refused, since
-an earlier one may have seen it. Nodes that accept the same keys must share it, in one atomic step, behind a store:
-otherwise a request could be replayed once on each.
+an earlier one may have seen it, and ``replay_marks`` has what clocks ahead had signed. Nodes that accept the same keys
+must share it, in one atomic step, behind a store: otherwise a request could be replayed once on each.
 """
 
 import hashlib
@@ -39,7 +39,8 @@ class Nonces:
             message = f"oauth_timestamp is more than {WINDOW_S} s from this service's clock, which says {now_s}."
             raise ContractError(errors.REPLAYED, message)
         if timestamp_s < self._began_s:
-            raise ContractError(errors.REPLAYED, "The request was signed before this service started; sign it anew.")
+            message = "The request was signed before this service started, or its clock was set since; sign it anew."
+            raise ContractError(errors.REPLAYED, message)
 
     def remember(self, timestamp_s: int, *parts: str) -> None:
         """Remembers a genuine request, identified by ``parts``.
@@ -64,3 +65,4 @@ class Nonces:
         oldest_s = self._clock() // 1000 - WINDOW_S
         for timestamp_s in [old for old in self._digests if old < oldest_s]:
             self._count -= len(self._digests.pop(timestamp_s))
+            self._began_s = max(self._began_s, timestamp_s + 1)  # or it could come again once the clock is set back

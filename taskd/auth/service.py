@@ -24,7 +24,7 @@ class AuthService:
         self._source = source
         self._oidc = _oidc_verifier(settings, clock)
         self.bearers = BearerTokens(self._oidc, clock)
-        self.signatures = OAuth1Verifier(clock)
+        self.signatures = OAuth1Verifier(source.replay_marks(), clock)
         self.logins = Logins(settings, source.refresh_rotation(), clock)
         self.directory = Directory(Accounts())
 
@@ -38,6 +38,7 @@ class AuthService:
 
         :raises TaskdError: they cannot be used.
         """
+        self.signatures.start()
         self._read()
         self._source.on_change(self.reload)
 
@@ -60,6 +61,7 @@ class AuthService:
     async def stop(self) -> None:
         """Ends connections and threads."""
         self.logins.close()
+        self.signatures.close()
         if self._oidc is not None:
             await self._oidc.close()
 

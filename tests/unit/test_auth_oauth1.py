@@ -1,6 +1,10 @@
 """OAuth 1 signatures: the examples of RFC 5849, and every way to touch a signed request."""
 
-from contextlib import suppress
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 import pytest
@@ -10,6 +14,7 @@ from oauthlib.oauth1 import Client
 from support.auth.accounts import ADA, CONSUMER, EVERYBODY
 from support.clocks import FakeClock
 
+from taskd.auth import oauth1_verifier
 from taskd.auth.account_directory import Directory
 from taskd.auth.logins import oauth1_token
 from taskd.auth.nonces import WINDOW_S
@@ -23,6 +28,7 @@ from taskd.auth.oauth1_signature import (
     query_parameters,
 )
 from taskd.auth.oauth1_verifier import OAuth1Verifier
+from taskd.auth.replay_marks import ReplayMarks
 from taskd.model import errors
 from taskd.model.errors import ContractError
 
@@ -119,20 +125,34 @@ def signed(request: SignedRequest, clock: FakeClock, scheme: str = "http", **fie
 class Signer:
     """The signatures of a service, and requests to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
         self.clock = FakeClock()
-        self.signatures = OAuth1Verifier(self.clock)
+        self.signatures = OAuth1Verifier(ReplayMarks(directory / "oauth1.marks"), self.clock)
         self.signatures.use(Directory(EVERYBODY), KEY)
+
+    def take(self, request: SignedRequest, header: str) -> oauth1_verifier.Signer:
+        return asyncio.run(self.signatures.signer(request, header))
 
     def kind_of_refusal(self, request: SignedRequest, header: str) -> errors.ErrorKind:
         with pytest.raises(ContractError) as caught:
-            self.signatures.signer(request, header)
+            self.take(request, header)
         return caught.value.kind
 
 
+@contextmanager
+def new_signer() -> Iterator[Signer]:
+    with TemporaryDirectory() as directory:
+        signer = Signer(Path(directory))
+        try:
+            yield signer
+        finally:
+            signer.signatures.close()
+
+
 @pytest.fixture
-def signer() -> Signer:
-    return Signer()
+def signer() -> Iterator[Signer]:
+    with new_signer() as signer:
+        yield signer
 
 
 REQUEST = SignedRequest("GET", HOST, "/tasks/v1", "eq(status%2Cnew)&sort(-creationTimestamp)&tags=a%20b")
@@ -140,18 +160,18 @@ REQUEST = SignedRequest("GET", HOST, "/tasks/v1", "eq(status%2Cnew)&sort(-creati
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_signed_request_names_its_user_and_application(signer: Signer, scheme: str) -> None:
-    found = signer.signatures.signer(REQUEST, signed(REQUEST, signer.clock, scheme))
+    found = signer.take(REQUEST, signed(REQUEST, signer.clock, scheme))
     assert (found.user, found.application) == (ADA, CONSUMER)
 
 
 def test_a_request_without_a_token_is_the_applications_own(signer: Signer) -> None:
     header = signed(REQUEST, signer.clock, token="", token_secret="")
-    assert signer.signatures.signer(REQUEST, header).user is None
+    assert signer.take(REQUEST, header).user is None
 
 
 def test_a_replay_is_refused(signer: Signer) -> None:
     header = signed(REQUEST, signer.clock)
-    signer.signatures.signer(REQUEST, header)
+    signer.take(REQUEST, header)
     assert signer.kind_of_refusal(REQUEST, header) is errors.REPLAYED
 
 
@@ -176,7 +196,7 @@ def test_a_refused_forgery_does_not_use_up_the_nonce(signer: Signer) -> None:
     genuine = signed(REQUEST, signer.clock, nonce="once")
     forged = signed(REQUEST, signer.clock, nonce="once", token_secret="guessed")
     assert signer.kind_of_refusal(REQUEST, forged) is errors.OAUTH1_SIGNATURE
-    signer.signatures.signer(REQUEST, genuine)
+    signer.take(REQUEST, genuine)
 
 
 @st.composite
@@ -213,24 +233,24 @@ def test_touching_any_character_of_a_request_breaks_its_signature(
     except ValueError:
         assume(False)  # not UTF-8, so no client could have signed it
     assume(meaning(request) != meaning(changed))
-    signer = Signer()
-    header = signed(request, signer.clock)
-    assert signer.kind_of_refusal(changed, header) is errors.OAUTH1_SIGNATURE
-    signer.signatures.signer(request, header)
+    with new_signer() as signer:
+        header = signed(request, signer.clock)
+        assert signer.kind_of_refusal(changed, header) is errors.OAUTH1_SIGNATURE
+        signer.take(request, header)
 
 
 @given(st.data())
 def test_touching_any_character_of_the_header_breaks_it(data: st.DataObject) -> None:
-    signer = Signer()
-    header = signed(REQUEST, signer.clock, nonce="n" * 20)
+    header = signed(REQUEST, FakeClock(), nonce="n" * 20)
     at = data.draw(st.integers(len("OAuth "), len(header) - 1))
     other = data.draw(st.characters(min_codepoint=0x20, max_codepoint=0x7E))
     changed = header[:at] + other + header[at + 1 :]
     with suppress(SignatureError):
         assume(parse_authorization(changed) != parse_authorization(header))
     refusals = (errors.OAUTH1_KEY, errors.OAUTH1_TOKEN, errors.OAUTH1_SIGNATURE, errors.REPLAYED)
-    assert signer.kind_of_refusal(REQUEST, changed) in refusals
-    signer.signatures.signer(REQUEST, header)
+    with new_signer() as signer:
+        assert signer.kind_of_refusal(REQUEST, changed) in refusals
+        signer.take(REQUEST, header)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +290,7 @@ def test_a_parameter_of_oauth_that_the_query_repeats_is_refused(signer: Signer, 
 
 def test_a_parameter_of_the_api_may_be_there_twice(signer: Signer) -> None:
     request = REQUEST._replace(query="tags=a&tags=b")
-    assert signer.signatures.signer(request, signed(request, signer.clock)).user == ADA
+    assert signer.take(request, signed(request, signer.clock)).user == ADA
 
 
 @given(st.text(max_size=200))

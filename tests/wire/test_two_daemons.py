@@ -28,6 +28,7 @@ from taskd.api.settings import ServerSettings
 from taskd.auth import account_changes
 from taskd.auth.accounts import Accounts
 from taskd.auth.refresh_rotation import RefreshRotation
+from taskd.auth.replay_marks import ReplayMarks
 from taskd.auth.service import AuthService
 from taskd.auth.settings import AuthSettings
 from taskd.execution.api_functions.call import ApiFunctions
@@ -66,6 +67,9 @@ class SharedAccounts:
 
     def refresh_rotation(self) -> RefreshRotation:
         return RefreshRotation(self._directory / "logins.sqlite")
+
+    def replay_marks(self) -> ReplayMarks:
+        return ReplayMarks(self._directory / "oauth1.marks")
 
     def on_change(self, callback: Callable[[], object]) -> None:
         self._callbacks.append(callback)

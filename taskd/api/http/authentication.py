@@ -27,7 +27,7 @@ class Authentication:
         if scheme.lower() == "bearer":
             return await self._auth.bearers.caller(credentials.strip())
         if scheme.lower() == "oauth":
-            signer = self._auth.signatures.signer(signed_request(request), header)
+            signer = await self._auth.signatures.signer(signed_request(request), header)
             return self._auth.directory.caller(signer.user, signer.application)
         raise ContractError(errors.ACCESS_TOKEN_UNKNOWN, f"Such credentials are not taken here; send {_SCHEMES}.")
 

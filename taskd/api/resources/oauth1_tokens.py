@@ -68,18 +68,18 @@ class OAuth1TokenHandlers:
 
     async def create_token(self, request: web.Request) -> web.StreamResponse:
         """A token for the user whose password is in the body, through the application that signed."""
-        application = self._application(request)
+        application = await self._application(request)
         body = _decode(await read_body(request, limits.LOGIN_BODY_MAX_BYTES))
         user = await self._auth.logins.user(body.email, body.password, self._addresses.of(request))
         token = self._auth.logins.oauth1(user, application)
         return json_response(_view(token))
 
-    def _application(self, request: web.Request) -> Application:
+    async def _application(self, request: web.Request) -> Application:
         header = request.headers.get("Authorization", "")
         if not header.lower().startswith("oauth "):
             message = "Sign the request with the consumer key and secret of an OAuth 1 application."
             raise ContractError(errors.APPLICATION_NOT_AUTHENTICATED, message)
-        return self._auth.signatures.signer(signed_request(request), header).application
+        return (await self._auth.signatures.signer(signed_request(request), header)).application
 
 
 def _view(token: OAuth1Token) -> OAuth1TokenView:
