@@ -189,7 +189,9 @@ class Daemon:
         app.on_shutdown.append(self._end_calls)
         runner: web.AppRunner
         runner, url = await serve(
-            *(app, address.host, address.port, self._listener), connections_max=_connections_max(self._config)
+            *(app, address.host, address.port, self._listener),
+            connections_max=_connections_max(self._config),
+            answer_stall_s=self._config.server.answer_stall_s,
         )
         try:
             yield url

@@ -9,6 +9,7 @@ from taskd.api.http.admission import Admission
 from taskd.api.http.authentication import Authentication
 from taskd.api.http.authorization import Authenticate, trust_everybody
 from taskd.api.http.client_address import ClientAddresses
+from taskd.api.http.pages import Pages
 from taskd.api.http.request_source import RequestSource
 from taskd.api.http.route_table import REQUEST_SOURCE, ROUTE_TABLE, route_table
 from taskd.api.http.routing import Mount, mounted, page_paths
@@ -60,16 +61,17 @@ def build_app(
     addresses = ClientAddresses(settings.trusted_proxies)
     admission = Admission(settings)
     waits = Waits(admission)
+    pages = Pages(store, settings.page_max_bytes, admission.unread_answers)
     handlers = (
-        TaskHandlers(store, waits, clock, settings.body_max_bytes),
+        TaskHandlers(store, waits, pages, clock, settings.body_max_bytes),
         BulkHandlers(store, clock, settings.bulk_body_max_bytes),
         TaskLogHandlers(store),
-        ScheduleHandlers(store, clock, settings.body_max_bytes),
+        ScheduleHandlers(store, clock, settings.body_max_bytes, pages),
         FunctionHandlers(store, Deployments(store, runtime), clock, settings.code_body_max_bytes),
         ExecuteHandlers(store, executions, clock, settings.body_max_bytes),
         FunctionLogHandlers(store, clock),
         ApiFunctionHandlers(store, api_functions, settings.body_max_bytes, addresses),
-        ApiRequestHandlers(store),
+        ApiRequestHandlers(store, pages),
     )
     mounts = [Mount(BASE_PATH, [route for each in handlers for route in each.routes()], authenticate)]
     if auth is not None:

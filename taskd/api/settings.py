@@ -26,3 +26,9 @@ class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Requests in progress at once; one more is answered with 1429."""
     bodies_max_bytes: Annotated[int, limits.Range(limits.MIB, 64 * 1024 * limits.MIB)] = limits.BODIES_MAX_BYTES
     """Bytes of the bodies of all requests in progress; more are answered with 1429."""
+    page_max_bytes: Annotated[int, limits.Range(limits.MIB, 1024 * limits.MIB)] = limits.PAGE_MAX_BYTES
+    """Bytes of a page of records; a longer one has fewer records, and its ``limit`` says how many."""
+    answers_max_bytes: Annotated[int, limits.Range(limits.MIB, 64 * 1024 * limits.MIB)] = limits.ANSWERS_MAX_BYTES
+    """Bytes in memory of long answers that are not read yet; over it, the caller who holds most loses the oldest."""
+    answer_stall_s: Annotated[float, limits.Range(1, 3_600)] = limits.ANSWER_STALL_S
+    """How long a client may read next to nothing of an answer until its connection is ended."""

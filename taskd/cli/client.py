@@ -178,8 +178,8 @@ def rows(client: ApiClient, path: str, query: str, limit: int) -> Iterator[dict[
     offset = 0
     while offset < limit:
         size = min(PAGE_LIMIT_MAX, limit - offset)
-        page = client.get(path, f"{query}&limit({size},{offset})&skipCount()")["data"]
-        yield from page
-        offset += len(page)
-        if len(page) < size:
+        page = client.get(path, f"{query}&limit({size},{offset})&skipCount()")
+        yield from page["data"]
+        offset += len(page["data"])
+        if len(page["data"]) < page["page"]["limit"]:  # which is less than asked for where records are large
             return

@@ -57,22 +57,22 @@ def exit_code_of(task: Json) -> ExitCode:
 def log_lines(client: ApiClient, task_id: str, offset: int = 0) -> Iterator[Json]:
     """The task's log lines from number ``offset`` on; none where there are none or it has not run yet."""
     while True:
-        lines = _log_page(client, task_id, offset)
+        lines, limit = _log_page(client, task_id, offset)
         yield from lines
         offset += len(lines)
-        if len(lines) < PAGE_LIMIT_MAX:
+        if len(lines) < limit:
             return
 
 
-def _log_page(client: ApiClient, task_id: str, offset: int) -> list[Json]:
+def _log_page(client: ApiClient, task_id: str, offset: int) -> tuple[list[Json], int]:
+    """Lines, and how many there would be at the most: less than was asked for where they are long."""
     try:
         page = client.get(f"/{segment(task_id)}/logs", f"limit({PAGE_LIMIT_MAX},{offset})")
     except ApiError as error:
         if error.code in (NO_LOGS.code, ILLEGAL_STATE.code):
-            return []
+            return [], PAGE_LIMIT_MAX
         raise
-    lines: list[Json] = page["data"]
-    return lines
+    return page["data"], page["page"]["limit"]
 
 
 def follow_logs(client: ApiClient, task_id: str) -> Iterator[Json]:

@@ -80,6 +80,18 @@ REQUESTS_MAX = 5_000
 LOGIN_BODY_MAX_BYTES = 16 * 1024
 PAGE_LIMIT_DEFAULT = 20
 PAGE_LIMIT_MAX = 100
+PAGE_MAX_BYTES = 64 * MIB
+"""Of one page as it is sent; it then has fewer records than were asked for, and its ``limit`` says how many."""
+PAGE_IN_MEMORY_MAX_BYTES = 4 * MIB
+"""Of one page, but for long data of tasks, which is read while it is sent."""
+PAGE_DATA_IN_MEMORY_MAX_BYTES = 2 * MIB
+"""Of the data of a page's tasks together: what is left of it for each of them decides whose data is long."""
+LOG_PAGE_MAX_BYTES = 4 * MIB
+"""Of the messages of one page of log lines, but for the last of them."""
+ANSWERS_MAX_BYTES = 256 * MIB
+"""Of answers that wait for clients to read them, together."""
+ANSWER_STALL_S = 30.0
+"""How long a client may read next to nothing of an answer."""
 RQL_MAX_BYTES = 16 * 1024
 RQL_MAX_DEPTH = 32
 RQL_PATTERNS_COST_MAX = 4_000

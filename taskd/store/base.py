@@ -6,8 +6,9 @@ as far as the store says so. What a node claims is its own until it settles it, 
 for the store to say.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -72,6 +73,8 @@ class Page(Struct, Generic[T], frozen=True):
 
     rows: list[T]
     total: int | None
+    apart: Mapping[int, int] = MappingProxyType({})
+    """The rows, by their place, that came without their long data, and how many bytes it has."""
 
 
 class Node(Struct, frozen=True):
@@ -205,13 +208,24 @@ class TaskRecords(Protocol):
     async def ended(self, task_id: str) -> Task:
         """The task as it is once it is final: returns when that is so, whichever node ends it. May be cancelled."""
 
-    async def find(self, query: Query, *, on_behalf_of: str | None = None) -> Page[Task]:
+    async def find(
+        self, query: Query, *, on_behalf_of: str | None = None, apart_from_bytes: int | None = None
+    ) -> Page[Task]:
         """A page of tasks, including everything added or settled by this node before the call.
+
+        Tasks whose data has ``apart_from_bytes`` or more come with empty ``data`` and are in the page's ``apart``; it
+        is read with ``read_data``. So a page takes little memory however large its tasks are.
 
         ``on_behalf_of`` is a key of whoever asks: where listings must wait for one another, callers take turns, so that
         those of one caller hold up another's by no more than one of theirs. Those without a key are one caller's.
 
         Raises ``ContractError``: ``INVALID_RQL`` for a value a field cannot have, ``LONG_QUERY`` past the time limit.
+        """
+
+    async def read_data(self, task_id: str, begin: int, size_bytes: int) -> bytes:
+        """The part of a task's ``data`` from byte ``begin`` on, up to ``size_bytes`` of it. It never changes.
+
+        Raises ``ContractError``: ``RESOURCE_UNKNOWN`` if the task is gone.
         """
 
 
@@ -268,7 +282,10 @@ class LogRecords(Protocol):
         """Keeps these lines in place of those that were kept for this id: the whole log, where it comes late."""
 
     async def find_logs(self, task_id: str, since_ms: int, offset: int, limit: int) -> list[LogLine]:
-        """Log lines of a task or an API request from ``since_ms`` on, in the order they were printed."""
+        """Log lines of a task or an API request from ``since_ms`` on, in the order they were printed.
+
+        Up to ``limit``, but none after those that reach ``LOG_PAGE_MAX_BYTES`` together.
+        """
 
     async def find_function_logs(
         self,
@@ -282,6 +299,7 @@ class LogRecords(Protocol):
     ) -> list[LogLine]:
         """Log lines of all tasks of a function from ``since_ms`` to ``until_ms``, both included, oldest first.
 
+        As many as ``find_logs`` gives.
         ``on_behalf_of`` as for ``find``. Raises ``ContractError``: ``LONG_QUERY`` past the time limit.
         """
 

@@ -9,6 +9,8 @@ from aiohttp.typedefs import Handler
 from taskd.api.http.anonymous_bodies import AnonymousBodies
 from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.error_response import response_for
+from taskd.api.http.json_response import JsonResponse
+from taskd.api.http.unread_answers import LONG_BYTES, UnreadAnswers
 from taskd.api.settings import ServerSettings
 from taskd.model import errors
 from taskd.model.errors import ContractError
@@ -30,6 +32,7 @@ class Admission:
         self._body_max_bytes = settings.body_max_bytes
         self.requests = 0
         self.bodies_bytes = 0
+        self.unread_answers = UnreadAnswers(settings.answers_max_bytes)
         self.anonymous_bodies = AnonymousBodies(
             self,
             ClientAddresses(settings.trusted_proxies),
@@ -39,14 +42,20 @@ class Admission:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Counts ``request`` in as long as it lasts; whatever goes wrong meanwhile becomes a response.
+        """Counts ``request`` in for as long as it, or a long answer to it, lasts; what goes wrong becomes a response.
 
         When there is too much already (``TOO_MANY_REQUESTS``), nothing of the body has been read.
         """
         try:
             size_bytes = self._enter(request)
             try:
-                return await handler(request)
+                response = await handler(request)
+                answer_bytes = (
+                    response.size_bytes if isinstance(response, JsonResponse) else response.content_length or 0
+                )
+                if answer_bytes > LONG_BYTES and not response.prepared:
+                    return await self.unread_answers.send(request, response, answer_bytes)
+                return response
             finally:
                 self.leave(size_bytes)
         except Exception as error:  # the last resort, too: what is not foreseen is a fault of ours

@@ -25,8 +25,15 @@ class JsonResponse(web.StreamResponse):
         self._text = text
         self._message = b""
 
+    @property
+    def size_bytes(self) -> int:
+        """How long the text is."""
+        return len(self._text)
+
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
         """Makes what is sent: for ``HEAD``, the head alone."""
+        if self._payload_writer is not None:
+            return self._payload_writer
         if self._keep_alive is None:
             self._keep_alive = request.keep_alive
         head = self._encode_head(request).encode()
@@ -40,7 +47,9 @@ class JsonResponse(web.StreamResponse):
         if not self._eof_sent:
             assert self._payload_writer is not None, "the response is prepared"
             self._eof_sent = True
-            await self._payload_writer.write(self._message)
+            # not write(), which waits for the client only after 64 KiB: those who send many requests would get all of
+            # their answers into memory without ever reading one
+            await self._payload_writer.write_eof(self._message)
 
     def _encode_head(self, request: web.BaseRequest) -> str:
         opening = _opening(request.version, self.status, bool(self._keep_alive), rfc822_formatted_time())

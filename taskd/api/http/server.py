@@ -11,8 +11,9 @@ from aiohttp import web
 
 from taskd.api.http.error_response import RETRY_AFTER_S, error_response, fault, log
 from taskd.api.http.open_connections import OpenConnections
+from taskd.api.http.reading_watch import ReadingWatch
 from taskd.api.http.route_table import REQUEST_SOURCE, ROUTE_TABLE, TableRouter
-from taskd.model import errors
+from taskd.model import errors, limits
 from taskd.model.errors import ContractError, TaskdError
 from taskd.system.listening_site import ListeningSite
 from taskd.system.os_limits import descriptor_limit
@@ -48,11 +49,12 @@ async def serve(
     listener: socket.socket | None = None,
     *,
     connections_max: int | None = None,
+    answer_stall_s: float = limits.ANSWER_STALL_S,
 ) -> tuple[web.AppRunner, str]:
     """Answers HTTP on ``host`` and ``port`` (0 takes a free one) until the runner's ``cleanup()`` is awaited.
 
     ``listener`` is a socket that listens there already. There are ``connections_max`` connections at once, or half as
-    many as the process may have descriptors.
+    many as the process may have descriptors. Clients may read next to nothing of an answer for ``answer_stall_s``.
 
     :returns: the runner, and the base URL that it answers on.
     :raises ListenError: the address is taken or not ours.
@@ -63,7 +65,7 @@ async def serve(
     router = TableRouter(app.get(ROUTE_TABLE, {}), runner.server.request_handler, app.get(REQUEST_SOURCE))
     runner.server.request_handler = router
     connections = OpenConnections(connections_max or descriptor_limit() // 2)
-    site = ListeningSite(runner, host, port, functools.partial(_Connection, connections), listener)
+    site = ListeningSite(runner, host, port, functools.partial(_Connection, connections, answer_stall_s), listener)
     try:
         await site.start()
     except OSError as error:
@@ -76,9 +78,11 @@ async def serve(
 class _Connection(web.RequestHandler):
     """A connection whose own errors, too, have the contract's shape."""
 
-    def __init__(self, connections: OpenConnections, server: web.Server) -> None:
+    def __init__(self, connections: OpenConnections, answer_stall_s: float, server: web.Server) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **_CONNECTION_OPTIONS)
         self._connections = connections
+        self._answer_stall_s = answer_stall_s
+        self._watch: ReadingWatch | None = None
 
     @property
     def idle_until_s(self) -> float | None:
@@ -88,14 +92,39 @@ class _Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begins to answer, if there may be one more connection."""
+        stream = cast("asyncio.Transport", transport)
         if self._connections.add(self):
-            super().connection_made(transport)
+            self._watch = ReadingWatch(stream, self._answer_stall_s)
+            super().connection_made(stream)
         else:
-            _refuse(cast("asyncio.Transport", transport), self._connections.most)
+            _refuse(stream, self._connections.most)
+
+    def pause_writing(self) -> None:
+        """What was written waits for its reader."""
+        super().pause_writing()
+        if self._watch is not None:
+            self._watch.begin()
+
+    def resume_writing(self) -> None:
+        """Most of it has been read."""
+        super().resume_writing()
+        if self._watch is not None:
+            self._watch.end()
+
+    async def start(self) -> None:
+        """Answers until no more requests come; then what was written last must still be read in time."""
+        try:
+            await super().start()
+        finally:
+            if self._watch is not None:
+                self._watch.begin()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Makes room for another."""
         self._connections.remove(self)
+        if self._watch is not None:
+            self._watch.end()
+            self._watch = None
         super().connection_lost(exc)
 
     async def start(self) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from taskd.api.http.authorization import caller_of
-from taskd.api.http.pages import LogPage, RecordPage, log_page_response, page_response
+from taskd.api.http.pages import LogPage, Pages, RecordPage, log_page_response
 from taskd.api.http.request_parts import query_of
 from taskd.api.http.routing import Route
 from taskd.model import errors
@@ -17,8 +17,9 @@ from taskd.store.base import TaskStore
 class ApiRequestHandlers:
     """Answers everything under ``/apiRequests``."""
 
-    def __init__(self, store: TaskStore) -> None:
+    def __init__(self, store: TaskStore, pages: Pages) -> None:
         self._store = store
+        self._pages = pages
 
     def routes(self) -> Iterator[Route]:
         """The routes under the base path."""
@@ -42,7 +43,7 @@ class ApiRequestHandlers:
         """A page of the API requests that a query finds."""
         query = query_of(request)
         found = await self._store.find_api_requests(query, on_behalf_of=caller_of(request).key)
-        return page_response(query, found, api_request_view)
+        return await self._pages.response(request, query, found, api_request_view)
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
         """A page of the lines that were printed during one API request."""

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from taskd.api.http.authorization import caller_of
 from taskd.api.http.json_response import json_response
-from taskd.api.http.pages import LogPage, PageInfo
+from taskd.api.http.pages import LogPage, log_page
 from taskd.api.http.request_parts import query_of
 from taskd.api.http.routing import Route
 from taskd.model import errors, limits
@@ -48,8 +48,7 @@ class FunctionLogHandlers:
         lines = await self._store.find_function_logs(
             *(name, since_ms, until_ms, query.offset, query.limit), on_behalf_of=caller_of(request).key
         )
-        page = PageInfo(offset=query.offset, limit=query.limit)
-        return json_response(LogPage(page=page, data=[function_log_line_view(line) for line in lines]))
+        return json_response(log_page(query, lines, [function_log_line_view(line) for line in lines]))
 
 
 def _window(query: Query, now_ms: int) -> tuple[int, int]:

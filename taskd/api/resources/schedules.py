@@ -6,7 +6,7 @@ from aiohttp import web
 
 from taskd.api.http.authorization import caller_of
 from taskd.api.http.json_response import json_response
-from taskd.api.http.pages import RecordPage, page_response
+from taskd.api.http.pages import Pages, RecordPage
 from taskd.api.http.request_body import read_body
 from taskd.api.http.request_parts import object_id, query_of
 from taskd.api.http.routing import Route
@@ -20,8 +20,9 @@ from taskd.store.base import TaskStore
 class ScheduleHandlers:
     """Answers everything under ``/schedules``."""
 
-    def __init__(self, store: TaskStore, clock: Clock, body_max_bytes: int) -> None:
+    def __init__(self, store: TaskStore, clock: Clock, body_max_bytes: int, pages: Pages) -> None:
         self._store = store
+        self._pages = pages
         self._clock = clock
         self._body_max_bytes = body_max_bytes
 
@@ -52,7 +53,7 @@ class ScheduleHandlers:
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the schedules that a query finds."""
         query = query_of(request)
-        return page_response(query, await self._store.find_schedules(query), schedule_view)
+        return await self._pages.response(request, query, await self._store.find_schedules(query), schedule_view)
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """A new schedule; it is durable when the response leaves."""

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from taskd.api.http.authorization import caller_of
 from taskd.api.http.json_response import JsonResponse, json_response
-from taskd.api.http.pages import RecordPage, page_response
+from taskd.api.http.pages import Pages, RecordPage, long_data_from_bytes
 from taskd.api.http.request_body import read_body
 from taskd.api.http.request_parts import idempotency_key, object_id, query_of
 from taskd.api.http.routing import Route
@@ -23,9 +23,10 @@ from taskd.store.base import TaskStore
 class TaskHandlers:
     """Answers for tasks, under the base path itself."""
 
-    def __init__(self, store: TaskStore, waits: Waits, clock: Clock, body_max_bytes: int) -> None:
+    def __init__(self, store: TaskStore, waits: Waits, pages: Pages, clock: Clock, body_max_bytes: int) -> None:
         self._store = store
         self._waits = waits
+        self._pages = pages
         self._clock = clock
         self._body_max_bytes = body_max_bytes
 
@@ -73,8 +74,10 @@ class TaskHandlers:
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the tasks that a query finds."""
         query = query_of(request)
-        found = await self._store.find(query, on_behalf_of=caller_of(request).key)
-        return page_response(query, found, task_view)
+        found = await self._store.find(
+            query, on_behalf_of=caller_of(request).key, apart_from_bytes=long_data_from_bytes(query)
+        )
+        return await self._pages.response(request, query, found, task_view)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """The task; if the request would wait, as soon as it is final, or as it is when the time is over."""

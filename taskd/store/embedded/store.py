@@ -162,7 +162,7 @@ class EmbeddedStore:
         task = self._commits.state.tasks.get(task_id)
         task = task or await self._catalogue.read(functools.partial(queries.task_by_id, task_id=task_id))
         if task is None:
-            raise ContractError(RESOURCE_UNKNOWN, f"There is no task with the id {task_id}.")
+            raise _unknown_task(task_id)
         return task
 
     async def ended(self, task_id: str) -> Task:
@@ -170,12 +170,22 @@ class EmbeddedStore:
         task = await self.get(task_id)  # one that lives is found at once: it cannot end before it is waited for
         return task if task.status in FINAL else await self._awaited.end_of(task_id)
 
-    async def find(self, query: Query, *, on_behalf_of: str | None = None) -> Page[Task]:
+    async def find(
+        self, query: Query, *, on_behalf_of: str | None = None, apart_from_bytes: int | None = None
+    ) -> Page[Task]:
         """See ``TaskStore``."""
-        listing = queries.tasks(query, self._catalogue.value_fields)
+        listing = queries.tasks(query, self._catalogue.value_fields, apart_from_bytes)
         if listing.has_lookups:
             await self._catalogue.read(listing.choose)
         return await self._catalogue.read(listing, scans=listing.scans, on_behalf_of=on_behalf_of)
+
+    async def read_data(self, task_id: str, begin: int, size_bytes: int) -> bytes:
+        """See ``TaskStore``."""
+        part = functools.partial(queries.task_data, task_id=task_id, begin=begin, size_bytes=size_bytes)
+        data = await self._catalogue.read(part)
+        if data is None:
+            raise _unknown_task(task_id)
+        return data
 
     def next_due_ms(self) -> int | None:
         """See ``TaskStore``."""
@@ -363,3 +373,7 @@ class EmbeddedStore:
         """Puts back a task whose cancelling failed; its old entry may be gone or not, so that is made sure first."""
         self._queue.sweep()
         self._push([task])
+
+
+def _unknown_task(task_id: str) -> ContractError:
+    return ContractError(RESOURCE_UNKNOWN, f"There is no task with the id {task_id}.")

@@ -80,13 +80,14 @@ async def http_service(
     auth: AuthService | None = None,
 ) -> AsyncIterator[Service]:
     """A server on a free port, over a fresh store and runtime in ``directory``; ``auth`` asks callers who they are."""
+    server = server or ServerSettings()
     store = EmbeddedStore(store_settings or StoreSettings(data=str(directory / "data")))
     runtime = LocalRuntime(directory / "functions", LocalSettings())
     calls = SynchronousCalls()
     app = build_app(
         store,
         runtime,
-        server or ServerSettings(),
+        server,
         system_clock_ms,
         health,
         executions=DirectExecutions(store, runtime, dispatch or DispatchSettings(), calls),
@@ -100,7 +101,7 @@ async def http_service(
         await runtime.start(store.functions())
         stack.push_async_callback(calls.join)
         stack.push_async_callback(runtime.stop)
-        runner, url = await serve(app, "127.0.0.1", 0)
+        runner, url = await serve(app, "127.0.0.1", 0, answer_stall_s=server.answer_stall_s)
         stack.push_async_callback(runner.cleanup)
         client = await stack.enter_async_context(ClientSession(url))
         yield Service(client, url, store, runtime, app)

@@ -5,7 +5,9 @@ clock. A node that has called no verb for as long as a lease lasts may be taken 
 """
 
 import asyncio
+import bisect
 import functools
+import itertools
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeVar
 
@@ -207,9 +209,16 @@ class MemoryStore:
             task = await self.get(task_id)
         return task
 
-    async def find(self, query: Query, *, on_behalf_of: str | None = None) -> Page[Task]:
+    async def find(
+        self, query: Query, *, on_behalf_of: str | None = None, apart_from_bytes: int | None = None
+    ) -> Page[Task]:
         await self._turn()
-        return _page(list(self._shared.tasks.values()), task_view, query)
+        page = _page(list(self._shared.tasks.values()), task_view, query)
+        return page if apart_from_bytes is None else _with_apart(page, apart_from_bytes)
+
+    async def read_data(self, task_id: str, begin: int, size_bytes: int) -> bytes:
+        await self._turn()
+        return self._task(task_id).data[begin : begin + size_bytes]
 
     def function(self, name: str) -> Function | None:
         return self._view.get(name)
@@ -269,7 +278,7 @@ class MemoryStore:
     async def find_logs(self, task_id: str, since_ms: int, offset: int, limit: int) -> list[LogLine]:
         await self._turn()
         lines = [line for line in self._shared.logs.get(task_id, []) if line.timestamp_ms >= since_ms]
-        return lines[offset : offset + limit]
+        return _until_too_long(lines[offset : offset + limit])
 
     async def find_function_logs(
         self,
@@ -285,7 +294,7 @@ class MemoryStore:
         ids = [task.id for task in self._shared.tasks.values() if task.function_name == function_name]
         lines = [line for task_id in ids for line in self._shared.logs.get(task_id, [])]
         within = [line for line in lines if since_ms <= line.timestamp_ms <= until_ms]
-        return sorted(within, key=lambda line: line.timestamp_ms)[offset : offset + limit]
+        return _until_too_long(sorted(within, key=lambda line: line.timestamp_ms)[offset : offset + limit])
 
     async def begin_api_request(self) -> str:
         await self._turn()
@@ -413,6 +422,17 @@ def _page(records: Iterable[T], view: Callable[[T], Struct], query: Query) -> Pa
         found.sort(key=functools.partial(_sort_value, key.path), reverse=key.descending)
     rows = [record for record, _ in found[query.offset : query.offset + query.limit]]
     return Page(rows, None if query.skip_count else len(found))
+
+
+def _until_too_long(lines: list[LogLine]) -> list[LogLine]:
+    sums = list(itertools.accumulate(len(line.message.encode()) for line in lines))
+    return lines[: bisect.bisect_left(sums, limits.LOG_PAGE_MAX_BYTES) + 1]
+
+
+def _with_apart(page: Page[Task], from_bytes: int) -> Page[Task]:
+    apart = {place: len(task.data) for place, task in enumerate(page.rows) if len(task.data) >= from_bytes}
+    rows = [msgspec.structs.replace(task, data=b"") if place in apart else task for place, task in enumerate(page.rows)]
+    return Page(rows, page.total, apart)
 
 
 def _sort_value(path: tuple[str, ...], pair: tuple[Any, dict[str, Any]]) -> tuple[int, Any]:

@@ -48,9 +48,10 @@ class Listing(Generic[T]):
             self._lookup = self._plan.lookups[sizes.index(least)]
 
     def __call__(self, connection: sqlite3.Connection) -> Page[T]:
-        """Reads the page."""
+        """Reads the page. A number instead of the text in the last column says how long the text is that is apart."""
         rows, total = _read(connection, self._chosen(connection))
-        return Page([self._record_of(row) for row in rows], total)
+        apart = {place: row[-1] for place, row in enumerate(rows) if isinstance(row[-1], int)}
+        return Page([self._record_of(row) for row in rows], total, apart)
 
     def _chosen(self, connection: sqlite3.Connection) -> PageStatements:
         if self._lookup is not None:

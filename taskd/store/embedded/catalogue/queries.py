@@ -1,7 +1,9 @@
 """The questions that are asked of the catalogue, each a function of a read-only connection."""
 
 import sqlite3
+from collections.abc import Iterable
 
+from taskd.model import limits
 from taskd.model.logline import LogLine
 from taskd.model.status import FINAL, Status
 from taskd.model.task import Task
@@ -17,12 +19,26 @@ _SELECT_TASKS = f"SELECT {', '.join(COLUMNS)} FROM tasks"
 _TABLE = Table("tasks", COLUMNS, TASKS, small_sql="length(data) <= 65536", counts=TASK_COUNTS)
 
 
-def tasks(query: Query, value_fields: FieldNumbers = NO_FIELDS) -> Listing[Task]:
+def tasks(
+    query: Query, value_fields: FieldNumbers = NO_FIELDS, apart_from_bytes: int | None = None
+) -> Listing[Task]:
     """A page of tasks. A query that makes no sense raises ``INVALID_RQL`` here, before any connection is taken.
 
-    ``value_fields`` are the fields inside of JSON whose index leads to everything.
+    ``value_fields`` are the fields inside of JSON whose index leads to everything. Data from ``apart_from_bytes`` on is
+    left out of the page.
     """
-    return Listing(query, _TABLE, task_of, value_fields)
+    table = _TABLE if apart_from_bytes is None else _TABLE.with_apart("data", apart_from_bytes)
+    return Listing(query, table, task_of, value_fields)
+
+
+def task_data(connection: sqlite3.Connection, task_id: str, begin: int, size_bytes: int) -> bytes | None:
+    """A part of the data of this task, if there is one. No more of it than that is ever in memory."""
+    row = connection.execute("SELECT seq FROM tasks WHERE id = ?", (task_id,)).fetchone()
+    if row is None:
+        return None
+    with connection.blobopen("tasks", "data", row[0], readonly=True) as data:
+        data.seek(min(begin, len(data)))
+        return data.read(size_bytes)
 
 
 def pending_tasks(connection: sqlite3.Connection) -> list[Task]:
@@ -51,7 +67,7 @@ def log_lines(connection: sqlite3.Connection, task_id: str, since_ms: int, offse
         "SELECT timestamp_ms, message FROM logs WHERE task_id = ? AND timestamp_ms >= ? ORDER BY seq LIMIT ? OFFSET ?",
         (task_id, since_ms, limit, offset),
     )
-    return [LogLine(timestamp_ms, message) for timestamp_ms, message in rows]
+    return _lines(rows)
 
 
 def function_log_lines(
@@ -69,4 +85,16 @@ def function_log_lines(
         " WHERE logs.timestamp_ms BETWEEN ? AND ? ORDER BY logs.timestamp_ms, logs.seq LIMIT ? OFFSET ?",
         (function_name, function_name, since_ms, until_ms, limit, offset),
     )
-    return [LogLine(timestamp_ms, message) for timestamp_ms, message in rows]
+    return _lines(rows)
+
+
+def _lines(rows: Iterable[tuple[int, str]]) -> list[LogLine]:
+    """The lines of ``rows``, up to the one with which they are as long together as they may be."""
+    lines: list[LogLine] = []
+    left_bytes = limits.LOG_PAGE_MAX_BYTES
+    for timestamp_ms, message in rows:
+        lines.append(LogLine(timestamp_ms, message))
+        left_bytes -= len(message.encode())
+        if left_bytes <= 0:
+            break
+    return lines

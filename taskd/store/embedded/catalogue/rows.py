@@ -96,7 +96,7 @@ def task_of(columns: sqlite3.Row | tuple[Any, ...]) -> Task:
         id=task_id,
         seq=seq,
         function_name=function_name,
-        data=data.encode(),
+        data=b"" if isinstance(data, int) else data.encode(),  # a number is the length of data that is apart
         start_ms=start_ms,
         priority=priority,
         creation_ms=creation_ms,

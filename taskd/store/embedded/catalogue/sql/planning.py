@@ -7,6 +7,7 @@ event loop wait for it each time.
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from taskd.rql.query import Contains, Group, Node, Query
 from taskd.store.embedded.catalogue.sql.compile import compile_filter, compile_order
@@ -25,6 +26,13 @@ class Table(Struct, frozen=True):
     small_sql: str = "1"
     """True of a row that may be in memory twice for a moment."""
     counts: KeptCounts | None = None
+
+    def with_apart(self, column: str, from_bytes: int) -> "Table":
+        """The same table, where long texts of a column, from ``from_bytes`` on, are not read: their lengths are."""
+        length = f"length(CAST({column} AS BLOB))"  # the cast moves nothing, and counting bytes is dearer without it
+        read = f"iif({length} < {from_bytes:d}, {column}, {length})"
+        columns = [read if name == column else name for name in self.columns]
+        return replace(self, columns=columns, small_sql="1")
 
 
 class PageStatements(Struct, frozen=True):
