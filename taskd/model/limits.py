@@ -94,6 +94,10 @@ ANSWER_STALL_S = 30.0
 """How long a client may read next to nothing of an answer."""
 RQL_MAX_BYTES = 16 * 1024
 RQL_MAX_DEPTH = 32
+RQL_CONDITIONS_MAX = 250
+"""Of a query, with groups and what is asked about the page: so many are read in milliseconds of the event loop."""
+RQL_VALUES_MAX = 700
+"""Of all lists of a query together, such as the fields of a ``select``: more than there is room for ids in a query."""
 RQL_PATTERNS_COST_MAX = 4_000
 """What compiling all patterns of a query may take, in characters and states: a few milliseconds of the event loop."""
 LISTING_TIME_LIMIT_S = 10.0

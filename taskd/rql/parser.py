@@ -10,7 +10,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, cast
 
-from taskd.model.limits import RQL_MAX_BYTES, RQL_MAX_DEPTH, RQL_PATTERNS_COST_MAX
+from taskd.model.limits import (
+    RQL_CONDITIONS_MAX,
+    RQL_MAX_BYTES,
+    RQL_MAX_DEPTH,
+    RQL_PATTERNS_COST_MAX,
+    RQL_VALUES_MAX,
+)
 from taskd.rql.directives import DIRECTIVES, Directives
 from taskd.rql.errors import RqlError
 from taskd.rql.matcher import matcher_for
@@ -55,6 +61,8 @@ class _Parser:
         self._scan = scan
         self._directives = Directives()
         self._patterns_cost = 0
+        self._conditions = 0
+        self._values_listed = 0
 
     def query(self) -> Query:
         where = _grouped(*self._group(None, depth=0))
@@ -91,6 +99,9 @@ class _Parser:
 
     def _condition(self, depth: int) -> list[Node]:
         """One condition; none if it was a directive or an empty group."""
+        self._conditions += 1
+        if self._conditions > RQL_CONDITIONS_MAX:
+            raise self._scan.error(f'A query may have {RQL_CONDITIONS_MAX} conditions; "in" takes a list of values')
         word = self._scan.take(WORD)
         if not self._scan.accept("("):
             return [self._shorthand(word)]
@@ -186,10 +197,16 @@ class _Parser:
         return path
 
     def _values(self) -> list[Raw]:
-        raws = [self._scan.take_value(ARGUMENT)]
+        raws = [self._listed_value()]
         while self._scan.accept(","):
-            raws.append(self._scan.take_value(ARGUMENT))
+            raws.append(self._listed_value())
         return raws
+
+    def _listed_value(self) -> Raw:
+        self._values_listed += 1
+        if self._values_listed > RQL_VALUES_MAX:
+            raise self._scan.error(f"The lists of a query may have {RQL_VALUES_MAX} values together")
+        return self._scan.take_value(ARGUMENT)
 
     def _array(self) -> list[Raw]:
         self._scan.expect("(", "the field")

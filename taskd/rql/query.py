@@ -82,6 +82,19 @@ class Group(Struct, frozen=True, tag=True):
 Node = Compare | Member | Contains | Group
 
 
+def conditions(where: Node | None) -> int:
+    """How many conditions there are in ``where``, those inside of others included."""
+    match where:
+        case None:
+            return 0
+        case Group():
+            return sum(map(conditions, where.conditions))
+        case Contains():
+            return 1 + conditions(where.condition)
+        case _:
+            return 1
+
+
 class SortKey(Struct, frozen=True):
     """A field to order by."""
 

@@ -14,6 +14,7 @@ from taskd.store.base import Occurrence, Page
 from taskd.store.embedded import events
 from taskd.store.embedded.catalogue import schedule_listing
 from taskd.store.embedded.catalogue.catalogue import Catalogue
+from taskd.store.embedded.catalogue.listing import prepared
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.creation import Creation
 from taskd.store.embedded.serial import SerialChanges
@@ -55,7 +56,10 @@ class Schedules:
 
     async def find(self, query: Query) -> Page[Schedule]:
         """See ``ScheduleRegistry.find_schedules``."""
-        return await self._catalogue.read(schedule_listing.page(query, list(self._commits.state.schedules.values())))
+        candidates = list(self._commits.state.schedules.values())
+        return await self._catalogue.read(
+            await prepared(functools.partial(schedule_listing.page, query, candidates), query)
+        )
 
     def next_fire_ms(self) -> int | None:
         """See ``TaskStore``."""

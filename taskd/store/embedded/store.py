@@ -25,6 +25,7 @@ from taskd.store.embedded import events
 from taskd.store.embedded.awaited import AwaitedTasks
 from taskd.store.embedded.catalogue import api_requests, queries
 from taskd.store.embedded.catalogue.catalogue import Catalogue
+from taskd.store.embedded.catalogue.listing import prepared
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.compactor import Compactor
 from taskd.store.embedded.creation import Creation
@@ -174,7 +175,8 @@ class EmbeddedStore:
         self, query: Query, *, on_behalf_of: str | None = None, apart_from_bytes: int | None = None
     ) -> Page[Task]:
         """See ``TaskStore``."""
-        listing = queries.tasks(query, self._catalogue.value_fields, apart_from_bytes)
+        prepare = functools.partial(queries.tasks, query, self._catalogue.value_fields, apart_from_bytes)
+        listing = await prepared(prepare, query)
         if listing.has_lookups:
             await self._catalogue.read(listing.choose)
         return await self._catalogue.read(listing, scans=listing.scans, on_behalf_of=on_behalf_of)
@@ -271,7 +273,7 @@ class EmbeddedStore:
 
     async def find_api_requests(self, query: Query, *, on_behalf_of: str | None = None) -> Page[ApiRequest]:
         """See ``TaskStore``."""
-        listing = api_requests.page(query)
+        listing = await prepared(functools.partial(api_requests.page, query), query)
         return await self._catalogue.read(listing, scans=listing.scans, on_behalf_of=on_behalf_of)
 
     async def compact(self) -> None:
