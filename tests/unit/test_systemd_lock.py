@@ -62,6 +62,6 @@ def test_every_package_in_the_lock_has_hashes() -> None:
     assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", rest) for _, rest in locked.values())
 
 
-def test_the_unit_says_to_install_from_the_lock_and_nothing_else() -> None:
+def test_the_unit_says_to_install_and_to_upgrade_from_the_lock_and_nothing_else() -> None:
     installing = re.findall(r"^#   /opt/taskd/bin/pip install (.*)$", UNIT.read_text(), re.MULTILINE)
-    assert installing == ["--require-hashes -r systemd/requirements.lock", "--no-deps --no-build-isolation ."]
+    assert installing == 2 * ["--require-hashes -r systemd/requirements.lock", "--no-deps --no-build-isolation ."]

@@ -111,14 +111,6 @@ class _Connection(web.RequestHandler):
         if self._watch is not None:
             self._watch.end()
 
-    async def start(self) -> None:
-        """Answers until no more requests come; then what was written last must still be read in time."""
-        try:
-            await super().start()
-        finally:
-            if self._watch is not None:
-                self._watch.begin()
-
     def connection_lost(self, exc: BaseException | None) -> None:
         """Makes room for another."""
         self._connections.remove(self)
@@ -128,7 +120,7 @@ class _Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     async def start(self) -> None:
-        """Answers requests until the connection ends.
+        """Answers requests until no more come; what was written last must then still be read in time.
 
         What aiohttp fails to make a request of, such as a target whose host is no name, would end this and leave the
         connection open for ever, in use as far as anybody knows.
@@ -139,6 +131,9 @@ class _Connection(web.RequestHandler):
             status = 400 if isinstance(error, ValueError) else 500
             if self.transport is not None:
                 _answer_last(self.transport, _below_the_application(status, error, None))
+        finally:
+            if self._watch is not None:
+                self._watch.begin()
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  the signature is aiohttp's
         """Resumes if there is a pause. aiohttp asks for it after every body, and takes 3 µs where there is none."""

@@ -19,9 +19,7 @@ _SELECT_TASKS = f"SELECT {', '.join(COLUMNS)} FROM tasks"
 _TABLE = Table("tasks", COLUMNS, TASKS, small_sql="length(data) <= 65536", counts=TASK_COUNTS)
 
 
-def tasks(
-    query: Query, value_fields: FieldNumbers = NO_FIELDS, apart_from_bytes: int | None = None
-) -> Listing[Task]:
+def tasks(query: Query, value_fields: FieldNumbers = NO_FIELDS, apart_from_bytes: int | None = None) -> Listing[Task]:
     """A page of tasks. A query that makes no sense raises ``INVALID_RQL`` here, before any connection is taken.
 
     ``value_fields`` are the fields inside of JSON whose index leads to everything. Data from ``apart_from_bytes`` on is
