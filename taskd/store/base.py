@@ -75,6 +75,8 @@ class Page(Struct, Generic[T], frozen=True):
     total: int | None
     apart: Mapping[int, int] = MappingProxyType({})
     """The rows, by their place, that came without their long data, and how many bytes it has."""
+    scanned: bool = False
+    """Whether everything there is had to be looked at."""
 
 
 class Node(Struct, frozen=True):

@@ -152,7 +152,7 @@ async def test_ids_must_be_ids_of_tasks_there_are(service: Service, method: str,
     [
         ("PUT", ""),
         ("DELETE", ""),
-        ("GET", "/" + "0" * 24),
+        ("PUT", "/" + "0" * 24),
         ("GET", "/" + "0" * 24 + "/cancel"),
         ("POST", "/" + "0" * 24 + "/logs"),
         ("POST", "/" + "0" * 24 + "/cancel/now"),
@@ -276,3 +276,37 @@ async def test_a_creation_is_kept_when_its_client_has_gone(service: Service) -> 
     assert first["id"] in [row["id"] for row in rows]
     assert {row["status"] for row in rows} == {"new"}
     assert [task.id for task in await service.store.claim(100)] == [row["id"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("query", "advice"),
+    [
+        ("data.patient.id=7&data.n>3", '["data.patient.id", "data.n"]'),
+        ("data.%C3%A9%22%0D%0AX:1=7", '["data.\\xe9\\x22\\r\\nX:1"]'),
+        (f"data.{'x' * 100}=7", f'["data.{"x" * 59}"]'),
+        ("&".join(f"data.f{number}=1" for number in range(7)), ", ".join(f'"data.f{number}"' for number in range(5))),
+    ],
+)
+async def test_a_listing_that_scans_says_so_and_which_index_would_help(
+    service: Service, query: str, advice: str
+) -> None:
+    await service.create()
+    async with service.client.get(URL(f"{service.url}{BASE}?{query}", encoded=True)) as response:
+        assert response.status == 200, await response.text()
+        assert advice in response.headers["Taskd-Notice"]
+        assert response.headers["Taskd-Notice"].isascii()
+
+
+@pytest.mark.parametrize(
+    "query", ["priority>3", "sort(-priority)", "or(data.n=1,status=new)", "data.n!=1", "like(data.n,a)"]
+)
+async def test_a_listing_that_scans_and_that_no_index_would_help_gives_no_advice(service: Service, query: str) -> None:
+    async with service.client.get(f"{BASE}?{query}") as response:
+        assert response.headers["Taskd-Notice"] == "this listing looked at every record, as no index answers it"
+
+
+@pytest.mark.parametrize("query", ["", "status=new", "tags=a", "tags=a&data.n=1", "sort(-creationTimestamp)"])
+async def test_a_listing_by_an_index_has_no_notice(service: Service, query: str) -> None:
+    async with service.client.get(f"{BASE}?{query}") as response:
+        assert response.status == 200
+        assert "Taskd-Notice" not in response.headers

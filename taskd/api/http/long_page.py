@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from aiohttp import hdrs, web
 from msgspec import Raw, Struct
@@ -53,13 +53,15 @@ def memory_bytes(pieces: Sequence[Piece]) -> int:
     return sum(len(piece) for piece in pieces if isinstance(piece, bytes))
 
 
-async def send_pieces(request: web.Request, store: TaskStore, pieces: Sequence[Piece]) -> web.StreamResponse:
-    """Sends ``pieces`` as the answer to ``request``, at the pace of its client.
+async def send_pieces(
+    request: web.Request, store: TaskStore, pieces: Sequence[Piece], headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Sends ``pieces`` as the answer to ``request``, with ``headers``, at the pace of its client.
 
     If not all of it can be sent the connection is ended, before as many bytes as the head says: a part of a page never
     looks like a whole one.
     """
-    response = web.StreamResponse()
+    response = web.StreamResponse(headers=headers)
     response.content_type = "application/json"
     response.content_length = total_bytes(pieces)
     try:

@@ -22,6 +22,7 @@ from taskd.api.http.long_page import (
     total_bytes,
     with_long_data,
 )
+from taskd.api.http.notices import NO_NOTICE, scan_notice
 from taskd.api.http.request_parts import object_id, query_of
 from taskd.api.http.unread_answers import UnreadAnswers
 from taskd.model import limits
@@ -83,17 +84,21 @@ class Pages:
         self, request: web.Request, query: Query, found: Page[T], view: Callable[[T], Struct]
     ) -> web.StreamResponse:
         """The page that ``query`` found, each record as ``view`` shows it."""
+        headers = scan_notice(query) if found.scanned else NO_NOTICE
         if not found.apart:
             rows = [_selected(view(record), query.select) for record in found.rows]
             whole = json_response(_page(query, found, len(rows), rows))
+            whole.headers.update(headers)
             if whole.size_bytes <= min(self._page_max_bytes, limits.PAGE_IN_MEMORY_MAX_BYTES):
                 return whole
         pieces = await self._pieces(query, found, view)
         size_bytes = memory_bytes(pieces)
         if size_bytes == total_bytes(pieces):
-            return JsonResponse(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
+            whole = JsonResponse(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
+            whole.headers.update(headers)
+            return whole
         with self._unread.holding(request, size_bytes + PART_BYTES):
-            return await send_pieces(request, self._store, pieces)
+            return await send_pieces(request, self._store, pieces, headers)
 
     async def _pieces(self, query: Query, found: Page[T], view: Callable[[T], Struct]) -> list[Piece]:
         """The page in pieces: as many records as it may have, and one at least."""

@@ -55,7 +55,7 @@ class Listing(Generic[T]):
         """Reads the page. A number instead of the text in the last column says how long the text is that is apart."""
         rows, total = _read(connection, self._chosen(connection))
         apart = {place: row[-1] for place, row in enumerate(rows) if isinstance(row[-1], int)}
-        return Page([self._record_of(row) for row in rows], total, apart)
+        return Page([self._record_of(row) for row in rows], total, apart, self.scans)
 
     def _chosen(self, connection: sqlite3.Connection) -> PageStatements:
         if self._lookup is not None:

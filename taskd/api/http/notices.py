@@ -1,0 +1,35 @@
+"""What a response says besides what was asked for: notes for the people who made the request, in a header of ours."""
+
+from collections.abc import Iterator, Mapping
+
+from taskd.rql.operators import COMPARISONS
+from taskd.rql.query import Compare, Group, Member, Node, Path, Query
+
+NOTICE_HEADER = "Taskd-Notice"
+_NAMES_MAX = 5
+_NAME_MAX_CHARS = 64
+NO_NOTICE: Mapping[str, str] = {}
+
+
+def scan_notice(query: Query) -> Mapping[str, str]:
+    """The header that says that a listing looked at everything there is, and which indexes would spare it that."""
+    names = [_shown(path) for path in dict.fromkeys(_indexable(query.where))][:_NAMES_MAX]
+    advice = f"; [store] indexes = [{', '.join(names)}] would spare it that" if names else ""
+    return {NOTICE_HEADER: f"this listing looked at every record, as no index answers it{advice}"}
+
+
+def _indexable(where: Node | None) -> Iterator[Path]:
+    """The fields inside of data that all that is found has to have a value in."""
+    if isinstance(where, Group) and where.op == "and":
+        for condition in where.conditions:
+            yield from _indexable(condition)
+    elif isinstance(where, Compare | Member) and where.path[0] == "data" and len(where.path) > 1:
+        comparison = COMPARISONS[where.op]
+        if comparison.sign is not None and comparison.negates is None:
+            yield where.path
+
+
+def _shown(path: Path) -> str:
+    """A field as the configuration names it, in ASCII without quotes and control characters of its own."""
+    name = ascii(".".join(path))[1:-1].replace('"', "\\x22")
+    return f'"{name[:_NAME_MAX_CHARS]}"'
