@@ -85,6 +85,8 @@ class Node:
     prefix = "nodejs"
     _OUTSIDE_HEAP_MB = 64
     """What Node needs beside its heap; a heap that may fill the whole memory limit is killed, not collected."""
+    _YOUNG_MAX_MB = 16
+    """Half of what new objects may take. That is what it was up to Node 20; newer ones let it grow past the limit."""
 
     def __init__(self) -> None:
         self._node = shutil.which("node")
@@ -125,7 +127,9 @@ class Node:
         """Node with a heap that fits the function's memory limit."""
         assert self._node is not None
         heap_mb = max(self._OUTSIDE_HEAP_MB, function.memory_limit_mb - self._OUTSIDE_HEAP_MB)
-        return [self._node, f"--max-old-space-size={heap_mb}", str(PROGRAMS_DIRECTORY / "bootstrap.mjs")]
+        young_mb = min(self._YOUNG_MAX_MB, function.memory_limit_mb // 20)
+        sizes = (f"--max-old-space-size={heap_mb}", f"--max-semi-space-size={young_mb}")
+        return [self._node, *sizes, str(PROGRAMS_DIRECTORY / "bootstrap.mjs")]
 
 
 class Provided:
