@@ -43,7 +43,7 @@ from taskd.system.gc_freeze import FrozenHeap, shorten_switch_interval
 from taskd.system.listening_site import BACKLOG
 from taskd.system.logging import set_up_logging
 from taskd.system.os_limits import descriptor_limit, raise_descriptor_limit, raising_start_errors
-from taskd.system.privacy import close_to_others, keep_to_own_user
+from taskd.system.privacy import close_to_others, keep_to_own_user, refuse_foreign
 from taskd.system.process import end_process
 from taskd.telemetry.metrics import Telemetry
 from taskd.triggers.scheduler import Scheduler
@@ -123,6 +123,7 @@ class Daemon:
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         systemd.status("Recovering")
+        refuse_foreign(Path(self._config.store.data))
         close_to_others(Path(self._config.store.data), known_by="journal")
         await self._store.start()
         stack.push_async_callback(self._store.stop)

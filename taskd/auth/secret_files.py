@@ -24,8 +24,10 @@ def read_secret(path: Path) -> str | None:
     :raises SecretFileError: it cannot be read, is no text, or others than its owner may read or change it.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise SecretFileError(f"{path} is no file: remove what stands there.")
             content = file.read()
     except FileNotFoundError:
         return None
@@ -72,6 +74,11 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe that nobody writes to would be waited for, and a terminal read from."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def _fill(fd: int, text: str, folder: Path) -> None:

@@ -7,6 +7,7 @@ import stat
 import sys
 from pathlib import Path
 
+from taskd.model.errors import TaskdError
 from taskd.system.os_limits import attempt
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,22 @@ def _forbid_dumps() -> None:
     if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
+
+
+def refuse_foreign(directory: Path) -> None:
+    """Refuses a directory of another user's in a place where anybody may make one, such as below ``/tmp``.
+
+    Whoever has put it there could exchange the code and the accounts in it, and would be given what root makes there.
+
+    :raises TaskdError: it is such a directory.
+    """
+    if not directory.is_dir() or (owner := directory.stat().st_uid) in (0, os.geteuid()):
+        return
+    if any(place.stat().st_mode & stat.S_IWOTH for place in (directory, directory.resolve().parent)):
+        raise TaskdError(
+            f"The data directory {directory} belongs to another user (number {owner}), and stands where anybody may "
+            "make one. Name one of your own with --data, or move it to where only its owner may write."
+        )
 
 
 def close_to_others(directory: Path, *, known_by: str) -> None:

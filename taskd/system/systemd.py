@@ -15,6 +15,7 @@ from taskd.model.errors import TaskdError
 _SEND_TIMEOUT_S = 1.0
 """systemd's queue is full only when systemd is stuck; the caller is not held up for longer than this."""
 _FIRST_PASSED_FD = 3
+_COUNT_MAX_CHARS = 10
 
 
 class ActivationError(TaskdError):
@@ -65,21 +66,34 @@ def listening_socket() -> socket.socket | None:
     """
     if (count := _passed_descriptors()) == 0:
         return None
-    for fd in range(_FIRST_PASSED_FD, _FIRST_PASSED_FD + count):
-        os.set_inheritable(fd, False)  # noqa: FBT003  it has no name
-    passed = socket.socket(fileno=_FIRST_PASSED_FD)
-    is_tcp = passed.family in (socket.AF_INET, socket.AF_INET6) and passed.type == socket.SOCK_STREAM
-    if count > 1 or not is_tcp or not passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        passed.close()
+    try:
+        passed = _first_passed(count)
+    except OSError:
+        passed = None
+    if passed is None or count > 1 or not _is_tcp_listener(passed):
+        if passed is not None:
+            passed.close()
         message = "The systemd socket unit must have one ListenStream= with an address and a port, and not Accept=yes."
         raise ActivationError(message)
     return passed
 
 
+def _first_passed(count: int) -> socket.socket:
+    for fd in range(_FIRST_PASSED_FD, _FIRST_PASSED_FD + count):
+        os.set_inheritable(fd, False)  # noqa: FBT003  it has no name
+    return socket.socket(fileno=_FIRST_PASSED_FD)
+
+
+def _is_tcp_listener(passed: socket.socket) -> bool:
+    is_tcp = passed.family in (socket.AF_INET, socket.AF_INET6) and passed.type == socket.SOCK_STREAM
+    return is_tcp and bool(passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
 def _passed_descriptors() -> int:
     """How many there are. Takes the variables away: what a child would make of them is wrong."""
     pid, count, _ = (os.environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"))
-    return int(count) if pid == str(os.getpid()) and count.isdecimal() else 0
+    is_count = count.isascii() and count.isdigit() and len(count) < _COUNT_MAX_CHARS
+    return int(count) if pid == str(os.getpid()) and is_count else 0
 
 
 def _send(message: str) -> bool:

@@ -1,7 +1,9 @@
 """``auth.toml``: what is written is read, what is wrong is named, and no one else can read it."""
 
 import multiprocessing
+import os
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -77,6 +79,14 @@ def test_a_file_that_is_no_accounts_is_refused_by_its_place(path: Path, text: st
     with pytest.raises(AccountFileError, match=problem) as caught:
         read_accounts(path)
     assert "secret word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
+def test_what_is_no_file_is_refused_without_waiting_for_it(path: Path, make: Callable[[Path], None]) -> None:
+    path.parent.mkdir()
+    make(path)
+    with pytest.raises(SecretFileError, match="is no file"):
+        read_accounts(path)
 
 
 def test_every_broken_rule_is_named_and_no_secret_quoted(path: Path) -> None:

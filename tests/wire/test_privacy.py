@@ -12,6 +12,9 @@ import pytest
 from support.daemon.process import Api, api_of, running_daemon
 from support.functions.zips import python_zip
 
+from taskd.model.errors import TaskdError
+from taskd.system.privacy import refuse_foreign
+
 WRITES_A_FILE = """
 import os, pathlib
 
@@ -81,6 +84,27 @@ async def test_a_directory_that_holds_other_things_is_left_as_it_is(tmp_path: Pa
     async with running_daemon(tmp_path) as daemon:
         assert stat.S_IMODE(daemon.data.stat().st_mode) == mode
         assert "Other users may look into the data directory" in daemon.log.read_text()
+
+
+@pytest.mark.parametrize("opened", ["directory", "place"])
+def test_a_directory_that_somebody_has_made_where_anybody_may_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: str
+) -> None:
+    """As ``taskd-data`` below ``/tmp``, for the next one who runs ``taskd serve`` there."""
+    data = tmp_path / "place" / "taskd-data"
+    data.mkdir(parents=True)
+    belongs_to_another(data, monkeypatch)
+    refuse_foreign(data)
+    (data if opened == "directory" else data.parent).chmod(0o1777)
+    with pytest.raises(TaskdError, match="belongs to another user"):
+        refuse_foreign(data)
+
+
+def belongs_to_another(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() == 0:
+        os.chown(path, 1, 1)
+    else:
+        monkeypatch.setattr("os.geteuid", lambda: path.stat().st_uid + 1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there can a process keep its memory to itself")

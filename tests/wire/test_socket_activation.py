@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 from aiohttp import ClientSession
@@ -35,7 +36,7 @@ def listener() -> Iterator[socket.socket]:
         yield listening
 
 
-async def start(folder: Path, *passed: socket.socket, config: str = "") -> asyncio.subprocess.Process:
+async def start(folder: Path, *passed: socket.socket | IO[str], config: str = "") -> asyncio.subprocess.Process:
     (folder / "taskd.toml").write_text(config)
     fds = [held.fileno() for held in passed]
     command = ["-c", ACTIVATED, ",".join(map(str, fds)), "serve", "--config", str(folder / "taskd.toml")]
@@ -105,6 +106,14 @@ async def test_what_is_no_single_tcp_socket_is_refused_in_words(tmp_path: Path, 
             _, said = await daemon.communicate()
             assert daemon.returncode == ExitCode.USAGE
             assert b"one ListenStream=" in said
+
+
+async def test_what_is_no_socket_is_refused_in_words(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as file:
+        daemon = await start(tmp_path, file)
+        _, said = await daemon.communicate()
+        assert daemon.returncode == ExitCode.USAGE
+        assert b"one ListenStream=" in said
 
 
 async def test_what_was_passed_to_another_process_is_left_alone(tmp_path: Path) -> None:
