@@ -19,6 +19,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from taskd.api.settings import ServerSettings
+from taskd.audit.settings import AuditSettings
 from taskd.auth.settings import AuthSettings, Mode
 from taskd.execution.settings import DispatchSettings
 from taskd.model.errors import TaskdError
@@ -82,6 +83,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     runtime: RuntimeName = "local"
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
+    audit: AuditSettings = AuditSettings()
     store: StoreSettings = StoreSettings()
     dispatch: DispatchSettings = DispatchSettings()
     aws: AwsSettings = AwsSettings()

@@ -20,8 +20,13 @@ from taskd.api.http.authentication import Authentication
 from taskd.api.http.authorization import trust_everybody
 from taskd.api.http.server import serve
 from taskd.api.resources.probes import Health
+from taskd.audit.entry import Action, Entry
+from taskd.audit.operators import by_operator
+from taskd.audit.trail import AuditError, AuditTrail
+from taskd.auth.account_file import FILE_NAME as ACCOUNTS_FILE
 from taskd.auth.account_source import AccountFiles
 from taskd.auth.header_files import left_for_commands
+from taskd.auth.local_account import EMAIL as LOCAL_EMAIL
 from taskd.auth.local_account import local_token, make_local_account
 from taskd.auth.service import AuthService
 from taskd.config import Config
@@ -92,6 +97,7 @@ class Daemon:
         self._told_to_hurry = asyncio.Event()
         self._registry = CollectorRegistry()
         self._stopping = False
+        self._trail = AuditTrail(Path(config.store.data), config.audit, clock)
         self._auth = AuthService(config.auth, AccountFiles(config.auth, Path(config.store.data)), clock)
         self._store = make_store(config.store, clock)
         self._runtime = _build_runtime(config, self._store, clock)
@@ -127,6 +133,7 @@ class Daemon:
         close_to_others(Path(self._config.store.data), known_by="journal")
         await self._store.start()
         stack.push_async_callback(self._store.stop)
+        stack.callback(self._trail.close)
         self._start_auth()
         stack.push_async_callback(self._auth.stop)
         await self._runtime.start(self._store.functions())
@@ -149,7 +156,7 @@ class Daemon:
     def _start_auth(self) -> None:
         if self._serves_own_machine and self._config.auth.file is None and self._config.auth.oidc_issuer is None:
             # where the operator has put the accounts elsewhere, or an issuer vouches for callers, it is not wanted
-            make_local_account(Path(self._config.store.data))
+            self._make_local_account(Path(self._config.store.data))
         self._auth.start()
         if self._config.authentication == "disabled":
             log.warning(
@@ -159,6 +166,11 @@ class Daemon:
             )
         elif self._auth.is_closed_to_all:
             log.warning("There are no accounts yet, so nobody may call; `taskd auth user add` makes the first.")
+
+    def _make_local_account(self, data: Path) -> None:
+        if not (data / ACCOUNTS_FILE).exists():
+            with self._trail.recording(by_operator(Action.USERS_ADD, "user", LOCAL_EMAIL)):
+                make_local_account(data)
 
     @property
     def _serves_own_machine(self) -> bool:
@@ -186,6 +198,7 @@ class Daemon:
             authenticate=trust_everybody if self._config.authentication == "disabled" else Authentication(self._auth),
             auth=self._auth,
             registry=self._registry,
+            trail=self._trail,
         )
         app.on_shutdown.append(self._end_calls)
         runner: web.AppRunner
@@ -260,9 +273,21 @@ class Daemon:
         """Reads credentials anew; gives what is wrong with them."""
         systemd.reloading()
         self._runtime.reload()
-        problem = self._auth.reload()
+        problem = self._reload_accounts()
         log.info("Credentials are read anew.")
         systemd.ready()
+        return problem
+
+    def _reload_accounts(self) -> str | None:
+        """What is withdrawn must not stay in force because the trail cannot be written."""
+        entry = Entry("", action=Action.ACCOUNTS_RELOAD.value, subject_type="accounts")
+        try:
+            begun = self._trail.begin_now(entry)
+        except AuditError as error:
+            log.error("The accounts are read anew without an entry in the audit trail: %s", error)
+            return self._auth.reload()
+        problem = self._auth.reload()
+        self._trail.end_now(begun, "" if problem is None else "AccountFileError")
         return problem
 
     async def _report_to_systemd(self) -> None:

@@ -6,6 +6,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from taskd.api.http.admission import Admission
+from taskd.api.http.auditing import Auditor
 from taskd.api.http.authentication import Authentication
 from taskd.api.http.authorization import Authenticate, trust_everybody
 from taskd.api.http.client_address import ClientAddresses
@@ -17,6 +18,7 @@ from taskd.api.http.waits import Waits
 from taskd.api.openapi.handlers import DocHandlers
 from taskd.api.resources.api_functions import ApiFunctionHandlers
 from taskd.api.resources.api_requests import ApiRequestHandlers
+from taskd.api.resources.audit import AuditHandlers
 from taskd.api.resources.bulk import BulkHandlers
 from taskd.api.resources.execute import ExecuteHandlers
 from taskd.api.resources.function_logs import FunctionLogHandlers
@@ -29,6 +31,7 @@ from taskd.api.resources.task_logs import TaskLogHandlers
 from taskd.api.resources.tasks import TaskHandlers
 from taskd.api.resources.users import UserHandlers
 from taskd.api.settings import ServerSettings
+from taskd.audit.trail import AuditTrail
 from taskd.auth.service import AuthService
 from taskd.execution.api_functions.call import ApiFunctions
 from taskd.execution.deployment import Deployments
@@ -38,6 +41,7 @@ from taskd.runtime.base import Runtime
 from taskd.store.base import TaskStore
 
 BASE_PATH = "/tasks/v1"
+OWN_PATH = "/taskd/v1"
 LOGIN_PATH = "/auth/v2"
 
 
@@ -53,10 +57,12 @@ def build_app(
     authenticate: Authenticate = trust_everybody,
     auth: AuthService | None = None,
     registry: CollectorRegistry | None = None,
+    trail: AuditTrail | None = None,
 ) -> web.Application:
     """The HTTP API of ``store`` and ``runtime``; both must be started before it is served.
 
-    ``auth`` lets callers log in and ask who they are; ``registry`` holds the metrics to serve.
+    ``auth`` lets callers log in and ask who they are; ``registry`` holds the metrics to serve; ``trail`` keeps who did
+    what.
     """
     addresses = ClientAddresses(settings.trusted_proxies)
     admission = Admission(settings)
@@ -74,11 +80,14 @@ def build_app(
         ApiRequestHandlers(store, pages),
     )
     mounts = [Mount(BASE_PATH, [route for each in handlers for route in each.routes()], authenticate)]
+    if trail is not None:
+        mounts.append(Mount(OWN_PATH, list(AuditHandlers(trail).routes()), authenticate))
     if auth is not None:
         mounts += _account_mounts(auth, addresses)
     mounts.append(Mount("", list(ProbeHandlers(health, registry).routes()), None))
     mounts.append(Mount(BASE_PATH, list(DocHandlers(mounts).routes()), None))
-    routes = [route for mount in mounts for route in mounted(mount, admission.anonymous_bodies)]
+    auditor = None if trail is None else Auditor(trail, addresses)
+    routes = [route for mount in mounts for route in mounted(mount, admission.anonymous_bodies, auditor)]
     app = _assembled(routes, admission)
     app.on_shutdown.append(waits.end)
     app[REQUEST_SOURCE] = RequestSource(

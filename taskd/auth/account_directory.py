@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from taskd.auth.accounts import Accounts, ApiToken, Application, Kind, Role, User, expand, normal_email
 from taskd.auth.tokens import Claims
 from taskd.model.caller import Caller
@@ -66,13 +68,14 @@ class Directory:
         """Who calls with an API token: its owner, with no more permissions than the token has."""
         caller = self.caller(self.user(token.owner), self.application(token.owner))
         if not token.permissions:
-            return caller
+            return replace(caller, token_id=token.id)
         restriction = expand(token.permissions)
         return Caller(
             user_id=caller.user_id,
             application_id=caller.application_id,
             permissions=_narrowed(caller.permissions, restriction),
             is_authenticated=caller.is_authenticated,
+            token_id=token.id,
             restriction=restriction,
         )
 

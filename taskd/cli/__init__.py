@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "tasks": "Create tasks, follow them, read their logs.",
     "schedules": "Have tasks made again and again.",
     "auth": "Say who may call, and what they may do.",
+    "audit": "Show who did what to the service.",
     "token": "Say where the local account's token is: a file for `curl -H @FILE`.",
     "config": "Check a configuration, or show the one in force.",
     "journal": "Look into the journal of a data directory, and repair it.",

@@ -2,6 +2,8 @@
 
 import click
 
+from taskd.audit.entry import Action
+from taskd.audit.operators import by_operator
 from taskd.auth import account_changes
 from taskd.auth.signing_key import rotate_key
 from taskd.cli import output
@@ -40,7 +42,8 @@ def add_user(files: AccountFiles, *, email: str, first_name: str, last_name: str
     The password is asked for, or read from the first line of standard input.
     """
     password = ask_password()
-    files.change(lambda accounts: account_changes.add_user(accounts, email, password, first_name, last_name))
+    entry = by_operator(Action.USERS_ADD, "user", email)
+    files.change(lambda accounts: account_changes.add_user(accounts, email, password, first_name, last_name), entry)
 
 
 @user.command("list")
@@ -59,7 +62,8 @@ def list_users(files: AccountFiles) -> None:
 @account_files
 def remove_user(files: AccountFiles, *, email: str) -> None:
     """Remove a user, their logins and their API tokens."""
-    files.change(lambda accounts: account_changes.remove_user(accounts, email))
+    entry = by_operator(Action.USERS_REMOVE, "user", email)
+    files.change(lambda accounts: account_changes.remove_user(accounts, email), entry)
 
 
 @user.command()
@@ -72,7 +76,8 @@ def passwd(files: AccountFiles, *, email: str) -> None:
     """
     account_changes.find_user(files.read(), email)
     password = ask_password()
-    files.change(lambda accounts: account_changes.set_password(accounts, email, password))
+    entry = by_operator(Action.USERS_SET_PASSWORD, "user", email)
+    files.change(lambda accounts: account_changes.set_password(accounts, email, password), entry)
 
 
 @user.command("log-out")
@@ -80,7 +85,8 @@ def passwd(files: AccountFiles, *, email: str) -> None:
 @account_files
 def log_out(files: AccountFiles, *, email: str) -> None:
     """End every login of a user; API tokens are revoked by themselves."""
-    files.change(lambda accounts: account_changes.end_logins(accounts, email))
+    entry = by_operator(Action.LOGINS_END, "user", email)
+    files.change(lambda accounts: account_changes.end_logins(accounts, email), entry)
 
 
 @auth.command(help=f"Grant permissions and roles; a new role is made.\n\n    {_SUBJECT_HELP}")
@@ -89,7 +95,8 @@ def log_out(files: AccountFiles, *, email: str) -> None:
 @account_files
 def grant(files: AccountFiles, *, subject: str, permissions: tuple[str, ...]) -> None:
     """Grant ``permissions`` to ``subject``."""
-    files.change(lambda accounts: account_changes.grant(accounts, subject, permissions))
+    entry = by_operator(Action.PERMISSIONS_GRANT, "account", subject, permissions=" ".join(permissions))
+    files.change(lambda accounts: account_changes.grant(accounts, subject, permissions), entry)
 
 
 @auth.command(help=f"Take permissions and roles back.\n\n    {_SUBJECT_HELP}")
@@ -98,14 +105,16 @@ def grant(files: AccountFiles, *, subject: str, permissions: tuple[str, ...]) ->
 @account_files
 def revoke(files: AccountFiles, *, subject: str, permissions: tuple[str, ...]) -> None:
     """Revoke ``permissions`` of ``subject``."""
-    files.change(lambda accounts: account_changes.revoke(accounts, subject, permissions))
+    entry = by_operator(Action.PERMISSIONS_REVOKE, "account", subject, permissions=" ".join(permissions))
+    files.change(lambda accounts: account_changes.revoke(accounts, subject, permissions), entry)
 
 
 @auth.command("rotate-key")
 @account_files
 def rotate(files: AccountFiles) -> None:
     """Take a new signing key: every login of everybody ends, API tokens stay."""
-    rotate_key(files.key_directory)
+    with files.recording(by_operator(Action.KEY_ROTATE, "key")):
+        rotate_key(files.key_directory)
     click.echo("There is a new key. `taskd reload` (systemctl reload taskd) puts it in force.", err=True)
 
 

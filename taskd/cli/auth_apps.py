@@ -5,6 +5,8 @@ from typing import get_args
 
 import click
 
+from taskd.audit.entry import Action
+from taskd.audit.operators import by_operator
 from taskd.auth import account_changes
 from taskd.auth.accounts import Accounts, Kind
 from taskd.auth.logins import oauth1_token
@@ -39,7 +41,8 @@ def add_app(files: AccountFiles, *, name: str, kind: Kind, public: bool, as_json
         shown.update({"id": application.id, names[0]: application.key}, **({names[1]: secret} if secret else {}))
         return changed
 
-    files.change(edit)
+    detail = {"kind": kind, "public": "true" if public else ""}
+    files.change(edit, by_operator(Action.APPLICATIONS_ADD, "application", name, **detail))
     _show(shown, as_json=as_json)
 
 
@@ -58,7 +61,8 @@ def list_apps(files: AccountFiles) -> None:
 @account_files
 def remove_app(files: AccountFiles, *, name: str) -> None:
     """Remove an application, the logins through it and its API tokens."""
-    files.change(lambda accounts: account_changes.remove_application(accounts, name))
+    entry = by_operator(Action.APPLICATIONS_REMOVE, "application", name)
+    files.change(lambda accounts: account_changes.remove_application(accounts, name), entry)
 
 
 @app.command()
@@ -77,7 +81,8 @@ def environment(files: AccountFiles, *, name: str, email: str, host: str, as_jso
     application, user = account_changes.find_application(accounts, name), account_changes.find_user(accounts, email)
     if application.kind != "oauth1":
         raise CommandError(f"{name} is not an OAuth 1 application; `taskd auth app add NAME --kind oauth1` makes one")
-    token = oauth1_token(load_key(files.key_directory), ObjectIdFactory()(), user, application)
+    with files.recording(by_operator(Action.LOGINS_CREATE, "user", email, application=name, grant="oauth1")):
+        token = oauth1_token(load_key(files.key_directory), ObjectIdFactory()(), user, application)
     variables = {
         "API_HOST": host,
         "API_OAUTH_CONSUMER_KEY": application.key,

@@ -2,12 +2,15 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 import click
 
+from taskd.audit.entry import Entry
+from taskd.audit.trail import AuditError, AuditTrail
 from taskd.auth.account_file import AccountFileError, editing, read_accounts
 from taskd.auth.account_source import accounts_path
 from taskd.auth.accounts import AccountError, Accounts
@@ -24,6 +27,7 @@ class AccountFiles(NamedTuple):
 
     accounts: Path
     data: Path
+    trail: AuditTrail
     may_be_made: bool
     """Whether the directories were named on the command line; one that is not there is made then."""
 
@@ -46,9 +50,15 @@ class AccountFiles(NamedTuple):
         """The accounts as they are."""
         return read_accounts(self.accounts)
 
-    def change(self, edit: Callable[[Accounts], Accounts]) -> None:
-        """Writes what ``edit`` makes of the accounts, and says how it comes into force."""
-        with editing(self.accounts) as under_lock:
+    def recording(self, entry: Entry) -> AbstractContextManager[Entry]:
+        """Meanwhile what ``entry`` tells of is done; a data directory that no daemon has made yet has no trail."""
+        if not (self.may_be_made or self.data.is_dir()):
+            return nullcontext(entry)
+        return self.trail.recording(entry)
+
+    def change(self, edit: Callable[[Accounts], Accounts], entry: Entry) -> None:
+        """Writes what ``edit`` makes of the accounts, as ``entry`` has it, and says how it comes into force."""
+        with self.recording(entry), editing(self.accounts) as under_lock:
             under_lock.accounts = edit(under_lock.accounts)
         click.echo(f"Written to {self.accounts}. `taskd reload` (systemctl reload taskd) puts it in force.", err=True)
 
@@ -62,11 +72,12 @@ def account_files(command: Callable[Concatenate[AccountFiles, P], R]) -> Callabl
     def with_files(*args: Any, path: Path | None, data: str | None, **kwargs: Any) -> R:
         config = load_config(path, Overrides(data=data))
         directory = Path(config.store.data)
-        files = AccountFiles(accounts_path(config.auth, directory), directory, may_be_made=data is not None)
+        trail = AuditTrail(directory, config.audit)
+        files = AccountFiles(accounts_path(config.auth, directory), directory, trail, may_be_made=data is not None)
         files.require(files.accounts.parent)
         try:
             return command(files, *args, **kwargs)
-        except (AccountError, AccountFileError, SecretFileError) as error:
+        except (AccountError, AccountFileError, AuditError, SecretFileError) as error:
             raise CommandError(str(error)) from error
 
     return with_files  # type: ignore[return-value]

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import click
 
+from taskd.audit.entry import Action
+from taskd.audit.operators import by_operator
 from taskd.auth import account_changes
 from taskd.auth.accounts import Accounts, ApiToken
 from taskd.cli import output
@@ -33,7 +35,8 @@ def add_token(files: AccountFiles, *, name: str, owner: str, only: tuple[str, ..
         shown.append(text)
         return changed
 
-    files.change(edit)
+    detail = {"owner": owner, "only": " ".join(only), "days": "" if days is None else str(days)}
+    files.change(edit, by_operator(Action.TOKENS_ADD, "token", name, **detail))
     click.echo(shown[0])
 
 
@@ -56,4 +59,5 @@ def _expiry(api_token: ApiToken) -> str:
 @account_files
 def revoke_token(files: AccountFiles, *, name: str) -> None:
     """Revoke an API token."""
-    files.change(lambda accounts: account_changes.revoke_token(accounts, name))
+    entry = by_operator(Action.TOKENS_REVOKE, "token", name)
+    files.change(lambda accounts: account_changes.revoke_token(accounts, name), entry)

@@ -25,6 +25,8 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_TIMEOUT_S = 300.0
 """Deploying to AWS takes minutes at worst; a server that is not there is noticed at once all the same."""
 _API = "/tasks/v1"
+_OWN_API = "/taskd/v1"
+"""What Extra Horizon does not have."""
 _ANSWER_MAX_BYTES = 256 * 1024**2
 _AUTHENTICATION_CODES = range(101, 127)
 
@@ -90,7 +92,7 @@ class ApiClient:
         return self._target.url
 
     def get(self, path: str, query: str = "") -> Any:
-        """Reads ``path`` (below ``/tasks/v1``); ``query`` is encoded already."""
+        """Reads ``path``, below ``/tasks/v1`` unless it says ``/taskd/v1``; ``query`` is encoded already."""
         return self._call("GET", f"{path}?{query}" if query else path)
 
     def post(self, path: str, body: Any = None) -> Any:
@@ -109,7 +111,8 @@ class ApiClient:
         payload = None if body is None else msgspec.json.encode(body)
         connection = self._connection()
         try:
-            response = _exchange(connection, method, self._target.base_path + _API + path, payload, self._headers())
+            api = "" if path.startswith(f"{_OWN_API}/") else _API
+            response = _exchange(connection, method, self._target.base_path + api + path, payload, self._headers())
             content = response.read(_ANSWER_MAX_BYTES)
         except (OSError, HTTPException, UnicodeError) as error:
             raise UnreachableError(self.url, _reason(error)) from error

@@ -12,6 +12,9 @@ from typing import Any, ParamSpec, TypeVar
 import click
 from msgspec import Struct, structs
 
+from taskd.audit.entry import Action
+from taskd.audit.operators import by_operator
+from taskd.audit.trail import AuditError, AuditTrail
 from taskd.cli import output
 from taskd.cli.exit_codes import CommandError, ExitCode, help_lines
 from taskd.cli.options import json_option
@@ -34,7 +37,7 @@ def _store_errors_as_command_errors(command: Callable[P, R]) -> Callable[P, R]:
     def with_command_errors(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except (StoreError, OSError) as error:
+        except (AuditError, StoreError, OSError) as error:
             raise CommandError(str(error)) from error
 
     return with_command_errors
@@ -108,7 +111,9 @@ def repair(*, directory: Path, as_json: bool) -> None:
     Stop the daemon first. The damaged files are kept aside. What cannot be read is taken from the catalogue where that
     has it; a task that may have been started in the part that is lost is not run again.
     """
-    report = repairing.repair(directory, system_clock_ms())
+    with AuditTrail(directory).recording(by_operator(Action.JOURNAL_REPAIR, "journal")) as entry:
+        report = repairing.repair(directory, system_clock_ms())
+        entry.detail = {"framesLost": str(report.frames_lost), "keptAside": str(report.kept_aside or "")}
     if as_json:
         output.print_json(json_value(report))
     else:

@@ -13,6 +13,8 @@ class Caller(Struct, frozen=True):
     application_id: str | None = None
     permissions: frozenset[str] = frozenset()
     is_authenticated: bool = False
+    token_id: str | None = None
+    """Of the API token that was shown."""
     restriction: frozenset[str] | None = None
     """The permissions that credentials of a narrower kind were made for; ``None`` if for all that their owner may."""
 

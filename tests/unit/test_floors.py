@@ -19,6 +19,7 @@ FLOORS = {
     "taskd.store": 1,
     "taskd.runtime": 1,
     "taskd.auth": 1,
+    "taskd.audit": 1,
     "taskd.execution": 2,
     "taskd.triggers": 2,
     "taskd.maintenance": 2,

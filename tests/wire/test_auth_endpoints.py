@@ -38,6 +38,7 @@ TABLE: dict[str, str] = {
     "DELETE /tasks/v1/schedules/{id}": "DELETE_TASK_SCHEDULE",
     **{f"{method} /tasks/v1/api/{{name}}": "EXECUTE_API_FUNCTION" for method in API_METHODS},
     **{f"{method} /tasks/v1/api/{{name}}/{{rest}}": "EXECUTE_API_FUNCTION" for method in API_METHODS},
+    "GET /taskd/v1/audit": "VIEW_AUDIT",
     "GET /tasks/v1/openapi.json": OPEN,
     "GET /tasks/v1/docs": OPEN,
     "GET /health": OPEN,

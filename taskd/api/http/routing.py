@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from taskd.api.http.anonymous_bodies import ANONYMOUS_BODIES, AnonymousBodies
+from taskd.api.http.auditing import Audited, Auditor
 from taskd.api.http.authorization import CALLER, Authenticate, ask_nobody, require
 from taskd.model import errors
 from taskd.model.caller import ANONYMOUS
@@ -55,6 +56,8 @@ class Route(NamedTuple):
     Then the handler checks, with :func:`taskd.api.http.authorization.called_function`. A request without any
     credentials reaches it as ``ANONYMOUS``; wrong ones never do.
     """
+    audited: Audited | None = None
+    """What the audit trail says of it; ``None`` if nothing."""
     is_page: bool = False
     """Whether it is a page without data, which pages of other sites may link to."""
     errors: tuple[ErrorKind, ...] = ()
@@ -71,14 +74,14 @@ class Mount(NamedTuple):
     authenticate: Authenticate | None
 
 
-def mounted(mount: Mount, anonymous_bodies: AnonymousBodies) -> Iterator[web.RouteDef]:
+def mounted(mount: Mount, anonymous_bodies: AnonymousBodies, auditor: Auditor | None = None) -> Iterator[web.RouteDef]:
     """The routes of ``mount``, each with both endings. Methods of one path stay together: they are found faster."""
     authenticate = mount.authenticate or ask_nobody
     for ending in _ENDINGS:
         for route in mount.routes:
-            yield web.route(
-                route.method, mount.base + route.path + ending, _guarded(route, authenticate, anonymous_bodies)
-            )
+            answer = _recorded(route, auditor)
+            guarded = _guarded(route, answer, authenticate, anonymous_bodies)
+            yield web.route(route.method, mount.base + route.path + ending, guarded)
 
 
 def page_paths(mounts: Iterable[Mount]) -> frozenset[str]:
@@ -92,7 +95,19 @@ def page_paths(mounts: Iterable[Mount]) -> frozenset[str]:
     )
 
 
-def _guarded(route: Route, authenticate: Authenticate, anonymous_bodies: AnonymousBodies) -> Handler:
+def _recorded(route: Route, auditor: Auditor | None) -> Handler:
+    """The handler of ``route``, with an entry in the audit trail where it has one."""
+    audited = route.audited
+    if audited is None or auditor is None:
+        return route.handler
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return await auditor.answer(request, audited, route.handler)
+
+    return handler
+
+
+def _guarded(route: Route, answer: Handler, authenticate: Authenticate, anonymous_bodies: AnonymousBodies) -> Handler:
     required = _required(route)
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -107,7 +122,7 @@ def _guarded(route: Route, authenticate: Authenticate, anonymous_bodies: Anonymo
             request[ANONYMOUS_BODIES] = anonymous_bodies
         for permission in required:
             require(caller, permission)
-        return await route.handler(request)
+        return await answer(request)
 
     return handler
 

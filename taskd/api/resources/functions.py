@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
+from taskd.api.http.auditing import Audited, When, note
 from taskd.api.http.json_response import json_response
 from taskd.api.http.pages import PageInfo, RecordPage
 from taskd.api.http.request_body import read_body
@@ -11,12 +12,14 @@ from taskd.api.http.routing import Route
 from taskd.api.validation.function_body import (
     FunctionBody,
     FunctionUpdateBody,
+    changed_fields,
     decode_code,
     decode_function,
     decode_function_update,
     new_function,
     updated_function,
 )
+from taskd.audit.entry import Action
 from taskd.execution.deployment import Deployments
 from taskd.model import errors
 from taskd.model.clock import Clock
@@ -52,6 +55,7 @@ class FunctionHandlers:
             body=FunctionBody,
             response=FunctionView,
             errors=(errors.ALREADY_EXISTS, *_CODE_ERRORS),
+            audited=Audited(Action.FUNCTIONS_CREATE, "function"),
         )
         yield Route(
             *("GET", "/functions/{name}", self.details, Permission.VIEW_TASK_FUNCTION_DETAILS),
@@ -59,6 +63,7 @@ class FunctionHandlers:
             summary="Look at a function",
             response=FunctionView,
             errors=(errors.RESOURCE_UNKNOWN,),
+            audited=Audited(Action.FUNCTIONS_VIEW_ENVIRONMENT, "function", "name", When.IF_NOTED),
         )
         yield Route(
             *("PUT", "/functions/{name}", self.update, Permission.UPDATE_TASK_FUNCTION),
@@ -67,6 +72,7 @@ class FunctionHandlers:
             body=FunctionUpdateBody,
             response=AffectedRecords,
             errors=(errors.RESOURCE_UNKNOWN, *_CODE_ERRORS),
+            audited=Audited(Action.FUNCTIONS_UPDATE, "function", "name"),
         )
         yield Route(
             *("DELETE", "/functions/{name}", self.delete, Permission.DELETE_TASK_FUNCTION),
@@ -74,6 +80,7 @@ class FunctionHandlers:
             summary="Delete a function",
             response=AffectedRecords,
             errors=(errors.RESOURCE_UNKNOWN,),
+            audited=Audited(Action.FUNCTIONS_DELETE, "function", "name"),
         )
         yield Route(
             *("POST", "/functions/{name}/enable", self.enable, Permission.UPDATE_TASK_FUNCTION),
@@ -81,6 +88,7 @@ class FunctionHandlers:
             summary="Enable a function",
             response=AffectedRecords,
             errors=(errors.RESOURCE_UNKNOWN,),
+            audited=Audited(Action.FUNCTIONS_ENABLE, "function", "name"),
         )
         yield Route(
             *("POST", "/functions/{name}/disable", self.disable, Permission.UPDATE_TASK_FUNCTION),
@@ -88,6 +96,7 @@ class FunctionHandlers:
             summary="Disable a function",
             response=AffectedRecords,
             errors=(errors.RESOURCE_UNKNOWN,),
+            audited=Audited(Action.FUNCTIONS_DISABLE, "function", "name"),
         )
 
     async def listing(self, request: web.Request) -> web.StreamResponse:
@@ -100,6 +109,7 @@ class FunctionHandlers:
         """A new function."""
         body = decode_function(await read_body(request, self._body_max_bytes))
         undeployed = new_function(body, self._clock())
+        note(request, undeployed.name)
         function = await self._deployments.create(undeployed, decode_code(body.code))
         return json_response(function_view(function))
 
@@ -109,11 +119,14 @@ class FunctionHandlers:
         function = self._store.function(name)
         if function is None:
             raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function {name}.")
+        if function.environment:
+            note(request, name)
         return json_response(function_view(function))
 
     async def update(self, request: web.Request) -> web.StreamResponse:
         """Changes what the body names; with ``code``, calls that already run finish on the code they began with."""
         body = decode_function_update(await read_body(request, self._body_max_bytes))
+        note(request, fields=" ".join(changed_fields(body)))
         code = None if body.code is None else decode_code(body.code)
         now_ms = self._clock()
         await self._deployments.update(

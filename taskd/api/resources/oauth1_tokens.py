@@ -6,12 +6,14 @@ from typing import Annotated
 from aiohttp import web
 from msgspec import Meta, Struct
 
+from taskd.api.http.auditing import Audited, When, note
 from taskd.api.http.authentication import signed_request
 from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.json_response import json_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.routing import Route
 from taskd.api.validation.body_decoder import BodyDecoder
+from taskd.audit.entry import Action
 from taskd.auth.accounts import Application
 from taskd.auth.logins import OAuth1Token
 from taskd.auth.service import AuthService
@@ -64,6 +66,7 @@ class OAuth1TokenHandlers:
             body=OAuth1TokenBody,
             response=OAuth1TokenView,
             errors=_ERRORS,
+            audited=Audited(Action.LOGINS_CREATE, "user", when=When.IF_NOTED),
         )
 
     async def create_token(self, request: web.Request) -> web.StreamResponse:
@@ -72,6 +75,8 @@ class OAuth1TokenHandlers:
         body = _decode(await read_body(request, limits.LOGIN_BODY_MAX_BYTES))
         user = await self._auth.logins.user(body.email, body.password, self._addresses.of(request))
         token = self._auth.logins.oauth1(user, application)
+        noted = note(request, user.id, grant="oauth1")
+        noted.user_id, noted.application_id = user.id, application.id
         return json_response(_view(token))
 
     async def _application(self, request: web.Request) -> Application:

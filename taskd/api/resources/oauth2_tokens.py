@@ -12,10 +12,12 @@ import orjson
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
+from taskd.api.http.auditing import Audited, When, note
 from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.json_response import json_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.routing import Route
+from taskd.audit.entry import Action
 from taskd.auth.accounts import Application
 from taskd.auth.logins import Grant
 from taskd.auth.service import AuthService
@@ -111,6 +113,7 @@ class OAuth2TokenHandlers:
             response=OAuth2TokensView,
             errors=(*_RFC_ERRORS, errors.TOO_MANY_REQUESTS),
             error_responses={400: OAuth2ErrorResponse, 401: OAuth2ErrorResponse},
+            audited=Audited(Action.LOGINS_CREATE, "user", when=When.IF_NOTED),
         )
 
     async def create_tokens(self, request: web.Request) -> web.StreamResponse:
@@ -136,14 +139,18 @@ class OAuth2TokenHandlers:
     async def _password(self, request: web.Request, body: OAuth2TokenBody, application: Application) -> Grant:
         email, password = _required("username", body.username), _required("password", body.password)
         user = await self._auth.logins.user(email, password, self._addresses.of(request))
+        noted = note(request, user.id, grant="password")
+        noted.user_id, noted.application_id = user.id, application.id
         return self._auth.logins.grant(user, application)
 
     async def _refresh(self, _: web.Request, body: OAuth2TokenBody, application: Application) -> Grant:
         return await self._auth.logins.refresh(_required("refresh_token", body.refresh_token), application)
 
-    async def _client_credentials(self, _: web.Request, __: OAuth2TokenBody, application: Application) -> Grant:
+    async def _client_credentials(self, request: web.Request, __: OAuth2TokenBody, application: Application) -> Grant:
         if not application.secret:
             raise OAuth2Error("unauthorized_client", "An application without a secret cannot log in for itself.")
+        noted = note(request, application.id, grant="client_credentials")
+        noted.subject_type, noted.application_id = "application", application.id
         return self._auth.logins.grant(None, application)
 
 

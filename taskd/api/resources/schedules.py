@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
+from taskd.api.http.auditing import Audited, note
 from taskd.api.http.authorization import caller_of
 from taskd.api.http.json_response import json_response
 from taskd.api.http.pages import Pages, RecordPage
@@ -11,6 +12,7 @@ from taskd.api.http.request_body import read_body
 from taskd.api.http.request_parts import object_id, query_of
 from taskd.api.http.routing import Route
 from taskd.api.validation.task_body import ScheduleBody, decode_schedule, schedule_draft
+from taskd.audit.entry import Action
 from taskd.model.clock import Clock
 from taskd.model.permissions import Permission
 from taskd.model.wire import AffectedRecords, ScheduleView, schedule_view
@@ -42,12 +44,14 @@ class ScheduleHandlers:
             body=ScheduleBody,
             response=ScheduleView,
             also_needs=(Permission.CREATE_TASKS,),
+            audited=Audited(Action.SCHEDULES_CREATE, "schedule"),
         )
         yield Route(
             *("DELETE", "/schedules/{id}", self.delete, Permission.DELETE_TASK_SCHEDULE),
             tag="Schedules",
             summary="Delete a schedule",
             response=AffectedRecords,
+            audited=Audited(Action.SCHEDULES_DELETE, "schedule", "id"),
         )
 
     async def listing(self, request: web.Request) -> web.StreamResponse:
@@ -60,7 +64,9 @@ class ScheduleHandlers:
         body = decode_schedule(await read_body(request, self._body_max_bytes))
         function = self._store.function(body.function_name)
         draft = schedule_draft(body, function, self._clock(), caller_of(request))
-        return json_response(schedule_view(await self._store.add_schedule(draft)))
+        schedule = await self._store.add_schedule(draft)
+        note(request, schedule.id, functionName=schedule.function_name)
+        return json_response(schedule_view(schedule))
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """The schedule goes; the tasks that it made stay."""

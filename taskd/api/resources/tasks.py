@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
+from taskd.api.http.auditing import Audited
 from taskd.api.http.authorization import caller_of
 from taskd.api.http.json_response import JsonResponse, json_response
 from taskd.api.http.pages import Pages, RecordPage, long_data_from_bytes
@@ -12,6 +13,7 @@ from taskd.api.http.request_parts import idempotency_key, object_id, query_of
 from taskd.api.http.routing import Route
 from taskd.api.http.waits import Waits, wait_s
 from taskd.api.validation.task_body import TaskBody, decode_task, task_draft
+from taskd.audit.entry import Action
 from taskd.model import errors
 from taskd.model.clock import Clock
 from taskd.model.permissions import Permission
@@ -60,6 +62,7 @@ class TaskHandlers:
             summary="Cancel a task",
             response=AffectedRecords,
             errors=(errors.ILLEGAL_STATE,),
+            audited=Audited(Action.TASKS_CANCEL, "task", "id"),
         )
 
     async def create(self, request: web.Request) -> web.StreamResponse:

@@ -5,7 +5,7 @@ import re
 from typing import Annotated
 
 from msgspec import Meta, Struct
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
 from taskd.api.validation.body_decoder import BodyDecoder, Number, field_error, priority_of, whole_number
 from taskd.model import errors, limits
@@ -92,6 +92,11 @@ class FunctionUpdateBody(FunctionSettings, kw_only=True):
 
 decode_function = BodyDecoder(FunctionBody)
 decode_function_update = BodyDecoder(FunctionUpdateBody)
+
+
+def changed_fields(body: FunctionUpdateBody) -> list[str]:
+    """The names of the fields that ``body`` has, on the wire."""
+    return [field.encode_name for field in fields(body) if getattr(body, field.name) != field.default]
 
 
 def new_function(body: FunctionBody, now_ms: int) -> Function:

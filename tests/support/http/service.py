@@ -17,6 +17,8 @@ from taskd.api.http.authorization import Authenticate, trust_everybody
 from taskd.api.http.server import serve
 from taskd.api.resources.probes import Health, HealthCheck
 from taskd.api.settings import ServerSettings
+from taskd.audit.settings import AuditSettings
+from taskd.audit.trail import AuditTrail
 from taskd.auth.service import AuthService
 from taskd.execution.api_functions.call import ApiFunctions
 from taskd.execution.direct import DirectExecutions
@@ -78,12 +80,14 @@ async def http_service(
     dispatch: DispatchSettings | None = None,
     authenticate: Authenticate = trust_everybody,
     auth: AuthService | None = None,
+    audit: AuditSettings | None = None,
 ) -> AsyncIterator[Service]:
     """A server on a free port, over a fresh store and runtime in ``directory``; ``auth`` asks callers who they are."""
     server = server or ServerSettings()
     store = EmbeddedStore(store_settings or StoreSettings(data=str(directory / "data")))
     runtime = LocalRuntime(directory / "functions", LocalSettings())
     calls = SynchronousCalls()
+    trail = AuditTrail(directory / "data", audit)
     app = build_app(
         store,
         runtime,
@@ -94,11 +98,13 @@ async def http_service(
         api_functions=ApiFunctions(store, runtime, dispatch or DispatchSettings(), calls),
         authenticate=authenticate if auth is None else Authentication(auth),
         auth=auth,
+        trail=trail,
     )
     async with AsyncExitStack() as stack:
         await store.start()
         stack.push_async_callback(store.stop)
         await runtime.start(store.functions())
+        stack.callback(trail.close)
         stack.push_async_callback(calls.join)
         stack.push_async_callback(runtime.stop)
         runner, url = await serve(app, "127.0.0.1", 0, answer_stall_s=server.answer_stall_s)

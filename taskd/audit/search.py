@@ -1,0 +1,114 @@
+"""Finding entries: the parts are read from the beginning, by one query at a time, within a time limit."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from taskd.audit.entry import KINDS, Entry, document
+from taskd.audit.files import TrailFiles
+from taskd.model import errors
+from taskd.model.errors import ContractError
+from taskd.rql.coerce import coerce
+from taskd.rql.errors import RqlError
+from taskd.rql.evaluate import matches, scalar_at
+from taskd.rql.matcher import SearchCancelledError
+from taskd.rql.query import Group, Node, Query
+from taskd.rql.query import Path as FieldPath
+
+TIME_LIMIT_S = 10.0
+FOUND_MAX = 200_000
+"""Entries that one query may find: they are held until they are in order."""
+_LOOK_EVERY = 256
+
+_decode = msgspec.json.Decoder(Entry).decode
+
+
+class Found(msgspec.Struct):
+    """The entries of a page, and how many the query finds in all."""
+
+    rows: list[Entry]
+    total: int | None
+
+
+def find(files: TrailFiles, query: Query) -> Found:
+    """The page that ``query`` asks for, oldest first unless it sorts.
+
+    :raises ContractError: ``INVALID_RQL``; ``LONG_QUERY`` if it takes too long or finds too many.
+    """
+    where = None if query.where is None else _coerced(query.where)
+    for key in query.sort:
+        _kind(key.path, 0)
+    found = list(_matching(files, where, time.monotonic() + TIME_LIMIT_S))
+    for key in reversed(query.sort):
+        found.sort(key=lambda entry: _rank(entry, key.path), reverse=key.descending)
+    page = found[query.offset : query.offset + query.limit]
+    return Found(page, None if query.skip_count else len(found))
+
+
+def read_part(path: Path) -> list[Entry]:
+    """The entries of a part, each with its outcome; lines that were torn are left out."""
+    entries: dict[str, Entry] = {}
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:  # it was removed meanwhile
+        return []
+    for line in lines:
+        try:
+            entry = _decode(line)
+        except msgspec.DecodeError:
+            continue
+        if entry.action:
+            entries[entry.id] = entry
+        elif (begun := entries.get(entry.id)) is not None:
+            said = {"subject_id": entry.subject_id, "detail": entry.detail}
+            entries[entry.id] = replace(begun, outcome=entry.outcome, error=entry.error, **said)
+    return list(entries.values())
+
+
+def _matching(files: TrailFiles, where: Node | None, deadline_s: float) -> Iterator[Entry]:
+    number = found = 0
+    for part in files.parts():
+        for entry in read_part(part):
+            number += 1
+            if number % _LOOK_EVERY == 0 and time.monotonic() > deadline_s:
+                raise _too_long(f"The query took over {TIME_LIMIT_S:g} s.")
+            if where is not None and not _matches(where, entry, deadline_s):
+                continue
+            found += 1
+            if found > FOUND_MAX:
+                raise _too_long(f"The query finds over {FOUND_MAX:,} entries.")
+            yield entry
+
+
+def _matches(where: Node, entry: Entry, deadline_s: float) -> bool:
+    try:
+        return matches(where, (document(entry),), lambda: time.monotonic() > deadline_s)
+    except SearchCancelledError:
+        raise _too_long(f"The query took over {TIME_LIMIT_S:g} s.") from None
+
+
+def _too_long(what: str) -> ContractError:
+    return ContractError(
+        errors.LONG_QUERY, f"{what} Narrow it down, such as by creationTimestamp>=2026-01-01T00:00:00.000Z."
+    )
+
+
+def _coerced(node: Node) -> Node:
+    if isinstance(node, Group):
+        return replace(node, conditions=tuple(_coerced(condition) for condition in node.conditions))
+    return coerce(node, KINDS[_kind(node.path, node.position)])
+
+
+def _kind(path: FieldPath, position: int) -> str:
+    if path[0] not in KINDS:
+        raise RqlError(f"There is no field {path[0]}; there are {', '.join(sorted(KINDS))}", position)
+    return path[0]
+
+
+def _rank(entry: Entry, path: FieldPath) -> tuple[int, Any]:
+    value = scalar_at(document(entry), path)
+    return (0, 0) if value is None else (1, value) if isinstance(value, int) else (2, value)
