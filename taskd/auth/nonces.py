@@ -11,11 +11,13 @@ import os
 from taskd.model import errors
 from taskd.model.clock import Clock
 from taskd.model.errors import ContractError
+from taskd.model.shares import Shares
 
 WINDOW_S = 300
 """How far a request's timestamp may be from our clock."""
 _REMEMBERED_MAX = 1_000_000
-"""Past this (some 60 MiB) signed requests are refused until older ones fall out of the window."""
+"""Of one signer (some 60 MiB): past this their requests are refused until older ones fall out of the window. If others
+sign, too, it is less for each; all together have a third more."""
 
 
 class Nonces:
@@ -26,11 +28,12 @@ class Nonces:
         self._began_s = clock() // 1000
         self._remembered_max = remembered_max
         self._salt = os.urandom(16)
-        self._digests: dict[int, set[int]] = {}
-        self._count = 0
+        self._digests: dict[int, dict[str, set[int]]] = {}
+        """By timestamp and signer."""
+        self._shares: Shares[str] = Shares()
 
     def __len__(self) -> int:
-        return self._count
+        return self._shares.total
 
     def check_timestamp(self, timestamp_s: int) -> None:
         """Raises ``ContractError`` (``REPLAYED``) unless a request of ``timestamp_s`` may still be new."""
@@ -42,20 +45,20 @@ class Nonces:
             message = "The request was signed before this service started, or its clock was set since; sign it anew."
             raise ContractError(errors.REPLAYED, message)
 
-    def remember(self, timestamp_s: int, *parts: str) -> None:
-        """Remembers a genuine request, identified by ``parts``.
+    def remember(self, timestamp_s: int, *parts: str, signer: str = "") -> None:
+        """Remembers a genuine request of ``signer``, identified by ``parts``.
 
-        :raises ContractError: ``REPLAYED`` if it was seen; ``TOO_MANY_REQUESTS`` if no more can be remembered.
+        :raises ContractError: ``REPLAYED`` if it was seen; ``TOO_MANY_REQUESTS`` if there are too many of theirs.
         """
         self._evict_old()
         digest = self._digest(parts)
-        seen = self._digests.setdefault(timestamp_s, set())
+        seen = self._digests.setdefault(timestamp_s, {}).setdefault(signer, set())
         if digest in seen:
             raise ContractError(errors.REPLAYED, "This very request came before; sign each one with a new oauth_nonce.")
-        if self._count >= self._remembered_max:
+        if not self._shares.has_room(signer, self._remembered_max):
             raise ContractError(errors.TOO_MANY_REQUESTS, "Too many signed requests; try again in a moment.")
         seen.add(digest)
-        self._count += 1
+        self._shares.take(signer)
 
     def _digest(self, parts: tuple[str, ...]) -> int:
         text = "\0".join(parts).encode("utf-8", "surrogateescape")
@@ -64,5 +67,7 @@ class Nonces:
     def _evict_old(self) -> None:
         oldest_s = self._clock() // 1000 - WINDOW_S
         for timestamp_s in [old for old in self._digests if old < oldest_s]:
-            self._count -= len(self._digests.pop(timestamp_s))
+            for signer, seen in self._digests.pop(timestamp_s).items():
+                if seen:
+                    self._shares.give_back(signer, len(seen))
             self._began_s = max(self._began_s, timestamp_s + 1)  # or it could come again once the clock is set back

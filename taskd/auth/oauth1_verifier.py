@@ -66,7 +66,8 @@ class OAuth1Verifier:
             raise ContractError(errors.OAUTH1_SIGNATURE, message)
         self._marks.check(authorization.timestamp_s, _name(authorization))
         self._nonces.remember(
-            authorization.timestamp_s, authorization.consumer_key, authorization.token, authorization.nonce
+            *(authorization.timestamp_s, authorization.consumer_key, authorization.token, authorization.nonce),
+            signer=application.id if user is None else user.id,
         )
         return Signer(application, user)
 

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from taskd.execution.outcome import Ended, answer_within_s, outcome_of
 from taskd.execution.settings import DispatchSettings
-from taskd.execution.synchronous import Slots, SynchronousCalls, failure_of, final, require_callable
+from taskd.execution.slots import Slots
+from taskd.execution.synchronous import SynchronousCalls, failure_of, final, require_callable
 from taskd.model import errors
 from taskd.model.clock import Clock
 from taskd.model.function import Function
@@ -65,10 +66,11 @@ class DirectExecutions:
         raise failure_of(task.error, taskId=task.id)
 
     async def _run(self, function: Function, draft: TaskDraft) -> tuple[Task | None, Ended]:
-        with self._slots.slot():
+        owner = draft.created_by_user_id or draft.created_by_application_id or ""
+        with self._slots.slot(owner):
             task = await self._store.add_started(draft)
             self._telemetry.started([task], self._clock())
-            call = Invocation(task.id, function.name, encode_task(task), answer_within_s(function))
+            call = Invocation(task.id, function.name, encode_task(task), answer_within_s(function), owner)
             result = final(await self._runtime.invoke(call))
             [ended] = await self._store.settle([outcome_of(task, function, result, self._clock())])
             self._telemetry.settled([ended])

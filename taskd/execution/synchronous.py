@@ -6,8 +6,7 @@ that run finish when it stops.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from taskd.execution.outcome import Ended
@@ -80,29 +79,6 @@ class SynchronousCalls:
 def _log_failure(ended: "asyncio.Task[None]") -> None:
     if not ended.cancelled() and (error := ended.exception()) is not None:
         log.error("What follows a call has failed.", exc_info=error)
-
-
-class Slots:
-    """How many calls of one kind may be made at once, on this node: each runs as many as it was set up for."""
-
-    def __init__(self, maximum: int, full: ErrorKind, setting: str) -> None:
-        """``full`` is what a call too many is told, and ``setting`` where that can be changed."""
-        self._maximum = maximum
-        self._full = full
-        self._setting = setting
-        self._taken = 0
-
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Holds a slot meanwhile. Raises ``ContractError`` if none is free."""
-        if self._taken >= self._maximum:
-            message = f"{self._maximum} such calls run already, as many as may ({self._setting}); try again soon."
-            raise ContractError(self._full, message)
-        self._taken += 1
-        try:
-            yield
-        finally:
-            self._taken -= 1
 
 
 def require_callable(function: Function, too_long: ErrorKind) -> None:

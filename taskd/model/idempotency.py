@@ -10,3 +10,5 @@ class IdempotencyKey(Struct, frozen=True, gc=False):
     """Of the key and of whose it is: the keys of two callers never meet."""
     fingerprint: bytes
     """Of the request: the same key with another one is a mistake."""
+    owner: str = ""
+    """Whose share of all keys it takes; empty where callers are not told apart."""

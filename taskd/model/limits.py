@@ -53,7 +53,7 @@ CODE_UPLOAD_MAX_BYTES = 50 * MIB
 FUNCTION_NAME_MAX_CHARS = 64
 
 SCHEDULES_MAX = 10_000
-"""Every node keeps all schedules in view."""
+"""Of one caller; others have shares of their own, see ``shares.py``. Every node keeps all schedules in view."""
 SCHEDULE_DATA_MAX_BYTES = 64 * 1024
 SCHEDULE_INTERVAL_MIN_S = 0.1
 SCHEDULE_INTERVAL_MAX_S = 10 * 366 * 86_400
@@ -65,7 +65,7 @@ BULK_TASKS_MAX = 10_000
 IDEMPOTENCY_KEY_MAX_CHARS = 255
 IDEMPOTENCY_KEY_TTL_MS = 86_400_000
 IDEMPOTENCY_KEYS_MAX = 1_000_000
-"""Keys that are remembered at a time."""
+"""Keys of one caller that are remembered at a time; others have shares of their own, see ``shares.py``."""
 
 INDEXES_MAX = 16
 """Indexed fields of tasks' data: each is looked for in every task."""

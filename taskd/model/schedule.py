@@ -1,8 +1,13 @@
 """Schedules: tasks that come again and again, on a grid that does not drift."""
 
+from collections.abc import Collection
+
 from msgspec import Struct
 from msgspec.structs import replace
 
+from taskd.model import limits
+from taskd.model.errors import ILLEGAL_STATE, ContractError
+from taskd.model.shares import has_room
 from taskd.model.task import TaskDraft
 
 
@@ -34,6 +39,19 @@ class Schedule(Struct, frozen=True, gc=False, array_like=True):
     update_ms: int
     created_by_user_id: str | None = None
     created_by_application_id: str | None = None
+
+
+def require_room(draft: ScheduleDraft, others: Collection[Schedule]) -> None:
+    """Raises ``ContractError`` (``ILLEGAL_STATE``) unless its caller may have one more beside all ``others``."""
+    held = sum(1 for other in others if _owner(other) == _owner(draft))
+    if not has_room(held, len(others), limits.SCHEDULES_MAX):
+        message = f"There are {len(others)} schedules, {held} of them of this caller, who may have no more; delete one."
+        raise ContractError(ILLEGAL_STATE, message)
+
+
+def _owner(schedule: Schedule | ScheduleDraft) -> str | None:
+    """Whose share of all schedules it takes."""
+    return schedule.created_by_user_id or schedule.created_by_application_id
 
 
 def create(draft: ScheduleDraft, schedule_id: str, now_ms: int) -> Schedule:

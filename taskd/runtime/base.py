@@ -19,6 +19,8 @@ class Invocation(Struct, frozen=True, gc=False):
     payload: bytes
     timeout_s: float
     """How long an answer is waited for; past it the outcome is unknown."""
+    owner: str | None = None
+    """Who waits for it, where a runtime has to share out what it has; ``None`` if it is the queue's."""
 
 
 class Success(Struct, frozen=True, gc=False):

@@ -18,8 +18,8 @@ OpenStore = Callable[[], Awaitable[TaskStore]]
 DAY_MS = limits.IDEMPOTENCY_KEY_TTL_MS
 
 
-def key(name: str = "key", request: str = "request") -> IdempotencyKey:
-    return IdempotencyKey(name.encode().ljust(16), request.encode().ljust(16))
+def key(name: str = "key", request: str = "request", owner: str = "") -> IdempotencyKey:
+    return IdempotencyKey(name.encode().ljust(16), request.encode().ljust(16), owner)
 
 
 def drafts(clock: FakeClock, count: int = 1) -> list[TaskDraft]:
@@ -112,3 +112,22 @@ async def test_so_many_keys_a_day_and_no_more(
     await store.add(drafts(clock))
     clock.now_ms += DAY_MS - 1000
     await store.add(drafts(clock), key("3"))
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_caller_who_has_used_all_keys_leaves_some_to_others(
+    open_store: OpenStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, restart: bool
+) -> None:
+    monkeypatch.setattr(limits, "IDEMPOTENCY_KEYS_MAX", 4)
+    store = await open_store()
+    for number in range(4):
+        await store.add(drafts(clock), key(f"greedy {number}", owner="greedy"))
+    if restart:
+        store = await open_store()
+    with pytest.raises(ContractError, match="keys were used") as raised:
+        await store.add(drafts(clock), key("greedy 4", owner="greedy"))
+    assert raised.value.kind is TOO_MANY_REQUESTS
+    await store.add(drafts(clock), key("modest", owner="modest"))
+    clock.now_ms += DAY_MS + 1000
+    for number in range(4):
+        await store.add(drafts(clock), key(f"greedy {number}", owner="greedy"))

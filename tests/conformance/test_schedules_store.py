@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 from support.clocks import FakeClock
 
@@ -198,3 +199,18 @@ async def test_pages_of_schedules_are_counted_unless_the_query_says_not(store: T
     assert (await store.find_schedules(parse("skipCount()"))).total is None
     with pytest.raises(RqlError):
         await store.find_schedules(parse("startTimestamp=soon"))
+
+
+async def test_a_caller_who_has_as_many_as_may_be_leaves_some_to_others(
+    store: TaskStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SCHEDULES_MAX", 4)
+    first, *_ = [await store.add_schedule(draft(clock)) for _ in range(4)]
+    others = msgspec.structs.replace(draft(clock), created_by_user_id="v" * 24)
+    await store.add_schedule(others)
+    for refused in (draft(clock), others):
+        with pytest.raises(ContractError) as raised:
+            await store.add_schedule(refused)
+        assert raised.value.kind is ILLEGAL_STATE
+    await store.remove_schedule(first.id)
+    await store.add_schedule(others)

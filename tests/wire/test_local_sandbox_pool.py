@@ -224,3 +224,23 @@ async def test_a_function_that_never_loads_does_not_block_another(tmp_path: Path
         broken = [harness.call(None, "broken") for _ in range(8)]
         assert await harness.value(name="works")
         assert {failure_of(await call).name for call in broken} == {"Runtime.ImportModuleError"}
+
+
+@pytest.mark.parametrize("greedy", ["greedy", None])
+async def test_whoever_has_no_sandbox_goes_before_whoever_has_many(tmp_path: Path, greedy: str | None) -> None:
+    """The crowd is one caller's, or the queue's; the other came last."""
+    places = [tmp_path / str(number) for number in range(6)]
+    for place in places:
+        place.mkdir()
+    async with local_harness(tmp_path / "functions", max_sandboxes=2) as harness:
+        await harness.deploy_python(HOLD)
+        crowd = [harness.call(str(place), owner=greedy) for place in places[:5]]
+        for place in places[:2]:
+            await appears(place / "begun")
+        modest = harness.call(str(places[5]), owner="modest")
+        (places[0] / "go").touch()
+        await appears(places[5] / "begun")
+        assert not (places[2] / "begun").exists()
+        for place in places:
+            (place / "go").touch()
+        assert all(isinstance(result, Success) for result in await asyncio.gather(*crowd, modest))

@@ -55,7 +55,8 @@ def idempotency_key(request: web.Request, body: bytes) -> IdempotencyKey | None:
         raise field_error(IDEMPOTENCY_HEADER, rule)
     caller = caller_of(request)
     owned = msgspec.json.encode((caller.user_id, caller.application_id, text))
-    return IdempotencyKey(_digest(owned), _digest(request.path.rstrip("/").encode() + b"\0" + body))
+    fingerprint = _digest(request.path.rstrip("/").encode() + b"\0" + body)
+    return IdempotencyKey(_digest(owned), fingerprint, caller.key or "")
 
 
 def _digest(content: bytes) -> bytes:

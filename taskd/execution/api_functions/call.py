@@ -8,7 +8,8 @@ from taskd.execution.api_functions.event import ApiCall, encode_event
 from taskd.execution.api_functions.result import ApiAnswer, answer_of
 from taskd.execution.outcome import answer_within_s, error_of
 from taskd.execution.settings import DispatchSettings
-from taskd.execution.synchronous import Slots, SynchronousCalls, failure_of, final, require_callable
+from taskd.execution.slots import Slots
+from taskd.execution.synchronous import SynchronousCalls, failure_of, final, require_callable
 from taskd.model import errors
 from taskd.model.api_request import ApiErrorType, ApiRequest, ApiRequestError
 from taskd.model.clock import Clock
@@ -75,9 +76,10 @@ class ApiFunctions:
     async def _answer(self, function: Function, call: ApiCall, trace: _Trace) -> ApiAnswer:
         require_callable(function, errors.API_TIME_LIMIT)
         event = encode_event(call, trace.id, trace.began_ms, query_mark=self._query_mark)
-        with self._slots.slot():
+        owner = call.user_id or call.application_id or ""
+        with self._slots.slot(owner):
             result = await self._runtime.invoke(
-                Invocation(trace.id, function.name, event, answer_within_s(function)),
+                Invocation(trace.id, function.name, event, answer_within_s(function), owner),
             )
         ended = final(result)
         if isinstance(ended, Success | FunctionError):

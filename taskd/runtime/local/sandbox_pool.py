@@ -13,9 +13,9 @@ from taskd.runtime.local.sandbox import Sandbox
 from taskd.runtime.local.settings import LocalSettings
 
 _AFFINITY_S = 0.5
-"""While no call has waited longer, a sandbox that becomes free goes on with its own function's calls.
+"""While the call whose turn it is has not waited longer, a free sandbox goes on with calls of its own function.
 
-Strictly oldest first would make two busy functions take each other's sandboxes in turns, a cold start each time.
+Strictly in turns would make two busy functions take each other's sandboxes in turns, a cold start each time.
 """
 _TURNAROUND_S = 0.05
 """A sandbox that has answered asks for its next call well within this, which is less than a cold start takes."""
@@ -89,7 +89,7 @@ class SandboxPool:
         """Runs ``call`` now or as soon as there is a sandbox for it; its future gets the result."""
         if self._is_stopped:
             call.settle(failures.shutting_down())
-        elif self._waiting.oldest() is not None or not self._serve(call):
+        elif self._waiting.first() is not None or not self._serve(call):
             self._wait(call)
 
     def _wait(self, call: Call) -> None:
@@ -99,7 +99,7 @@ class SandboxPool:
         self._waiting.add(call)
 
     def _serve_waiting(self) -> None:
-        while (call := self._waiting.oldest()) is not None and self._serve(call):
+        while (call := self._waiting.first()) is not None and self._serve(call):
             self._waiting.remove(call)
 
     def _serve(self, call: Call) -> bool:
@@ -140,11 +140,13 @@ class SandboxPool:
 
     def _assign(self, sandbox: Sandbox, call: Call) -> None:
         sandbox.assign(call)
+        self._waiting.began(call)
         self._on_busy()
 
     def _begin(self, deployment: DeployedFunction, call: Call) -> None:
         sandbox = self._make(deployment)
         self._sandboxes[sandbox] = sandbox.begin(call)
+        self._waiting.began(call)
         self._on_busy()
 
     def _make_room(self) -> None:
@@ -178,10 +180,10 @@ class SandboxPool:
 
     def _next_of(self, name: str) -> Call | None:
         """The waiting call that a free sandbox of the function may take out of turn."""
-        oldest = self._waiting.oldest()
-        if oldest is None or self._loop.time() - oldest.waiting_since_s > _AFFINITY_S:
+        first = self._waiting.first()
+        if first is None or self._loop.time() - first.waiting_since_s > _AFFINITY_S:
             return None
-        return self._waiting.oldest_of(name)
+        return self._waiting.first_of(name)
 
     def sandbox_has_ended(self, sandbox: Sandbox) -> None:
         """Its place is free."""

@@ -22,6 +22,8 @@ class UsedKey(Struct, frozen=True, gc=False, array_like=True):
     first_seq: int
     """The first of the tasks; the others were numbered on from it."""
     count: int
+    owner: str = ""
+    """As in ``IdempotencyKey``."""
 
 
 class Added(Struct, tag="a", array_like=True, frozen=True, gc=False):

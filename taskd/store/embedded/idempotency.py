@@ -36,9 +36,9 @@ class KeyedCreation:
         return await self._create(drafts, key)
 
     async def _create(self, drafts: Sequence[TaskDraft], key: IdempotencyKey) -> list[Task]:
-        self._require_room()
+        self._require_room(key.owner)
         added = self._creation(drafts)
-        used = UsedKey(key.digest, key.fingerprint, self._clock(), added.tasks[0].seq, len(drafts))
+        used = UsedKey(key.digest, key.fingerprint, self._clock(), added.tasks[0].seq, len(drafts), key.owner)
         done = self._commits.submit([added, KeysUsed((used,), self._kept_from_ms())])
         self._on_the_way[key.digest] = done
         done.add_done_callback(functools.partial(self._arrived, key.digest))
@@ -58,14 +58,14 @@ class KeyedCreation:
             raise ContractError(RESOURCE_UNKNOWN, message)
         return tasks
 
-    def _require_room(self) -> None:
-        used_keys = self._commits.state.used_keys
-        if len(used_keys) < limits.IDEMPOTENCY_KEYS_MAX:
+    def _require_room(self, owner: str) -> None:
+        used_keys, shares = self._commits.state.used_keys, self._commits.state.key_shares
+        if shares.has_room(owner, limits.IDEMPOTENCY_KEYS_MAX):
             return
         if next(iter(used_keys.values())).at_ms >= self._kept_from_ms():
             hours = limits.IDEMPOTENCY_KEY_TTL_MS // 3_600_000
-            message = f"{len(used_keys)} keys were used within {hours} hours; send fewer requests with a key."
-            raise ContractError(TOO_MANY_REQUESTS, message)
+            held = f"Within {hours} hours {shares.total} keys were used, {shares.held(owner)} of them by this caller"
+            raise ContractError(TOO_MANY_REQUESTS, f"{held}, who may use no more; send fewer requests with a key.")
 
     def _kept_from_ms(self) -> int:
         return self._clock() - limits.IDEMPOTENCY_KEY_TTL_MS

@@ -4,10 +4,9 @@ import functools
 import heapq
 from collections.abc import Awaitable, Callable
 
-from taskd.model import limits
 from taskd.model import schedule as rules
 from taskd.model.clock import Clock
-from taskd.model.errors import ILLEGAL_STATE, RESOURCE_UNKNOWN, ContractError
+from taskd.model.errors import RESOURCE_UNKNOWN, ContractError
 from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.rql.query import Query
 from taskd.store.base import Occurrence, Page
@@ -66,9 +65,7 @@ class Schedules:
         return min((schedule.next_ms for schedule in self._commits.state.schedules.values()), default=None)
 
     async def _add(self, draft: ScheduleDraft) -> Schedule:
-        if len(self._commits.state.schedules) >= limits.SCHEDULES_MAX:
-            message = f"There are {limits.SCHEDULES_MAX} schedules already; delete one that is not needed any more."
-            raise ContractError(ILLEGAL_STATE, message)
+        rules.require_room(draft, self._commits.state.schedules.values())
         await self._wait_for_capacity()
         schedule = rules.create(draft, self._new_id(), self._clock())
         await self._commits.submit([events.SchedulePut(schedule)])

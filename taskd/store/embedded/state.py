@@ -14,6 +14,7 @@ from taskd.model import schedule as schedules
 from taskd.model import task as transitions
 from taskd.model.function import Function
 from taskd.model.schedule import Schedule
+from taskd.model.shares import Shares
 from taskd.model.task import Task
 from taskd.store.embedded import events
 from taskd.store.embedded.events import Added, Event, UsedKey
@@ -29,6 +30,8 @@ class LiveState:
         self.schedules: dict[str, Schedule] = {}
         self.used_keys: OrderedDict[bytes, UsedKey] = OrderedDict()
         """Idempotency keys by their digest, in the order of their use."""
+        self.key_shares: Shares[str] = Shares()
+        """How many of them each owner holds."""
         self.last_seq = 0
         self.last_id: str | None = None
         self.ended = 0
@@ -145,12 +148,16 @@ def _schedule_removed(state: LiveState, event: events.ScheduleRemoved) -> list[T
 
 
 def _keys_used(state: LiveState, event: events.KeysUsed) -> list[Task]:
-    used = state.used_keys
+    used, shares = state.used_keys, state.key_shares
     for key in event.keys:
+        if (before := used.get(key.digest)) is not None:
+            shares.give_back(before.owner)
+        force_setattr(key, "owner", intern(key.owner))
         used[key.digest] = key
         used.move_to_end(key.digest)  # one that is used again after its time is the youngest now
+        shares.take(key.owner)
     while used and next(iter(used.values())).at_ms < event.kept_from_ms:
-        used.popitem(last=False)
+        shares.give_back(used.popitem(last=False)[1].owner)
     return []
 
 

@@ -33,9 +33,12 @@ class LocalRuntimeHarness:
         """Deploys an ``index.py``."""
         return await self.deploy(python_zip(source), **fields)
 
-    def call(self, data: object = None, name: str = "probe", timeout_s: float = 30.0) -> "Future[InvocationResult]":
+    def call(
+        self, data: object = None, name: str = "probe", timeout_s: float = 30.0, owner: str | None = None
+    ) -> "Future[InvocationResult]":
         """Calls the function with ``data`` as its event."""
-        return self.runtime.invoke(Invocation("5f00000000000000000000aa", name, json.dumps(data).encode(), timeout_s))
+        event = json.dumps(data).encode()
+        return self.runtime.invoke(Invocation("5f00000000000000000000aa", name, event, timeout_s, owner))
 
     async def value(self, data: object = None, name: str = "probe") -> Any:
         """What the function returns for ``data``; it has to succeed."""

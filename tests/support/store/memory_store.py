@@ -27,6 +27,7 @@ from taskd.model.logline import LogLine
 from taskd.model.objectid import ObjectIdFactory
 from taskd.model.retry import successor_of, unknown_outcome
 from taskd.model.schedule import Schedule, ScheduleDraft
+from taskd.model.shares import has_room
 from taskd.model.status import FINAL, Status
 from taskd.model.task import Task, TaskDraft
 from taskd.model.wire import api_request_view, schedule_view, task_view
@@ -71,6 +72,7 @@ class UsedKey(Struct, frozen=True):
     fingerprint: bytes
     at_ms: int
     task_ids: tuple[str, ...]
+    owner: str
 
 
 class SharedRecords:
@@ -161,7 +163,7 @@ class MemoryStore:
         tasks = self._create(drafts)
         if key is not None:
             ids = tuple(task.id for task in tasks)
-            self._shared.keys[key.digest] = UsedKey(key.fingerprint, self.now_ms(), ids)
+            self._shared.keys[key.digest] = UsedKey(key.fingerprint, self.now_ms(), ids, key.owner)
         return tasks
 
     async def add_started(self, draft: TaskDraft) -> Task:
@@ -244,8 +246,7 @@ class MemoryStore:
     @_whole
     async def add_schedule(self, draft: ScheduleDraft) -> Schedule:
         await self._turn()
-        if len(self._shared.schedules) >= limits.SCHEDULES_MAX:
-            raise ContractError(errors.ILLEGAL_STATE, f"There are {limits.SCHEDULES_MAX} schedules already.")
+        schedules.require_room(draft, self._shared.schedules.values())
         schedule = schedules.create(draft, self._new_id(), self.now_ms())
         self._shared.schedules[schedule.id] = schedule
         self._shared.tell(Change.SCHEDULES, self._shared.nodes.values())
@@ -333,7 +334,8 @@ class MemoryStore:
         kept = {digest: used for digest, used in self._shared.keys.items() if used.at_ms >= kept_from_ms}
         self._shared.keys = kept
         used = kept.get(key.digest)
-        if used is None and len(kept) >= limits.IDEMPOTENCY_KEYS_MAX:
+        held = sum(each.owner == key.owner for each in kept.values())
+        if used is None and not has_room(held, len(kept), limits.IDEMPOTENCY_KEYS_MAX):
             raise ContractError(errors.TOO_MANY_REQUESTS, f"{len(kept)} keys were used already.")
         if used is not None and used.fingerprint != key.fingerprint:
             raise ContractError(
