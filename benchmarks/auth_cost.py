@@ -24,6 +24,7 @@ from benchmarks.harness.load import Request
 from benchmarks.harness.populate import HOUR_MS, body
 from benchmarks.harness.study import Comparison, Figures, Study, Subject
 from taskd.api.http.authentication import Authentication
+from taskd.api.http.client_address import ClientAddresses
 from taskd.auth import account_changes
 from taskd.auth.account_file import render
 from taskd.auth.account_source import AccountFiles
@@ -104,7 +105,7 @@ class Bench:
         service = AuthService(AuthSettings(), AccountFiles(AuthSettings(), folder), system_clock_ms)
         service.start()
         try:
-            return await _checked(requests(service), Authentication(service))
+            return await _checked(requests(service), Authentication(service, ClientAddresses(())))
         finally:
             await service.stop()
 

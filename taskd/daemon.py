@@ -17,7 +17,8 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from taskd.api.app import build_app
 from taskd.api.http.authentication import Authentication
-from taskd.api.http.authorization import trust_everybody
+from taskd.api.http.authorization import Authenticate, trust_everybody
+from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.server import serve
 from taskd.api.resources.probes import Health
 from taskd.audit.entry import Action, Entry
@@ -195,7 +196,7 @@ class Daemon:
             self._health,
             executions=self._executions,
             api_functions=self._api_functions,
-            authenticate=trust_everybody if self._config.authentication == "disabled" else Authentication(self._auth),
+            authenticate=self._authenticate(),
             auth=self._auth,
             registry=self._registry,
             trail=self._trail,
@@ -211,6 +212,11 @@ class Daemon:
             yield url
         finally:
             await runner.cleanup()
+
+    def _authenticate(self) -> Authenticate:
+        if self._config.authentication == "disabled":
+            return trust_everybody
+        return Authentication(self._auth, ClientAddresses(self._config.server.trusted_proxies))
 
     async def _drain(self) -> None:
         """Lets running functions end, as long as the grace lasts and nobody hurries; the API goes on answering."""

@@ -112,4 +112,4 @@ def _account_mounts(auth: AuthService, addresses: ClientAddresses) -> Iterator[M
     """Logging in, where credentials are the handlers' own business; and who one is, which is always asked for real."""
     logins = (OAuth1TokenHandlers(auth, addresses), OAuth2TokenHandlers(auth, addresses))
     yield Mount(LOGIN_PATH, [route for each in logins for route in each.routes()], None)
-    yield Mount("/users/v1", list(UserHandlers(auth).routes()), Authentication(auth))
+    yield Mount("/users/v1", list(UserHandlers(auth).routes()), Authentication(auth, addresses))

@@ -7,6 +7,7 @@ Counts are a node's own and need no store: n nodes allow n times as many guesses
 still far too few to find a password.
 """
 
+import functools
 import ipaddress
 import math
 from collections import OrderedDict
@@ -113,6 +114,7 @@ def _pair(account: str, address: str) -> str:
     return f"{network_of(address)} {account}"
 
 
+@functools.lru_cache(maxsize=4096)  # it is asked for with every request that is signed
 def network_of(address: str) -> str:
     """What one caller can choose from freely: an IPv4 address, or the /64 network of an IPv6 one."""
     try:

@@ -8,7 +8,8 @@ from msgspec import Struct
 from taskd.auth import tokens
 from taskd.auth.account_directory import Directory
 from taskd.auth.accounts import EMAIL_MAX_CHARS, Application, User, normal_email
-from taskd.auth.login_throttle import LoginThrottle
+from taskd.auth.credential_throttle import CredentialThrottle
+from taskd.auth.login_throttle import LoginThrottle, network_of
 from taskd.auth.passwords import PASSWORD_MAX_CHARS, PasswordChecker
 from taskd.auth.refresh_rotation import RefreshRotation
 from taskd.auth.settings import AuthSettings
@@ -51,6 +52,7 @@ class Logins:
         self._new_id = ObjectIdFactory(clock)
         self._passwords = PasswordChecker()
         self._throttle = LoginThrottle(clock)
+        self._clients = CredentialThrottle(clock)
         self._directory: Directory
         self._key: bytes
 
@@ -80,18 +82,25 @@ class Logins:
         self._throttle.succeeded(account, address)
         return user
 
-    def client(self, client_id: str, secret: str | None) -> Application:
-        """The OAuth 2 application with this id, which has shown its secret if it has one.
+    def client(self, client_id: str, secret: str | None, address: str) -> Application:
+        """The OAuth 2 application with this id, which has shown its secret, from ``address``, if it has one.
 
-        :raises ContractError: ``OAUTH2_CLIENT_ID``, ``OAUTH2_CLIENT_SECRET`` or ``OAUTH2_MISSING_CLIENT``.
+        :raises ContractError: ``OAUTH2_CLIENT_ID``, ``OAUTH2_CLIENT_SECRET`` or ``OAUTH2_MISSING_CLIENT``;
+            ``TOO_MANY_REQUESTS`` after too many wrong ones.
         """
         application = self._directory.application_by_key("oauth2", client_id)
+        place = f"{network_of(address)} {application.id if application else ''}"
+        self._clients.require(place)
         if application is None:
+            self._clients.wrong(place, f"client_failed address={address} application=unknown")
             raise ContractError(errors.OAUTH2_CLIENT_ID, "There is no client with this client_id.")
         if application.secret and not secret:
             raise ContractError(errors.OAUTH2_MISSING_CLIENT, "This client must send its client_secret.")
         if application.secret and not hmac.compare_digest(tokens.fingerprint(secret or ""), application.secret):
+            self._clients.wrong(place, f"client_failed address={address} application={application.id}")
             raise ContractError(errors.OAUTH2_CLIENT_SECRET, "The client_secret is wrong.")
+        if application.secret:
+            self._clients.right(place)
         return application
 
     def grant(self, user: User | None, application: Application) -> Grant:

@@ -71,6 +71,13 @@ class OAuth1Verifier:
         )
         return Signer(application, user)
 
+    def application_of(self, header: str) -> Application | None:
+        """Which application ``header`` names, whether it has signed or not; ``None`` if there is none."""
+        try:
+            return self._directory.application_by_key("oauth1", _parse(header).consumer_key)
+        except ContractError:
+            return None
+
     def _user(self, token: str, application: Application) -> User | None:
         """Whom ``token`` was given to when they logged in through ``application``."""
         if not token:

@@ -6,13 +6,19 @@ from taskd.auth.account_directory import Directory
 from taskd.auth.account_source import AccountSource
 from taskd.auth.accounts import Accounts
 from taskd.auth.bearer_tokens import BearerTokens
+from taskd.auth.credential_throttle import CredentialThrottle
 from taskd.auth.jwks import IssuerKeys
+from taskd.auth.login_throttle import network_of
 from taskd.auth.logins import Logins
-from taskd.auth.oauth1_verifier import OAuth1Verifier
+from taskd.auth.oauth1_signature import SignedRequest
+from taskd.auth.oauth1_verifier import OAuth1Verifier, Signer
 from taskd.auth.oidc import OidcVerifier
 from taskd.auth.settings import AuthSettings
+from taskd.model import errors
 from taskd.model.clock import Clock
-from taskd.model.errors import TaskdError
+from taskd.model.errors import ContractError, TaskdError
+
+_WRONG_SIGNATURES = (errors.OAUTH1_KEY, errors.OAUTH1_TOKEN, errors.OAUTH1_SIGNATURE)
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +32,7 @@ class AuthService:
         self.bearers = BearerTokens(self._oidc, clock)
         self.signatures = OAuth1Verifier(source.replay_marks(), clock)
         self.logins = Logins(settings, source.refresh_rotation(), clock)
+        self._signers = CredentialThrottle(clock)
         self.directory = Directory(Accounts())
 
     @property
@@ -57,6 +64,24 @@ class AuthService:
             return f"The accounts stay as they were: {error}"
         log.info("The accounts are read anew.")
         return None
+
+    async def signer(self, request: SignedRequest, header: str, address: str) -> Signer:
+        """Who has signed ``request``, which comes from ``address``; see :meth:`OAuth1Verifier.signer`.
+
+        :raises ContractError: also ``TOO_MANY_REQUESTS`` after too many wrong signatures.
+        """
+        place = network_of(address)
+        self._signers.require(place)
+        try:
+            signer = await self.signatures.signer(request, header)
+        except ContractError as error:
+            if error.kind in _WRONG_SIGNATURES:
+                application = self.signatures.application_of(header)
+                name = application.id if application else "unknown"
+                self._signers.wrong(place, f"signature_failed address={address} application={name}: {error.kind.name}")
+            raise
+        self._signers.right(place)
+        return signer
 
     async def stop(self) -> None:
         """Ends connections and threads."""

@@ -23,6 +23,7 @@ from support.store.memory_store import MemoryStore, SharedRecords
 from taskd.api.app import build_app
 from taskd.api.http.authentication import Authentication
 from taskd.api.http.authorization import trust_everybody
+from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.server import serve
 from taskd.api.settings import ServerSettings
 from taskd.auth import account_changes
@@ -98,7 +99,7 @@ class NodeDaemon:
             *(self.store, self.runtime, ServerSettings(), self.store.now_ms, all_is_well),
             executions=DirectExecutions(*execution),
             api_functions=ApiFunctions(*execution),
-            authenticate=trust_everybody if self.auth is None else Authentication(self.auth),
+            authenticate=trust_everybody if self.auth is None else Authentication(self.auth, ClientAddresses(())),
             auth=self.auth,
         )
         self.client: ClientSession

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from taskd.api.http.authorization import HINT
+from taskd.api.http.client_address import ClientAddresses
 from taskd.auth.oauth1_signature import SignedRequest
 from taskd.auth.service import AuthService
 from taskd.model import errors
@@ -15,8 +16,9 @@ _SCHEMES = "Authorization: Bearer or OAuth"
 class Authentication:
     """Authenticates every request that shows credentials; see :class:`taskd.api.http.authorization.Authenticate`."""
 
-    def __init__(self, auth: AuthService) -> None:
+    def __init__(self, auth: AuthService, addresses: ClientAddresses) -> None:
         self._auth = auth
+        self._addresses = addresses
 
     async def __call__(self, request: web.Request) -> Caller:
         """The caller that the ``Authorization`` header proves."""
@@ -27,7 +29,7 @@ class Authentication:
         if scheme.lower() == "bearer":
             return await self._auth.bearers.caller(credentials.strip())
         if scheme.lower() == "oauth":
-            signer = await self._auth.signatures.signer(signed_request(request), header)
+            signer = await self._auth.signer(signed_request(request), header, self._addresses.of(request))
             return self._auth.directory.caller(signer.user, signer.application)
         raise ContractError(errors.ACCESS_TOKEN_UNKNOWN, f"Such credentials are not taken here; send {_SCHEMES}.")
 

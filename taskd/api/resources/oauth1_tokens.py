@@ -84,7 +84,8 @@ class OAuth1TokenHandlers:
         if not header.lower().startswith("oauth "):
             message = "Sign the request with the consumer key and secret of an OAuth 1 application."
             raise ContractError(errors.APPLICATION_NOT_AUTHENTICATED, message)
-        return (await self._auth.signatures.signer(signed_request(request), header)).application
+        signer = await self._auth.signer(signed_request(request), header, self._addresses.of(request))
+        return signer.application
 
 
 def _view(token: OAuth1Token) -> OAuth1TokenView:

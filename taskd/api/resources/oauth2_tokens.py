@@ -134,7 +134,7 @@ class OAuth2TokenHandlers:
         grant = self._grants.get(_required("grant_type", body.grant_type))
         if grant is None:
             raise OAuth2Error("unsupported_grant_type", f"grant_type must be one of {', '.join(self._grants)}.")
-        return await grant(request, body, self._auth.logins.client(client_id, secret))
+        return await grant(request, body, self._auth.logins.client(client_id, secret, self._addresses.of(request)))
 
     async def _password(self, request: web.Request, body: OAuth2TokenBody, application: Application) -> Grant:
         email, password = _required("username", body.username), _required("password", body.password)

@@ -14,6 +14,7 @@ from msgspec import Struct
 from taskd.api.app import build_app
 from taskd.api.http.authentication import Authentication
 from taskd.api.http.authorization import Authenticate, trust_everybody
+from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.server import serve
 from taskd.api.resources.probes import Health, HealthCheck
 from taskd.api.settings import ServerSettings
@@ -96,7 +97,7 @@ async def http_service(
         health,
         executions=DirectExecutions(store, runtime, dispatch or DispatchSettings(), calls),
         api_functions=ApiFunctions(store, runtime, dispatch or DispatchSettings(), calls),
-        authenticate=authenticate if auth is None else Authentication(auth),
+        authenticate=authenticate if auth is None else Authentication(auth, ClientAddresses(server.trusted_proxies)),
         auth=auth,
         trail=trail,
     )
