@@ -81,7 +81,7 @@ def build_app(
     )
     mounts = [Mount(BASE_PATH, [route for each in handlers for route in each.routes()], authenticate)]
     if trail is not None:
-        mounts.append(Mount(OWN_PATH, list(AuditHandlers(trail).routes()), authenticate))
+        mounts.append(Mount(OWN_PATH, list(AuditHandlers(trail, pages).routes()), authenticate))
     if auth is not None:
         mounts += _account_mounts(auth, addresses)
     mounts.append(Mount("", list(ProbeHandlers(health, registry).routes()), None))

@@ -22,6 +22,7 @@ TABLE: dict[str, str] = {
     "POST /tasks/v1/bulk": "CREATE_TASKS",
     "POST /tasks/v1/{id}/cancel": "CANCEL_TASKS",
     "GET /tasks/v1/{id}/logs": "VIEW_TASK_LOGS",
+    "GET /tasks/v1/{id}": "VIEW_TASKS",
     "GET /tasks/v1/functions": "VIEW_TASK_FUNCTIONS",
     "POST /tasks/v1/functions": "CREATE_TASK_FUNCTION",
     "GET /tasks/v1/functions/{name}": "VIEW_TASK_FUNCTION_DETAILS",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.http.pages import RecordPage, page_response
+from taskd.api.http.pages import Pages, RecordPage
 from taskd.api.http.request_parts import query_of
 from taskd.api.http.routing import Route
 from taskd.audit.entry import AuditEntryView, view
@@ -18,8 +18,9 @@ from taskd.store.base import Page
 class AuditHandlers:
     """Answers under ``/audit``."""
 
-    def __init__(self, trail: AuditTrail) -> None:
+    def __init__(self, trail: AuditTrail, pages: Pages) -> None:
         self._trail = trail
+        self._pages = pages
         self._turn = asyncio.Lock()
 
     def routes(self) -> Iterator[Route]:
@@ -38,4 +39,4 @@ class AuditHandlers:
         query = query_of(request)
         async with self._turn:
             found = await asyncio.to_thread(find, self._trail.files, query)
-        return page_response(query, Page(found.rows, found.total), view)
+        return await self._pages.response(request, query, Page(found.rows, found.total), view)
