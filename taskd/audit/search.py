@@ -3,26 +3,29 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 from msgspec.structs import replace
 
 from taskd.audit.entry import KINDS, Entry, document
-from taskd.audit.files import TrailFiles
+from taskd.audit.files import TrailFiles, month_of
 from taskd.model import errors
 from taskd.model.errors import ContractError
+from taskd.model.timestamps import MAX_MS
 from taskd.rql.coerce import coerce
 from taskd.rql.errors import RqlError
 from taskd.rql.evaluate import matches, scalar_at
 from taskd.rql.matcher import SearchCancelledError
-from taskd.rql.query import Group, Node, Query
+from taskd.rql.query import Compare, Group, Node, Query
 from taskd.rql.query import Path as FieldPath
 
 TIME_LIMIT_S = 10.0
 FOUND_MAX = 200_000
 """Entries that one query may find: they are held until they are in order."""
 _LOOK_EVERY = 256
+_GATHERED_MS = 3_600_000
+"""More than entries wait to be written together, in the part of the month of the first."""
 
 _decode = msgspec.json.Decoder(Entry).decode
 
@@ -71,7 +74,10 @@ def read_part(path: Path) -> list[Entry]:
 
 def _matching(files: TrailFiles, where: Node | None, deadline_s: float) -> Iterator[Entry]:
     number = found = 0
+    since_month = month_of(max(0, _since_ms(where) - _GATHERED_MS))
     for part in files.parts():
+        if part.name < since_month:
+            continue
         for entry in read_part(part):
             number += 1
             if number % _LOOK_EVERY == 0 and time.monotonic() > deadline_s:
@@ -82,6 +88,17 @@ def _matching(files: TrailFiles, where: Node | None, deadline_s: float) -> Itera
             if found > FOUND_MAX:
                 raise _too_long(f"The query finds over {FOUND_MAX:,} entries.")
             yield entry
+
+
+def _since_ms(where: Node | None) -> int:
+    """From when on the entries are that ``where`` may hold for, so that months before need not be read."""
+    conditions = where.conditions if isinstance(where, Group) and where.op == "and" else (where,)
+    bounds = [node.value for node in conditions if _is_lower_bound(node)]
+    return min(max((value for value in bounds if isinstance(value, int)), default=0), MAX_MS)
+
+
+def _is_lower_bound(node: Node | None) -> TypeGuard[Compare]:
+    return isinstance(node, Compare) and node.op in ("ge", "gt", "eq") and node.path == ("creationTimestamp",)
 
 
 def _matches(where: Node, entry: Entry, deadline_s: float) -> bool:
