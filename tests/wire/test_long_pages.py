@@ -1,5 +1,6 @@
 """Pages of large records: sent piece by piece, with all that they always had, and never longer than they may be."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -17,7 +18,10 @@ from taskd.api.http.request_parts import query_of
 from taskd.api.http.server import serve
 from taskd.api.http.unread_answers import UnreadAnswers
 from taskd.api.settings import ServerSettings
+from taskd.cli.client import ApiClient, rows
+from taskd.cli.polling import log_lines
 from taskd.model.limits import MIB
+from taskd.model.logline import LogLine
 from taskd.model.schedule import ScheduleDraft
 from taskd.model.task import TaskDraft
 from taskd.model.wire import task_view
@@ -149,3 +153,15 @@ async def test_a_page_that_cannot_be_read_to_its_end_does_not_look_whole(
         await runner.cleanup()
         await store.stop()
     assert "ended half-way: The disk is gone." in caplog.text
+
+
+async def test_the_command_line_goes_on_where_a_page_ended(tmp_path: Path) -> None:
+    async with service_of(tmp_path, SIZES, PAGE_MAX_BYTES) as service:
+        client = ApiClient(service.url)
+        found = await asyncio.to_thread(lambda: list(rows(client, "/", "sort(creationTimestamp)", 9)))
+        assert [task["data"]["n"] for task in found] == SIZES[:9]
+        lines = [LogLine(number, "x" * MIB) for number in range(9)]
+        started = await service.store.add_started(TaskDraft("f", b"{}", 0))
+        await service.store.replace_logs(started.id, lines)
+        messages = await asyncio.to_thread(lambda: [line["timestamp"] for line in log_lines(client, started.id)])
+        assert len(messages) == len(set(messages)) == 9

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 import orjson
 from aiohttp import web
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from msgspec.structs import replace
 
 from taskd.api.http.json_response import JsonResponse, json_response
@@ -47,7 +47,7 @@ class PageInfo(Struct):
     """Where a page stands in its listing; ``total`` is left out where it was not counted."""
 
     offset: int
-    limit: int
+    limit: Annotated[int, Meta(description="Less than asked for where records are large; offset + limit is next.")]
     total: int | UnsetType = UNSET
 
 

@@ -71,5 +71,5 @@ def unread_bytes(transport: asyncio.Transport) -> int:
         return waiting
     try:
         return waiting + int(_INT.unpack(fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, _INT.pack(0)))[0])
-    except OSError:  # not every system tells this of a socket
+    except (OSError, ValueError):  # not every system tells this of a socket, and none of a closed one
         return waiting
