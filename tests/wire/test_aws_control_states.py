@@ -106,9 +106,13 @@ async def server() -> AsyncIterator[SlowLambda]:
 
 
 @pytest.fixture
-async def runtime(server: SlowLambda, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AwsRuntime]:
+async def runtime(
+    server: SlowLambda, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> AsyncIterator[AwsRuntime]:
+    """Its parameter is how long a deployment may take, in seconds."""
     use_key(monkeypatch)
-    runtime = AwsRuntime(AwsSettings(region="eu-west-1", endpoint_url=server.url, role=ROLE, deploy_timeout_s=1))
+    limit_s = getattr(request, "param", AwsSettings().deploy_timeout_s)
+    runtime = AwsRuntime(AwsSettings(region="eu-west-1", endpoint_url=server.url, role=ROLE, deploy_timeout_s=limit_s))
     await runtime.start([])
     yield runtime
     await runtime.stop()
@@ -151,12 +155,13 @@ async def test_a_function_that_is_as_it_should_be_is_left_alone(runtime: AwsRunt
     assert server.asked == ["show"]
 
 
+@pytest.mark.parametrize("runtime", [2], indirect=True)
 async def test_a_deployment_that_takes_too_long_is_told_and_can_be_repeated(
     runtime: AwsRuntime, server: SlowLambda
 ) -> None:
     server.states = [{"State": "Pending"}]
     prepared = await runtime.prepare(function("f"), CODE)
-    with pytest.raises(ContractError, match=r"over 1 s.*Try again") as raised:
+    with pytest.raises(ContractError, match=r"over 2 s.*Try again") as raised:
         await runtime.deploy(prepared)
     assert raised.value.kind == UNAVAILABLE
     server.states = [READY]
