@@ -84,7 +84,7 @@ def _print_report(report: inspect.Report) -> None:
 def dump(*, directory: Path) -> None:
     """Print every frame as one line of JSON, oldest first."""
     for frame in inspect.dump(directory):
-        click.echo(json.dumps(json_value(frame), ensure_ascii=False))
+        output.print_json(json_value(frame), indent=None)
 
 
 @journal.command()

@@ -16,7 +16,8 @@ from taskd.model.clock import system_clock_ms
 from taskd.model.status import Status
 
 _UNBOUNDED_COLUMNS = 100_000
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What steers a terminal, or has it show text in another order than it is read in."""
 
 STATUS_STYLES: dict[str, str] = {
     Status.NEW: "blue",
@@ -75,9 +76,10 @@ def details() -> Table:
     return table
 
 
-def print_json(value: Any) -> None:
-    """``value`` on standard output, indented."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """``value`` on standard output. All that could steer the terminal is escaped, not only what JSON says must be."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    click.echo(_CONTROL.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -201,6 +201,15 @@ def test_a_table_holds_nothing_that_could_steer_the_terminal(run: Taskd) -> None
     assert len(shown.splitlines()) == 3
 
 
+@pytest.mark.parametrize("tag", ["\x1b[2J", "\x9b2J", "\x7f", "\u202egnp.exe", "\u2066x", "a\u2028b", "a\r\nb"])
+def test_nothing_that_is_printed_could_steer_the_terminal(run: Taskd, tag: str) -> None:
+    run("tasks", "create", "silent", "--start", "+1h", "--tag", tag, "--tag", "printed")
+    listing = ("tasks", "list", "--filter", "eq(tags,printed)")
+    table, text = run(*listing).out, run(*listing, "--json").out
+    assert all(char == "\n" or char.isprintable() for char in table + text)
+    assert tag in [tag for task in json.loads(text) for tag in task["tags"]]
+
+
 def test_an_empty_listing_leaves_standard_output_empty(run: Taskd) -> None:
     result = run("tasks", "list", "--function", "nobody")
     assert (result.code, result.out, result.err) == (ExitCode.OK, "", "No tasks.\n")
