@@ -255,6 +255,21 @@ def test_many_brackets_side_by_side_are_not_deep() -> None:
     assert draft(b'{"functionName": "a", "data": {"a": ' + flat + b"}}").data == b'{"a": ' + flat + b"}"
 
 
+def depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return isinstance(value, dict | list) + max(map(depth, inner), default=0)
+
+
+@given(st.dictionaries(st.text(alphabet='["\\]{}a', max_size=4), json_values), st.integers(-2, 2))
+def test_data_is_as_deep_as_the_brackets_outside_of_its_texts_say(value: dict[str, Any], difference: int) -> None:
+    """Put inside of so many arrays that it is just deep enough, or not quite."""
+    around = limits.TASK_DATA_MAX_DEPTH - depth(value) + difference - 1
+    text = json.dumps(value, ensure_ascii=False).encode()
+    data = b'{"":' + b"[" * around + text + b"]" * around + b"}"
+    result = outcome(b'{"functionName": "a", "data": ' + data + b"}")
+    assert isinstance(result, ContractError) == (difference > 0)
+
+
 def test_data_may_be_as_large_as_an_event_leaves_room_for() -> None:
     most = limits.TASK_DATA_MAX_BYTES - len('{"a":""}')
     assert len(draft_of(data={"a": "x" * most}).data) == limits.TASK_DATA_MAX_BYTES

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import io
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from support.http.service import BASE, Service, function_body, http_service
 from taskd.api.resources.bulk import decode_tasks
 from taskd.api.settings import ServerSettings
 from taskd.model.errors import ContractError
+from taskd.model.limits import MIB
 from taskd.store.embedded.events import decode_events
 from taskd.store.embedded.journal.directory import segments
 from taskd.store.embedded.journal.replay import Replay
@@ -178,3 +180,19 @@ async def test_a_batch_sent_again_with_its_key_answers_the_same_ids(service: Ser
 def test_a_list_whose_parts_are_all_fine_but_not_the_whole_is_refused() -> None:
     with pytest.raises(ContractError, match="array"):
         decode_tasks(b'[{"functionName": "hello"} {"functionName": "hello"}]')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"[" + b"0," * 600_000 + b"0]", b"{}\n" * 600_000, b'{"functionName":"f"}\n' * 600_000],
+    ids=["array", "empty", "lines"],
+)
+def test_what_is_no_task_takes_little_memory_however_much_there_is(text: bytes) -> None:
+    """32 MiB of ``[0,0,...]`` once took 2 GiB and seconds of everybody's time."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ContractError):
+            decode_tasks(text)
+        assert tracemalloc.get_traced_memory()[1] < 4 * MIB
+    finally:
+        tracemalloc.stop()

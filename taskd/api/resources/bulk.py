@@ -1,7 +1,9 @@
 """Creating many tasks at once: all of them or none, in one durable step."""
 
 import asyncio
+import re
 from collections.abc import Iterator
+from itertools import islice
 
 import msgspec
 from aiohttp import web
@@ -23,6 +25,12 @@ from taskd.store.base import TaskStore
 
 _DRAFTS_PER_TURN = 500
 """How many tasks are looked at before others get their turn of the event loop."""
+
+_COMMAS_MAX = 500_000
+"""In an array that is looked at element by element, to say which of them is wrong."""
+_LINE = re.compile(rb"[^\S\n]*+[^\s][^\n]*+")
+"""One that is not empty."""
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _array = msgspec.json.Decoder(list[TaskBody])
 _line = msgspec.json.Decoder(TaskBody)
@@ -81,17 +89,20 @@ def decode_tasks(text: bytes) -> list[TaskBody]:
         too many.
     """
     is_array = text.lstrip()[:1] == b"["
+    if not is_array and text.count(b"\n") >= limits.BULK_TASKS_MAX:  # else there cannot be too many
+        _require_some(sum(1 for _ in islice(_LINE.finditer(text), limits.BULK_TASKS_MAX + 1)))
     try:
         bodies = _array.decode(text) if is_array else _line.decode_lines(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        bodies = _decode_one_by_one(_elements(text) if is_array else _lines(text))
+    except _UNDECODABLE as error:
+        bodies = _decode_one_by_one(_elements(text, error) if is_array else _lines(text))
     _require_some(len(bodies))
     return bodies
 
 
 def _require_some(count: int) -> None:
     if not 1 <= count <= limits.BULK_TASKS_MAX:
-        message = f"There are {count} tasks in the body; send from 1 to {limits.BULK_TASKS_MAX}."
+        many = f"over {limits.BULK_TASKS_MAX}" if count else "no"
+        message = f"There are {many} tasks in the body; send from 1 to {limits.BULK_TASKS_MAX}."
         raise ContractError(errors.ILLEGAL_ARGUMENT, message)
 
 
@@ -107,11 +118,14 @@ def _decode_one_by_one(texts: list[bytes]) -> list[TaskBody]:
     return bodies
 
 
-def _elements(text: bytes) -> list[bytes]:
+def _elements(text: bytes, error: Exception) -> list[bytes]:
+    """The elements of an array that did not decode, for which ``error`` is the reason."""
+    if text.count(b",") > _COMMAS_MAX:  # as many elements at worst, 100 bytes of memory and more for each
+        raise ContractError(errors.BODY_FORMAT, f"The body is no array of tasks: {error}.")
     try:
         return [bytes(raw) for raw in _raw_array.decode(text)]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ContractError(errors.BODY_FORMAT, f"The body begins like a JSON array, but is none: {error}.") from None
+    except _UNDECODABLE as reason:
+        raise ContractError(errors.BODY_FORMAT, f"The body begins like a JSON array, but is none: {reason}.") from None
 
 
 def _lines(text: bytes) -> list[bytes]:

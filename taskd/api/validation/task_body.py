@@ -3,7 +3,9 @@
 A draft keeps every rule: the store and the runtimes can take it as it is.
 """
 
-from typing import Annotated, Any
+import re
+from itertools import accumulate
+from typing import Annotated
 
 import msgspec
 import orjson
@@ -21,6 +23,13 @@ from taskd.model.timestamps import parse_timestamp
 Tag = Annotated[str, Meta(max_length=limits.TASK_TAG_MAX_CHARS)]
 
 _EMPTY_OBJECT = b"{}"
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+"""One deeper, or one back: as signed bytes, 1 and -1."""
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+_INNERMOST = b"\x01\xff"
+_PEELED = 8
+"""How often what encloses nothing is taken away, which makes the whole less deep by one each time, and much shorter."""
 
 
 def _empty_object() -> Raw:
@@ -155,7 +164,7 @@ def _data(raw: Raw) -> bytes:
         raise field_error("data", f"be strict JSON: {error}") from None
     if not isinstance(value, dict):
         raise field_error("data", "be a JSON object")
-    if _brackets(data) > limits.TASK_DATA_MAX_DEPTH and _is_deeper(value, limits.TASK_DATA_MAX_DEPTH):
+    if _brackets(data) > limits.TASK_DATA_MAX_DEPTH and _is_deeper(data, limits.TASK_DATA_MAX_DEPTH):
         raise field_error("data", f"nest at most {limits.TASK_DATA_MAX_DEPTH} arrays and objects")
     return data
 
@@ -165,16 +174,12 @@ def _brackets(data: bytes) -> int:
     return data.count(b"{") + data.count(b"[")
 
 
-def _is_deeper(value: dict[str, Any], depth_max: int) -> bool:
-    """Whether ``value`` nests more than ``depth_max`` deep, counting itself. Walks one level at a time."""
-    level: list[Any] = [value]
-    for _ in range(depth_max):
-        level = [
-            child
-            for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, dict | list)
-        ]
-        if not level:
-            return False
-    return True
+def _is_deeper(data: bytes, depth_max: int) -> bool:
+    """Whether the JSON text ``data`` nests more than ``depth_max`` deep.
+
+    Counts brackets, in C: a walk over what the text means took seconds of the event loop for what was made to be slow.
+    """
+    steps = _STRING.sub(b"", data).translate(_STEPS, delete=_NO_BRACKETS)
+    for _ in range(_PEELED):
+        steps = steps.replace(_INNERMOST, b"")
+    return max(accumulate(memoryview(steps).cast("b")), default=0) > depth_max - _PEELED
