@@ -244,6 +244,38 @@ async def test_an_answer_without_content_has_none(service: Service) -> None:
     assert body == b""
 
 
+HOSTILE_HEADERS: list[dict[str, str]] = [
+    *({"X": f"a{end}Injected: 1"} for end in ("\r\n", "\n", "\r", "\0", "\x0b", "\x85", "\u2028", "\u010d\u010a")),
+    *(
+        {name: "x"}
+        for name in ("X\r\nInjected", "X:", "", "X Y", "Injected: 1\r\nX", "HTTP/1.1 200 OK", "content-length ")
+    ),
+    *({"Content-Length": length} for length in ("0", "99999", "-1")),
+    *({"Transfer-Encoding": encoding} for encoding in ("chunked", "identity", "gzip, chunked")),
+    *({"Connection": "Upgrade", "Upgrade": protocol} for protocol in ("websocket", "h2c")),
+    *({"Trailer": "X"}, {"Keep-Alive": "timeout=0"}, {"Content-Encoding": "chunked"}, {"Expect": "100-continue"}),
+]
+HOSTILE_RESULTS: list[Any] = [
+    *({"statusCode": 200, "headers": headers, "body": "x"} for headers in HOSTILE_HEADERS),
+    *({"statusCode": status, "body": "x"} for status in (100, 101, 199, 204, 205, 206, 304, 499, 500, 999, -1, 10**30)),
+    *({"statusCode": 200, "cookies": [f"a=1{end}Injected: 1"]} for end in ("\r\n", "\n", "\r", "\0")),
+]
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD"])
+async def test_no_result_is_taken_for_another_answer_or_spoils_the_next_one(service: Service, method: str) -> None:
+    await deploy(service, ANSWER)
+    following = "GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    for result in HOSTILE_RESULTS:
+        body = json.dumps(result)
+        head = f"{method} {BASE}/api/probe HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+        answers = await send_raw(service.url, (head + body + following).encode())
+        assert answers.count(b"HTTP/1.1 ") == 2, result
+        assert b"\r\nInjected" not in answers, result
+        assert b"\nInjected" not in answers, result
+        assert answers.endswith(b'"There is no GET /nowhere."}'), result
+
+
 async def test_a_result_that_is_no_answer_is_told_with_the_broken_rule(service: Service) -> None:
     await deploy(service, ANSWER)
     await assert_refused(await call_api(service, "probe", "POST", json={"body": 1}), 1409, "statusCode")
