@@ -176,6 +176,11 @@ def test_the_environment_may_fill_its_limit_in_bytes_and_no_more() -> None:
     assert_refused(errors.INVALID_CONFIGURATION, "4097", "4096", environmentVariables=over)
 
 
+def test_more_variables_than_could_fit_are_refused_without_a_look_at_each() -> None:
+    many = {f"not a name {number}": {"value": ""} for number in range(4097)}
+    assert_refused(errors.INVALID_CONFIGURATION, "4097", "4096", environmentVariables=many)
+
+
 @given(st.binary(min_size=1))
 def test_code_comes_out_as_it_went_in(code: bytes) -> None:
     assert decode_code(base64.b64encode(code).decode()) == code

@@ -207,6 +207,9 @@ def _retry_policy(body: RetryPolicyBody, former: RetryPolicy) -> RetryPolicy:
 
 
 def _environment(variables: dict[str, EnvironmentValue]) -> dict[str, str]:
+    if len(variables) > limits.ENVIRONMENT_MAX_BYTES:
+        message = f"environmentVariables are {len(variables)}: more than fit into {limits.ENVIRONMENT_MAX_BYTES} bytes."
+        raise ContractError(errors.INVALID_CONFIGURATION, message)
     environment = {name: variable.value for name, variable in variables.items()}
     for name, value in environment.items():
         _check_variable(name, value)
