@@ -30,6 +30,7 @@ from taskd.auth.header_files import left_for_commands
 from taskd.auth.local_account import EMAIL as LOCAL_EMAIL
 from taskd.auth.local_account import local_token, make_local_account
 from taskd.auth.service import AuthService
+from taskd.auth.task_creators import TaskCreators
 from taskd.config import Config
 from taskd.execution.api_functions.call import ApiFunctions
 from taskd.execution.direct import DirectExecutions
@@ -42,7 +43,7 @@ from taskd.model.errors import TaskdError
 from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.base import Runtime
 from taskd.runtime.local.runtime import LocalRuntime
-from taskd.store.base import Change, TaskStore
+from taskd.store.base import Change, Objection, TaskStore, no_objection
 from taskd.store.factory import make_store
 from taskd.system import reload_socket, systemd
 from taskd.system.gc_freeze import FrozenHeap, shorten_switch_interval
@@ -105,7 +106,9 @@ class Daemon:
         telemetry = Telemetry(self._registry)
         _count_asyncio_tasks(self._registry)
         self._reaper = Reaper(self._store, on_fatal=end_process, telemetry=telemetry)
-        self._scheduler = Scheduler(self._store, on_fatal=end_process, telemetry=telemetry)
+        self._scheduler = Scheduler(
+            self._store, on_fatal=end_process, telemetry=telemetry, objection=_objection(config, self._auth)
+        )
         self._calls = SynchronousCalls()
         execution = (self._store, self._runtime, config.dispatch, self._calls)
         self._executions = DirectExecutions(*execution, telemetry=telemetry)
@@ -347,6 +350,11 @@ def _dispatch_settings(config: Config) -> DispatchSettings:
     if config.runtime == "aws":
         return config.dispatch
     return replace(config.dispatch, max_in_flight=min(config.dispatch.max_in_flight, config.local.max_sandboxes))
+
+
+def _objection(config: Config, auth: AuthService) -> Objection:
+    """Where nobody is asked who they are, everybody may have tasks made."""
+    return no_objection if config.authentication == "disabled" else TaskCreators(auth).objection
 
 
 def _build_runtime(config: Config, store: TaskStore, clock: Clock) -> Runtime:

@@ -33,12 +33,13 @@ from taskd.api.resources.users import UserHandlers
 from taskd.api.settings import ServerSettings
 from taskd.audit.trail import AuditTrail
 from taskd.auth.service import AuthService
+from taskd.auth.task_creators import TaskCreators
 from taskd.execution.api_functions.call import ApiFunctions
 from taskd.execution.deployment import Deployments
 from taskd.execution.direct import DirectExecutions
 from taskd.model.clock import Clock
 from taskd.runtime.base import Runtime
-from taskd.store.base import TaskStore
+from taskd.store.base import Objection, TaskStore, no_objection
 
 BASE_PATH = "/tasks/v1"
 OWN_PATH = "/taskd/v1"
@@ -72,7 +73,7 @@ def build_app(
         TaskHandlers(store, waits, pages, clock, settings.body_max_bytes),
         BulkHandlers(store, clock, settings.bulk_body_max_bytes),
         TaskLogHandlers(store),
-        ScheduleHandlers(store, clock, settings.body_max_bytes, pages),
+        ScheduleHandlers(store, clock, settings.body_max_bytes, pages, _objection(authenticate, auth)),
         FunctionHandlers(store, Deployments(store, runtime), clock, settings.code_body_max_bytes),
         ExecuteHandlers(store, executions, clock, settings.body_max_bytes),
         FunctionLogHandlers(store, clock),
@@ -106,6 +107,10 @@ def _assembled(routes: list[web.RouteDef], admission: Admission) -> web.Applicat
     app.add_routes(routes)
     app[ROUTE_TABLE] = route_table(routes, middlewares)
     return app
+
+
+def _objection(authenticate: Authenticate, auth: AuthService | None) -> Objection:
+    return no_objection if auth is None or authenticate is trust_everybody else TaskCreators(auth).objection
 
 
 def _account_mounts(auth: AuthService, addresses: ClientAddresses) -> Iterator[Mount]:

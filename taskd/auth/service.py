@@ -40,6 +40,11 @@ class AuthService:
         """Whether there is nobody who could be authenticated."""
         return self.directory.is_empty and self._oidc is None
 
+    @property
+    def knows_an_issuer(self) -> bool:
+        """Whether an issuer vouches for callers, who then need no account here."""
+        return self._oidc is not None
+
     def start(self) -> None:
         """Reads the accounts and the key, and from now on anew whenever they change.
 

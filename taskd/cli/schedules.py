@@ -60,6 +60,34 @@ def list_(client: ApiClient, *, rql: str | None, function: str | None, limit: in
     output.print_listing(found, views.schedule_table, empty, as_json=as_json)
 
 
+@schedules.command(epilog=help_lines())
+@click.argument("schedule_id")
+@json_option
+@client_options
+def show(client: ApiClient, *, schedule_id: str, as_json: bool) -> None:
+    """Show everything about a schedule."""
+    output.print_record(client.get(f"/schedules/{segment(schedule_id)}"), views.details, as_json=as_json)
+
+
+@schedules.command(epilog=help_lines())
+@click.argument("schedule_id")
+@click.option("--reason", help="Kept with the schedule, for people.")
+@client_options
+def pause(client: ApiClient, *, schedule_id: str, reason: str | None) -> None:
+    """Have a schedule make no more tasks until it is resumed."""
+    client.post(f"/schedules/{segment(schedule_id)}/pause", {"reason": reason})
+    click.echo(f"Paused {schedule_id}.")
+
+
+@schedules.command(epilog=help_lines())
+@click.argument("schedule_id")
+@client_options
+def resume(client: ApiClient, *, schedule_id: str) -> None:
+    """Have a paused schedule go on at its next time."""
+    schedule = client.post(f"/schedules/{segment(schedule_id)}/resume")
+    output.stdout().print(views.resumed_line(schedule, system_clock_ms()))
+
+
 @schedules.command()
 @click.argument("schedule_id")
 @client_options

@@ -57,10 +57,21 @@ def schedule_table(schedules: list[Json], now_ms: int) -> Table:
             safe(schedule["id"]),
             safe(schedule["functionName"]),
             format_duration(round(schedule["interval"] * 1000)),
-            relative(schedule["nextTimestamp"], now_ms),
+            _next_time(schedule, now_ms),
             f"{schedule['priority']:,}",
         )
     return table
+
+
+def _next_time(schedule: Json, now_ms: int) -> str:
+    if schedule.get("paused"):
+        return "paused"
+    return relative(schedule["nextTimestamp"], now_ms) if "nextTimestamp" in schedule else "never"
+
+
+def resumed_line(schedule: Json, now_ms: int) -> Text:
+    """That a schedule goes on, and when."""
+    return Text.assemble("Resumed ", (safe(schedule["id"]), "bold"), f", next {_next_time(schedule, now_ms)}")
 
 
 def _detail(name: str, value: Any, now_ms: int) -> Text:

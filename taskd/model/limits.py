@@ -54,6 +54,8 @@ FUNCTION_NAME_MAX_CHARS = 64
 
 SCHEDULES_MAX = 10_000
 """Of one caller; others have shares of their own, see ``shares.py``. Every node keeps all schedules in view."""
+NOTE_MAX_CHARS = 1_000
+"""Of what people write for people."""
 SCHEDULE_DATA_MAX_BYTES = 64 * 1024
 SCHEDULE_INTERVAL_MIN_S = 0.1
 SCHEDULE_INTERVAL_MAX_S = 10 * 366 * 86_400

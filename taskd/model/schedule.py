@@ -39,6 +39,14 @@ class Schedule(Struct, frozen=True, gc=False, array_like=True):
     update_ms: int
     created_by_user_id: str | None = None
     created_by_application_id: str | None = None
+    paused: bool = False
+    """Whether it makes no tasks until it is resumed."""
+    pause_reason: str | None = None
+    """Why it is paused, for people; taskd itself gives one where it cannot go on."""
+
+    def is_due(self, now_ms: int) -> bool:
+        """Whether an occurrence is to be made."""
+        return self.next_ms <= now_ms and not self.paused
 
 
 def require_room(draft: ScheduleDraft, others: Collection[Schedule]) -> None:
@@ -91,6 +99,30 @@ def next_occurrence(schedule: Schedule, now_ms: int) -> tuple[int, int]:
     """
     steps = max(1, (now_ms - schedule.next_ms) // schedule.interval_ms + 1)
     return schedule.next_ms + steps * schedule.interval_ms, steps - 1
+
+
+def pause(schedule: Schedule, now_ms: int, reason: str | None) -> Schedule:
+    """The schedule makes no more tasks until it is resumed."""
+    return replace(schedule, paused=True, pause_reason=reason, update_ms=now_ms)
+
+
+def resume(schedule: Schedule, now_ms: int) -> Schedule:
+    """The schedule goes on with its first occurrence from now on; what passed while it was paused is not made."""
+    if not schedule.paused:
+        return schedule
+    return replace(schedule, paused=False, pause_reason=None, next_ms=first_from(schedule, now_ms), update_ms=now_ms)
+
+
+def hand_over(schedule: Schedule, user_id: str | None, application_id: str | None) -> Schedule:
+    """The schedule makes its tasks in somebody else's name from now on."""
+    return replace(schedule, created_by_user_id=user_id, created_by_application_id=application_id)
+
+
+def first_from(schedule: Schedule, now_ms: int) -> int:
+    """The first grid point at ``now_ms`` or later that has not been made."""
+    if schedule.next_ms >= now_ms:
+        return schedule.next_ms
+    return next_occurrence(schedule, now_ms - 1)[0]
 
 
 def advance(schedule: Schedule, next_ms: int, now_ms: int) -> Schedule:

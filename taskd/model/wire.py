@@ -131,7 +131,7 @@ def executed_task_view(task: Task, result: bytes) -> ExecutedTaskView:
     return ExecutedTaskView(**asdict(task_view(task)), result=Raw(result))
 
 
-class ScheduleView(Struct, rename="camel", gc=False):
+class ScheduleView(Struct, rename="camel", kw_only=True, gc=False):
     """A schedule as clients see it."""
 
     id: str
@@ -141,11 +141,15 @@ class ScheduleView(Struct, rename="camel", gc=False):
     data: Raw
     priority: int
     start_timestamp: str
-    next_timestamp: str
+    next_timestamp: str | UnsetType = UNSET
+    """Left out where nothing is to come."""
     creation_timestamp: str
     update_timestamp: str
     created_by_application_id: str | UnsetType = UNSET
     created_by_user_id: str | UnsetType = UNSET
+    paused: bool | UnsetType = UNSET
+    """Left out where it is not."""
+    pause_reason: str | UnsetType = UNSET
 
 
 def schedule_view(schedule: Schedule) -> ScheduleView:
@@ -157,11 +161,13 @@ def schedule_view(schedule: Schedule) -> ScheduleView:
         data=Raw(schedule.data),
         priority=schedule.priority,
         start_timestamp=format_ms(schedule.start_ms),
-        next_timestamp=format_ms(schedule.next_ms),
+        next_timestamp=UNSET if schedule.paused else format_ms(schedule.next_ms),
         creation_timestamp=format_ms(schedule.creation_ms),
         update_timestamp=format_ms(schedule.update_ms),
         created_by_application_id=schedule.created_by_application_id or UNSET,
         created_by_user_id=schedule.created_by_user_id or UNSET,
+        paused=schedule.paused or UNSET,
+        pause_reason=schedule.pause_reason or UNSET,
     )
 
 

@@ -68,6 +68,24 @@ class Occurrence(Struct, frozen=True, gc=False):
     skipped: int
 
 
+class Fired(Struct, frozen=True):
+    """What became of schedules that were due."""
+
+    occurrences: list[Occurrence]
+    paused: list[Schedule]
+    """Those that were paused because of an objection, as they are now."""
+
+
+Objection = Callable[[Schedule], str | None]
+"""Why a schedule may not make tasks any more, for people; ``None`` if it may. Must not wait for anything."""
+ScheduleChange = Callable[[Schedule], Schedule]
+"""What becomes of a schedule as it is now. Must not wait for anything."""
+
+
+def no_objection(schedule: Schedule) -> None:
+    """For those who let every schedule make tasks."""
+
+
 class Page(Struct, Generic[T], frozen=True):
     """One page of a listing. ``total`` is ``None`` where the query said not to count."""
 
@@ -264,13 +282,24 @@ class ScheduleRegistry(Protocol):
     async def remove_schedule(self, schedule_id: str) -> None:
         """The schedule makes no more tasks; those it made stay."""
 
+    async def schedule(self, schedule_id: str) -> Schedule:
+        """The schedule as it is now; ``ContractError(RESOURCE_UNKNOWN)`` if there is none of this id."""
+
+    async def change_schedule(self, schedule_id: str, change: ScheduleChange) -> Schedule:
+        """The schedule is from now on what ``change`` makes of it; gives it as it is then.
+
+        Nothing comes between. What ``change`` raises is raised, and nothing has changed then; so it is if it gives the
+        schedule as it was.
+        """
+
     async def find_schedules(self, query: Query) -> Page[Schedule]:
         """A page of schedules; raises what ``find`` raises."""
 
-    async def fire(self, limit: int) -> list[Occurrence]:
+    async def fire(self, limit: int, objection: Objection = no_objection) -> Fired:
         """Up to ``limit`` due schedules have made one task each and moved on to their next time, in one step.
 
-        Of any number of nodes that call this at once, one makes a given occurrence.
+        Those that there is an ``objection`` to are paused instead, in the same step. Of any number of nodes that call
+        this at once, one makes a given occurrence.
         """
 
     def next_fire_ms(self) -> int | None:

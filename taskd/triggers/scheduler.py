@@ -9,7 +9,8 @@ import logging
 from collections.abc import Callable
 
 from taskd.model.clock import Clock
-from taskd.store.base import Change, Occurrence, StoreUnavailableError, TaskStore
+from taskd.model.schedule import Schedule
+from taskd.store.base import Change, Fired, Objection, Occurrence, StoreUnavailableError, TaskStore, no_objection
 from taskd.system.background import AT_ONCE, LOOK_AGAIN_S, BackgroundLoop
 from taskd.telemetry.metrics import Telemetry
 
@@ -28,9 +29,14 @@ class Scheduler:
         clock: Clock | None = None,
         on_fatal: Callable[[BaseException], None] | None = None,
         telemetry: Telemetry | None = None,
+        objection: Objection = no_objection,
     ) -> None:
-        """``on_fatal`` is told of a fault that firing cannot go on after; the daemon is to end then."""
+        """``on_fatal`` is told of a fault that firing cannot go on after; the daemon is to end then.
+
+        A due schedule that there is an ``objection`` to is paused.
+        """
         self._store = store
+        self._objection = objection
         self._telemetry = telemetry or Telemetry()
         self._loop = BackgroundLoop("scheduler", self._step, clock or store.now_ms, on_fatal)
 
@@ -44,18 +50,20 @@ class Scheduler:
         await self._loop.stop()
 
     async def _step(self) -> int | None:
-        occurrences = await self._fire()
-        for occurrence in occurrences:
+        fired = await self._fire()
+        for occurrence in fired.occurrences:
             self._report(occurrence)
-        return AT_ONCE if occurrences else self._store.next_fire_ms()
+        for schedule in fired.paused:
+            _report_pause(schedule)
+        return AT_ONCE if fired.occurrences or fired.paused else self._store.next_fire_ms()
 
-    async def _fire(self) -> list[Occurrence]:
+    async def _fire(self) -> Fired:
         try:
-            return await self._store.fire(_SCHEDULES_PER_STEP)
+            return await self._store.fire(_SCHEDULES_PER_STEP, self._objection)
         except StoreUnavailableError as error:
             log.warning("No schedule is fired for now: %s", error)
             await asyncio.sleep(LOOK_AGAIN_S)
-            return []
+            return Fired([], [])
 
     def _report(self, occurrence: Occurrence) -> None:
         task, skipped = occurrence.task, occurrence.skipped
@@ -65,3 +73,10 @@ class Scheduler:
                 "Schedule %s (%s) was late: %d later occurrences were skipped, task %s stands for them all.",
                 *(task.schedule_id, task.function_name, skipped, task.id),
             )
+
+
+def _report_pause(schedule: Schedule) -> None:
+    log.warning(
+        "Schedule %s (%s) is paused: %s `taskd schedules resume %s` has it go on, in the name of who calls that.",
+        *(schedule.id, schedule.function_name, schedule.pause_reason, schedule.id),
+    )

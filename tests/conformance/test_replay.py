@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from support.clocks import FakeClock
 from support.disk.in_memory import memory_directory
 
+from taskd.model import schedule as rules
 from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.limits import IDEMPOTENCY_KEY_TTL_MS
-from taskd.model.schedule import ScheduleDraft
+from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
 from taskd.rql.parser import parse
@@ -41,12 +42,13 @@ putting = st.tuples(st.just("put"), st.sampled_from("fgh"))
 removing = st.tuples(st.just("remove"), st.sampled_from("fgh"))
 scheduling = st.tuples(st.just("schedule"), st.tuples(st.integers(-5, 20), st.integers(1, 10)))
 unscheduling = st.tuples(st.just("unschedule"), st.integers(0, 9))
+pausing = st.tuples(st.just("pause"), st.tuples(st.integers(0, 9), st.booleans()))
 firing = st.tuples(st.just("fire"), st.integers(1, 4))
 keyed = st.tuples(st.just("keyed"), st.tuples(st.sampled_from("klm"), st.integers(1, 3)))
 compacting = st.tuples(st.just("compact"), st.none())
 anything = st.one_of(
     *(adding, claiming, executing, settling, cancelling, passing, putting, removing),
-    *(scheduling, unscheduling, firing, keyed),
+    *(scheduling, unscheduling, pausing, firing, keyed),
 )
 operations = st.lists(anything, min_size=1, max_size=25)
 operations_with_compaction = st.lists(anything | compacting, min_size=1, max_size=25)
@@ -113,6 +115,17 @@ class Driver:
         schedules = list(self.state.schedules)
         if schedules:
             await self.store.remove_schedule(schedules[index % len(schedules)])
+
+    async def pause(self, spec: tuple[int, bool]) -> None:
+        """Pauses or resumes a schedule."""
+        index, paused = spec
+        schedules, now_ms = list(self.state.schedules), self.clock()
+
+        def change(kept: Schedule) -> Schedule:
+            return rules.pause(kept, now_ms, "why") if paused else rules.resume(kept, now_ms)
+
+        if schedules:
+            await self.store.change_schedule(schedules[index % len(schedules)], change)
 
     async def fire(self, limit: int) -> None:
         await self.store.fire(limit)

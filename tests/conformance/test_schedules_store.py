@@ -38,9 +38,9 @@ async def test_an_added_schedule_is_there_with_all_it_was_given(store: TaskStore
 async def test_a_due_schedule_makes_a_task_at_its_time_and_moves_on(store: TaskStore, clock: FakeClock) -> None:
     schedule = await store.add_schedule(draft(clock, delay_ms=10, priority=7))
     assert store.next_fire_ms() == schedule.next_ms
-    assert await store.fire(10) == []
+    assert (await store.fire(10)).occurrences == []
     clock.advance(10)
-    [occurrence] = await store.fire(10)
+    [occurrence] = (await store.fire(10)).occurrences
     task = occurrence.task
     assert (task.start_ms, task.status, task.schedule_id) == (schedule.start_ms, Status.NEW, schedule.id)
     assert (task.function_name, task.data, task.priority) == ("f", schedule.data, 7)
@@ -57,7 +57,7 @@ async def test_occurrences_stay_on_the_grid_however_late_each_is_fired(store: Ta
     starts = []
     for late_ms in (0, 990, 20, 999, 1):
         clock.now_ms = (store.next_fire_ms() or 0) + late_ms
-        starts += [occurrence.task.start_ms for occurrence in await store.fire(10)]
+        starts += [occurrence.task.start_ms for occurrence in (await store.fire(10)).occurrences]
     assert starts == [schedule.start_ms + n * 1000 for n in range(5)]
 
 
@@ -66,36 +66,36 @@ async def test_missed_occurrences_collapse_into_one_task(open_store: OpenStore, 
     schedule = await store.add_schedule(draft(clock))
     clock.advance(3_600_500)
     store = await open_store()
-    [occurrence] = await store.fire(10)
+    [occurrence] = (await store.fire(10)).occurrences
     assert (occurrence.task.start_ms, occurrence.skipped) == (schedule.start_ms, 3600)
-    assert await store.fire(10) == []
+    assert (await store.fire(10)).occurrences == []
     assert store.next_fire_ms() == schedule.start_ms + 3_601_000
 
 
 async def test_a_clock_set_back_makes_no_occurrence_twice(store: TaskStore, clock: FakeClock) -> None:
     schedule = await store.add_schedule(draft(clock))
-    assert len(await store.fire(10)) == 1
+    assert len((await store.fire(10)).occurrences) == 1
     clock.advance(-86_400_000)
-    assert await store.fire(10) == []
+    assert (await store.fire(10)).occurrences == []
     clock.now_ms = schedule.start_ms + 999
-    assert await store.fire(10) == []
+    assert (await store.fire(10)).occurrences == []
     clock.advance(1)
-    assert len(await store.fire(10)) == 1
+    assert len((await store.fire(10)).occurrences) == 1
 
 
 async def test_fired_at_once_by_many_each_occurrence_is_made_once(store: TaskStore, clock: FakeClock) -> None:
     schedules = [await store.add_schedule(draft(clock)) for _ in range(5)]
     steps = await asyncio.gather(*(store.fire(2) for _ in range(8)))
-    made = [occurrence.task.schedule_id for step in steps for occurrence in step]
+    made = [occurrence.task.schedule_id for step in steps for occurrence in step.occurrences]
     assert sorted(str(schedule_id) for schedule_id in made) == sorted(schedule.id for schedule in schedules)
-    assert all(len(step) <= 2 for step in steps)
+    assert all(len(step.occurrences) <= 2 for step in steps)
 
 
 async def test_the_most_overdue_schedules_are_fired_first(store: TaskStore, clock: FakeClock) -> None:
     for delay_ms in (30, 10, 20):
         await store.add_schedule(draft(clock, delay_ms=delay_ms, interval_ms=60_000))
     clock.advance(100)
-    fired = await store.fire(2)
+    fired = (await store.fire(2)).occurrences
     assert [clock() - occurrence.task.start_ms for occurrence in fired] == [90, 80]
 
 
@@ -110,7 +110,7 @@ async def test_a_removed_schedule_fires_no_more_and_its_tasks_stay(open_store: O
     clock.advance(1000)
     store = await open_store()
     assert [schedule.id for schedule in await found(store)] == [kept.id]
-    assert [occurrence.task.schedule_id for occurrence in await store.fire(10)] == [kept.id]
+    assert [occurrence.task.schedule_id for occurrence in (await store.fire(10)).occurrences] == [kept.id]
     assert (await store.find(parse(f"scheduleId={gone.id}"))).total == 1
 
 
@@ -148,7 +148,7 @@ async def test_schedules_come_back_as_they_were_after_a_restart(open_store: Open
     before = await found(store)
     store = await open_store()
     assert await found(store) == before
-    assert await store.fire(10) == []
+    assert (await store.fire(10)).occurrences == []
 
 
 async def test_there_may_be_only_so_many(store: TaskStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:

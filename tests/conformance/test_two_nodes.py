@@ -138,7 +138,7 @@ async def test_an_occurrence_is_made_by_one_node(nodes: Nodes, clock: FakeClock)
     await first.add_schedule(ScheduleDraft("f", b"{}", 1_000, clock()))
     for _ in range(5):
         made = await asyncio.gather(first.fire(10), second.fire(10))
-        assert sum(map(len, made)) == 1
+        assert sum(len(fired.occurrences) for fired in made) == 1
         clock.advance(1_000)
     assert (await second.find(parse(""))).total == 5
 

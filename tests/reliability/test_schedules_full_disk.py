@@ -72,9 +72,9 @@ async def test_schedules_wait_for_room_and_fire_once_then(
             with pytest.raises(StoreUnavailableError):
                 await change
     await recovered(store)
-    [occurrence] = await store.fire(10)
+    [occurrence] = (await store.fire(10)).occurrences
     assert (occurrence.task.start_ms, occurrence.skipped) == (schedule.start_ms, 5)
-    assert await store.fire(10) == []
+    assert (await store.fire(10)).occurrences == []
     await store.remove_schedule(schedule.id)
 
 

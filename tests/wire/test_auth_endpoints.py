@@ -37,6 +37,9 @@ TABLE: dict[str, str] = {
     "GET /tasks/v1/schedules": "VIEW_TASK_SCHEDULES",
     "POST /tasks/v1/schedules": "CREATE_TASK_SCHEDULE",
     "DELETE /tasks/v1/schedules/{id}": "DELETE_TASK_SCHEDULE",
+    "GET /tasks/v1/schedules/{id}": "VIEW_TASK_SCHEDULES",
+    "POST /tasks/v1/schedules/{id}/pause": "CREATE_TASK_SCHEDULE",
+    "POST /tasks/v1/schedules/{id}/resume": "CREATE_TASK_SCHEDULE",
     **{f"{method} /tasks/v1/api/{{name}}": "EXECUTE_API_FUNCTION" for method in API_METHODS},
     **{f"{method} /tasks/v1/api/{{name}}/{{rest}}": "EXECUTE_API_FUNCTION" for method in API_METHODS},
     "GET /taskd/v1/audit": "VIEW_AUDIT",
@@ -51,7 +54,10 @@ TABLE |= {
     endpoint.replace("GET ", "HEAD "): needed for endpoint, needed in TABLE.items() if endpoint.startswith("GET ")
 }
 """What each endpoint asks for. One that is not here fails :func:`test_no_endpoint_is_missing_from_the_table`."""
-ALSO = {"POST /tasks/v1/schedules": "CREATE_TASKS"}
+ALSO = {
+    "POST /tasks/v1/schedules": "CREATE_TASKS",
+    "POST /tasks/v1/schedules/{id}/resume": "CREATE_TASKS",
+}
 """What endpoints ask for besides."""
 SECURED = {endpoint: needed for endpoint, needed in TABLE.items() if needed != OPEN}
 NEEDING = {endpoint: needed for endpoint, needed in SECURED.items() if needed != ANY_USER}

@@ -86,3 +86,15 @@ async def test_an_interval_that_the_service_refuses_is_told(run: Taskd) -> None:
     result = await run("create", "hello", "--every", "10ms")
     assert result.code != ExitCode.OK
     assert "interval must be" in result.err
+
+
+async def test_a_schedule_is_paused_looked_at_and_resumed(run: Taskd) -> None:
+    schedule = await created(run, "hello", "--every", "1m", "--start", "+1h")
+    assert (await run("pause", schedule["id"], "--reason", "for the night")).out == f"Paused {schedule['id']}.\n"
+    assert "paused" in (await run("list")).out
+    shown = await run("show", schedule["id"])
+    assert "for the night" in shown.out
+    assert json.loads((await run("show", schedule["id"], "--json")).out)["paused"] is True
+    assert (await run("resume", schedule["id"])).out.startswith(f"Resumed {schedule['id']}, next in ")
+    assert "paused" not in (await run("list")).out
+    assert (await run("show", "0" * 24)).code == ExitCode.NOT_FOUND

@@ -8,23 +8,31 @@ from taskd.api.http.auditing import Audited, note
 from taskd.api.http.authorization import caller_of
 from taskd.api.http.json_response import json_response
 from taskd.api.http.pages import Pages, RecordPage
-from taskd.api.http.request_body import read_body
+from taskd.api.http.request_body import read_body, read_optional_body
 from taskd.api.http.request_parts import object_id, query_of
 from taskd.api.http.routing import Route
+from taskd.api.validation.schedule_body import PauseBody, decode_pause, pause_reason
 from taskd.api.validation.task_body import ScheduleBody, decode_schedule, schedule_draft
 from taskd.audit.entry import Action
+from taskd.model import errors
+from taskd.model import schedule as rules
 from taskd.model.clock import Clock
 from taskd.model.permissions import Permission
+from taskd.model.schedule import Schedule
 from taskd.model.wire import AffectedRecords, ScheduleView, schedule_view
-from taskd.store.base import TaskStore
+from taskd.store.base import Objection, TaskStore
 
 
 class ScheduleHandlers:
     """Answers everything under ``/schedules``."""
 
-    def __init__(self, store: TaskStore, clock: Clock, body_max_bytes: int, pages: Pages) -> None:
+    def __init__(
+        self, store: TaskStore, clock: Clock, body_max_bytes: int, pages: Pages, objection: Objection
+    ) -> None:
+        """A schedule that there is an ``objection`` to needs somebody else to answer for it."""
         self._store = store
         self._pages = pages
+        self._objection = objection
         self._clock = clock
         self._body_max_bytes = body_max_bytes
 
@@ -54,6 +62,31 @@ class ScheduleHandlers:
             audited=Audited(Action.SCHEDULES_DELETE, "schedule", "id"),
         )
 
+        yield Route(
+            *("GET", "/schedules/{id}", self.details, Permission.VIEW_TASK_SCHEDULES),
+            tag="Schedules",
+            summary="Look at a schedule",
+            response=ScheduleView,
+            errors=(errors.RESOURCE_UNKNOWN,),
+        )
+        yield Route(
+            *("POST", "/schedules/{id}/pause", self.pause, Permission.CREATE_TASK_SCHEDULE),
+            tag="Schedules",
+            summary="Pause a schedule",
+            body=PauseBody,
+            is_body_optional=True,
+            response=ScheduleView,
+            errors=(errors.RESOURCE_UNKNOWN,),
+        )
+        yield Route(
+            *("POST", "/schedules/{id}/resume", self.resume, Permission.CREATE_TASK_SCHEDULE),
+            tag="Schedules",
+            summary="Resume a schedule",
+            response=ScheduleView,
+            also_needs=(Permission.CREATE_TASKS,),
+            errors=(errors.RESOURCE_UNKNOWN,),
+        )
+
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the schedules that a query finds."""
         query = query_of(request)
@@ -67,6 +100,33 @@ class ScheduleHandlers:
         schedule = await self._store.add_schedule(draft)
         note(request, schedule.id, functionName=schedule.function_name)
         return json_response(schedule_view(schedule))
+
+    async def details(self, request: web.Request) -> web.StreamResponse:
+        """Everything about a schedule."""
+        return json_response(schedule_view(await self._store.schedule(object_id(request))))
+
+    async def pause(self, request: web.Request) -> web.StreamResponse:
+        """It makes no more tasks until it is resumed; those that it made stay."""
+        schedule_id = object_id(request)
+        body = await read_optional_body(request, self._body_max_bytes)
+        reason, now_ms = pause_reason(decode_pause(body or b"{}")), self._clock()
+        changed = await self._store.change_schedule(schedule_id, lambda kept: rules.pause(kept, now_ms, reason))
+        return json_response(schedule_view(changed))
+
+    async def resume(self, request: web.Request) -> web.StreamResponse:
+        """It goes on at its next time; what passed while it was paused is not made up for.
+
+        A schedule that was paused because whoever created it is gone, or may not create tasks any more, goes on in the
+        name of who resumes it.
+        """
+        caller, now_ms = caller_of(request), self._clock()
+
+        def resumed(kept: Schedule) -> Schedule:
+            if self._objection(kept) is not None:
+                kept = rules.hand_over(kept, caller.user_id, caller.application_id)
+            return rules.resume(kept, now_ms)
+
+        return json_response(schedule_view(await self._store.change_schedule(object_id(request), resumed)))
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """The schedule goes; the tasks that it made stay."""

@@ -20,7 +20,18 @@ from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.status import FINAL, Status
 from taskd.model.task import Task, TaskDraft
 from taskd.rql.query import Query
-from taskd.store.base import NO_FUNCTIONS, Change, Node, Occurrence, Outcome, Page, StoreStatus
+from taskd.store.base import (
+    NO_FUNCTIONS,
+    Change,
+    Fired,
+    Node,
+    Objection,
+    Outcome,
+    Page,
+    ScheduleChange,
+    StoreStatus,
+    no_objection,
+)
 from taskd.store.embedded import events
 from taskd.store.embedded.awaited import AwaitedTasks
 from taskd.store.embedded.catalogue import api_requests, queries
@@ -219,13 +230,23 @@ class EmbeddedStore:
         """See ``TaskStore``."""
         await self._schedules.remove(schedule_id)
 
+    async def schedule(self, schedule_id: str) -> Schedule:
+        """See ``TaskStore``."""
+        return self._schedules.get(schedule_id)
+
+    async def change_schedule(self, schedule_id: str, change: ScheduleChange) -> Schedule:
+        """See ``TaskStore``."""
+        changed = await self._schedules.change(schedule_id, change)
+        self._tell(Change.SCHEDULES)
+        return changed
+
     async def find_schedules(self, query: Query) -> Page[Schedule]:
         """See ``TaskStore``."""
         return await self._schedules.find(query)
 
-    async def fire(self, limit: int) -> list[Occurrence]:
+    async def fire(self, limit: int, objection: Objection = no_objection) -> Fired:
         """See ``TaskStore``."""
-        return await self._schedules.fire(limit)
+        return await self._schedules.fire(limit, objection)
 
     def next_fire_ms(self) -> int | None:
         """See ``TaskStore``."""

@@ -39,15 +39,19 @@ from taskd.store.base import (
     Change,
     Completed,
     Failed,
+    Fired,
     FunctionChangedError,
     Node,
+    Objection,
     Occurrence,
     Outcome,
     Page,
     Requeued,
     Retried,
+    ScheduleChange,
     StoreStatus,
     StoreUnavailableError,
+    no_objection,
 )
 
 P = ParamSpec("P")
@@ -255,22 +259,40 @@ class MemoryStore:
     @_whole
     async def remove_schedule(self, schedule_id: str) -> None:
         await self._turn()
-        if self._shared.schedules.pop(schedule_id, None) is None:
-            raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no schedule with the id {schedule_id}.")
+        self._schedule(schedule_id)
+        del self._shared.schedules[schedule_id]
+
+    async def schedule(self, schedule_id: str) -> Schedule:
+        await self._turn()
+        return self._schedule(schedule_id)
+
+    @_whole
+    async def change_schedule(self, schedule_id: str, change: ScheduleChange) -> Schedule:
+        await self._turn()
+        changed = self._shared.schedules[schedule_id] = change(self._schedule(schedule_id))
+        self._shared.tell(Change.SCHEDULES, self._shared.nodes.values())
+        return changed
 
     async def find_schedules(self, query: Query) -> Page[Schedule]:
         await self._turn()
         return _page(list(self._shared.schedules.values()), schedule_view, query)
 
-    async def fire(self, limit: int) -> list[Occurrence]:
+    async def fire(self, limit: int, objection: Objection = no_objection) -> Fired:
         await self._turn()
+        fired = Fired([], [])
         now_ms = self.now_ms()
-        due = (schedule for schedule in self._shared.schedules.values() if schedule.next_ms <= now_ms)
-        firing = sorted(due, key=lambda schedule: schedule.next_ms)[:limit]
-        return [self._fire(schedule, now_ms) for schedule in firing]
+        due = (schedule for schedule in self._shared.schedules.values() if schedule.is_due(now_ms))
+        for schedule in sorted(due, key=lambda schedule: schedule.next_ms)[:limit]:
+            if (reason := objection(schedule)) is None:
+                fired.occurrences.append(self._fire(schedule, now_ms))
+            else:
+                paused = self._shared.schedules[schedule.id] = schedules.pause(schedule, now_ms, reason)
+                fired.paused.append(paused)
+        return fired
 
     def next_fire_ms(self) -> int | None:
-        return min((schedule.next_ms for schedule in self._shared.schedules.values()), default=None)
+        firing = (schedule for schedule in self._shared.schedules.values() if not schedule.paused)
+        return min((schedule.next_ms for schedule in firing), default=None)
 
     async def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
         await self._turn()
@@ -348,6 +370,12 @@ class MemoryStore:
         if task is None:
             raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no task with the id {task_id}.")
         return task
+
+    def _schedule(self, schedule_id: str) -> Schedule:
+        schedule = self._shared.schedules.get(schedule_id)
+        if schedule is None:
+            raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no schedule with the id {schedule_id}.")
+        return schedule
 
     def _due(self, held: Collection[str] = NO_FUNCTIONS) -> list[Task]:
         now_ms = self.now_ms()

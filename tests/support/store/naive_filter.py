@@ -16,7 +16,7 @@ TASK_TIMES = {"statusChangedTimestamp", "startTimestamp", "creationTimestamp", "
 TIMES = TASK_TIMES | {"timestamp", "nextTimestamp"}
 TEXTS = {
     *("id", "status", "functionName", "createdByApplicationId", "createdByUserId", "retriedByTaskId", "scheduleId"),
-    *("tags", "retryForTaskIds", "error"),
+    *("tags", "retryForTaskIds", "error", "pauseReason"),
 }
 Json = dict[str, Any]
 
@@ -56,12 +56,16 @@ def naive_matches(task: Json, node: Node) -> bool:
         results = [naive_matches(task, condition) for condition in node.conditions]
         return all(results) if node.op == "and" else any(results)
     if node.path[0] in TIMES and len(node.path) == 1 and not isinstance(node, Contains):
-        return time_matches(parse_timestamp(task[node.path[0]]), node)
+        return time_matches(time_of(task, node.path[0]), node)
     return field_matches(task, node, texts=node.path[0] in TEXTS)
 
 
+def time_of(task: Json, field: str) -> int | None:
+    return parse_timestamp(task[field]) if field in task else None
+
+
 def time_matches(epoch_ms: int | None, node: Compare | Member) -> bool:
-    found = any(holds(node.op, epoch_ms, moment_ms(value)) for value in node.values)
+    found = epoch_ms is not None and any(holds(node.op, epoch_ms, moment_ms(value)) for value in node.values)
     return found != is_negation(node.op)
 
 

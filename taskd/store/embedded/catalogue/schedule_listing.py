@@ -25,6 +25,8 @@ _COLUMNS = (
     "update_ms",
     "created_by_application_id",
     "created_by_user_id",
+    "paused",
+    "pause_reason",
 )
 _VALUES = ", ".join(f"value ->> {index} AS {name}" for index, name in enumerate(_COLUMNS))
 _WITH_SCHEDULES = f"WITH schedules AS MATERIALIZED (SELECT key AS seq, {_VALUES} FROM json_each(?))"
@@ -55,9 +57,11 @@ def _row(schedule: Schedule) -> tuple[Any, ...]:
         schedule.data.decode(),
         schedule.priority,
         schedule.start_ms,
-        schedule.next_ms,
+        None if schedule.paused else schedule.next_ms,
         schedule.creation_ms,
         schedule.update_ms,
         schedule.created_by_application_id,
         schedule.created_by_user_id,
+        "true" if schedule.paused else None,
+        schedule.pause_reason,
     )

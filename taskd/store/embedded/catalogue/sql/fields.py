@@ -92,6 +92,8 @@ SCHEDULES = Resource(
         "updateTimestamp": Field("update_ms", Kind.TIME),
         "createdByApplicationId": Field("created_by_application_id", Kind.TEXT),
         "createdByUserId": Field("created_by_user_id", Kind.TEXT),
+        "paused": Field("paused", Kind.JSON),
+        "pauseReason": Field("pause_reason", Kind.TEXT),
     },
 )
 """No table of the file: :mod:`taskd.store.embedded.catalogue.schedule_listing` makes its rows."""

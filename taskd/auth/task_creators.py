@@ -1,0 +1,33 @@
+"""Whether those in whose name tasks are made by themselves may still have tasks made."""
+
+from taskd.auth.service import AuthService
+from taskd.model.permissions import Permission
+from taskd.model.schedule import Schedule
+
+
+class TaskCreators:
+    """Says so of users and applications by their ids, by the accounts in force now."""
+
+    def __init__(self, auth: AuthService) -> None:
+        self._auth = auth
+
+    def objection(self, schedule: Schedule) -> str | None:
+        """Why it is to make no tasks in the name of who created it, for people; ``None`` if it may.
+
+        A user counts before the application that they use, as where they call themselves. There is no objection to
+        what nobody is known to have asked for, nor to users of an issuer: only their tokens say what they may.
+        """
+        directory = self._auth.directory
+        user_id = schedule.created_by_user_id
+        principal_id = user_id or schedule.created_by_application_id
+        if principal_id is None:
+            return None
+        kind = "user" if user_id else "application"
+        principal = directory.user(principal_id) if user_id else directory.application(principal_id)
+        if principal is None and user_id and self._auth.knows_an_issuer:
+            return None
+        if principal is None:
+            return f"The {kind} {principal_id} that it makes tasks for is gone."
+        if Permission.CREATE_TASKS in directory.permissions(principal.permissions, principal.roles):
+            return None
+        return f"The {kind} {principal_id} that it makes tasks for lacks {Permission.CREATE_TASKS}."
