@@ -40,6 +40,7 @@ from taskd.execution.synchronous import SynchronousCalls
 from taskd.maintenance.reaper import Reaper
 from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.errors import TaskdError
+from taskd.model.time_zones import zone_data
 from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.base import Runtime
 from taskd.runtime.local.runtime import LocalRuntime
@@ -155,6 +156,7 @@ class Daemon:
         # The line that scripts and tests wait for.
         print(f"taskd listening on {url}", flush=True)  # noqa: T201
         log.info("Listening on %s, functions run on the %s runtime.", url, self._config.runtime)
+        log.info("Time zones are those of %s.", zone_data())
         systemd.ready()
 
     def _start_auth(self) -> None:
@@ -324,6 +326,7 @@ class Daemon:
             due=store.due,
             lost_history=store.lost_history or UNSET,
             indexing=store.indexing or UNSET,
+            time_zones=zone_data(),
         )
 
 

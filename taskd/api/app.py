@@ -26,6 +26,7 @@ from taskd.api.resources.functions import FunctionHandlers
 from taskd.api.resources.oauth1_tokens import OAuth1TokenHandlers
 from taskd.api.resources.oauth2_tokens import OAuth2TokenHandlers
 from taskd.api.resources.probes import HealthCheck, ProbeHandlers
+from taskd.api.resources.schedule_times import ScheduleTimeHandlers
 from taskd.api.resources.schedules import ScheduleHandlers
 from taskd.api.resources.task_logs import TaskLogHandlers
 from taskd.api.resources.tasks import TaskHandlers
@@ -74,6 +75,7 @@ def build_app(
         BulkHandlers(store, clock, settings.bulk_body_max_bytes),
         TaskLogHandlers(store),
         ScheduleHandlers(store, clock, settings.body_max_bytes, pages, _objection(authenticate, auth)),
+        ScheduleTimeHandlers(store, clock, settings.body_max_bytes),
         FunctionHandlers(store, Deployments(store, runtime), clock, settings.code_body_max_bytes),
         ExecuteHandlers(store, executions, clock, settings.body_max_bytes),
         FunctionLogHandlers(store, clock),

@@ -5,9 +5,10 @@ It knows paths and JSON, not what the commands do with them. One connection per 
 
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -21,6 +22,7 @@ from taskd.model.limits import PAGE_LIMIT_MAX
 Json = dict[str, Any]
 """A record of the API."""
 
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_TIMEOUT_S = 300.0
 """Deploying to AWS takes minutes at worst; a server that is not there is noticed at once all the same."""
@@ -95,9 +97,9 @@ class ApiClient:
         """Reads ``path``, below ``/tasks/v1`` unless it says ``/taskd/v1``; ``query`` is encoded already."""
         return self._call("GET", f"{path}?{query}" if query else path)
 
-    def post(self, path: str, body: Any = None) -> Any:
-        """Posts ``body`` as JSON, or nothing where it is ``None``."""
-        return self._call("POST", path, body)
+    def post(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
+        """Posts ``body`` as JSON, or nothing where it is ``None``; ``key`` is sent as ``Idempotency-Key``."""
+        return self._call("POST", path, body, {} if key is None else {"Idempotency-Key": key})
 
     def put(self, path: str, body: Any) -> Any:
         """Puts ``body`` as JSON."""
@@ -107,12 +109,12 @@ class ApiClient:
         """Deletes what is at ``path``."""
         return self._call("DELETE", path)
 
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
+    def _call(self, method: str, path: str, body: Any = None, more: Mapping[str, str] = NO_HEADERS) -> Any:
         payload = None if body is None else msgspec.json.encode(body)
-        connection = self._connection()
+        headers, connection = {**self._headers(), **more}, self._connection()
         try:
             api = "" if path.startswith(f"{_OWN_API}/") else _API
-            response = _exchange(connection, method, self._target.base_path + api + path, payload, self._headers())
+            response = _exchange(connection, method, self._target.base_path + api + path, payload, headers)
             content = response.read(_ANSWER_MAX_BYTES)
         except (OSError, HTTPException, UnicodeError) as error:
             raise UnreachableError(self.url, _reason(error)) from error

@@ -75,8 +75,10 @@ def moment(_: click.Context, param: click.Parameter, value: str | None) -> int |
         raise click.BadParameter(str(error), param=param) from error
 
 
-def duration(_: click.Context, param: click.Parameter, value: str) -> int:
+def duration(_: click.Context, param: click.Parameter, value: str | None) -> int | None:
     """An option's callback: a span of time in milliseconds, see :func:`parse_duration`."""
+    if value is None:
+        return None
     try:
         return parse_duration(value)
     except ValueError as error:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from taskd.cli import output
 from taskd.cli.client import Json
-from taskd.cli.moments import format_duration, format_relative
+from taskd.cli.moments import format_relative
 from taskd.cli.output import safe, status_text
 from taskd.model.status import Status
 from taskd.model.timestamps import parse_rfc3339
@@ -49,31 +49,6 @@ def function_table(functions: list[Json], now_ms: int) -> Table:
     return table
 
 
-def schedule_table(schedules: list[Json], now_ms: int) -> Table:
-    """A listing of schedules."""
-    table = output.listing("ID", "FUNCTION~", ">EVERY", "NEXT", ">PRIORITY")
-    for schedule in schedules:
-        table.add_row(
-            safe(schedule["id"]),
-            safe(schedule["functionName"]),
-            format_duration(round(schedule["interval"] * 1000)),
-            _next_time(schedule, now_ms),
-            f"{schedule['priority']:,}",
-        )
-    return table
-
-
-def _next_time(schedule: Json, now_ms: int) -> str:
-    if schedule.get("paused"):
-        return "paused"
-    return relative(schedule["nextTimestamp"], now_ms) if "nextTimestamp" in schedule else "never"
-
-
-def resumed_line(schedule: Json, now_ms: int) -> Text:
-    """That a schedule goes on, and when."""
-    return Text.assemble("Resumed ", (safe(schedule["id"]), "bold"), f", next {_next_time(schedule, now_ms)}")
-
-
 def _detail(name: str, value: Any, now_ms: int) -> Text:
     if name == "status":
         return status_text(value)
@@ -101,13 +76,6 @@ def created_line(task: Json, now_ms: int) -> Text:
     due = format_relative(start_ms, now_ms) if start_ms > now_ms else "now"
     about = f" of {safe(task['functionName'])}, priority {task['priority']:,}, due {due}"
     return Text.assemble("Created ", (safe(task["id"]), "bold"), about)
-
-
-def scheduled_line(schedule: Json, now_ms: int) -> Text:
-    """That a schedule was made, and when it will make tasks."""
-    every = format_duration(round(schedule["interval"] * 1000))
-    about = f": {safe(schedule['functionName'])} every {every}, next {relative(schedule['nextTimestamp'], now_ms)}"
-    return Text.assemble("Created schedule ", (safe(schedule["id"]), "bold"), about)
 
 
 def waiting_line(task: Json, now_ms: int) -> Text:

@@ -57,6 +57,13 @@ SCHEDULES_MAX = 10_000
 NOTE_MAX_CHARS = 1_000
 """Of what people write for people."""
 SCHEDULE_DATA_MAX_BYTES = 64 * 1024
+SCHEDULE_CATCH_UP_MAX_S = 30 * 86_400
+SCHEDULE_JITTER_MAX_S = 86_400
+SCHEDULE_REMAINING_MAX = 1_000_000_000
+SCHEDULE_TIMES_MAX = 100
+"""Coming times that are told in one answer."""
+BACKFILL_MAX_BYTES = 32 * MIB
+"""Of the data of all tasks of one backfill."""
 SCHEDULE_INTERVAL_MIN_S = 0.1
 SCHEDULE_INTERVAL_MAX_S = 10 * 366 * 86_400
 """Ten years."""

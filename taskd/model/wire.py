@@ -8,7 +8,7 @@ from taskd.model import limits
 from taskd.model.api_request import ApiRequest, ApiRequestError
 from taskd.model.function import Function, PermissionMode, RetryPolicy
 from taskd.model.logline import LogLine
-from taskd.model.schedule import Schedule
+from taskd.model.schedule import NEVER_MS, Overlap, Schedule
 from taskd.model.task import Task, TaskError
 from taskd.model.timestamps import format_ms
 
@@ -135,8 +135,8 @@ class ScheduleView(Struct, rename="camel", kw_only=True, gc=False):
     """A schedule as clients see it."""
 
     id: str
-    interval: int | float
-    """Seconds."""
+    interval: int | float | UnsetType = UNSET
+    """Seconds; left out where there is a cron expression."""
     function_name: str
     data: Raw
     priority: int
@@ -150,25 +150,54 @@ class ScheduleView(Struct, rename="camel", kw_only=True, gc=False):
     paused: bool | UnsetType = UNSET
     """Left out where it is not."""
     pause_reason: str | UnsetType = UNSET
+    cron: str | UnsetType = UNSET
+    time_zone: str | UnsetType = UNSET
+    overlap: Overlap | UnsetType = UNSET
+    """Left out where it is ``allow``."""
+    catch_up_seconds: int | float | UnsetType = UNSET
+    jitter_seconds: int | float | UnsetType = UNSET
+    end_timestamp: str | UnsetType = UNSET
+    remaining: int | UnsetType = UNSET
+    note: str | UnsetType = UNSET
+    tags: tuple[str, ...] | UnsetType = UNSET
+    buffered_timestamp: str | UnsetType = UNSET
+    """When an occurrence was due that waits for the end of an earlier task."""
 
 
 def schedule_view(schedule: Schedule) -> ScheduleView:
     """``schedule`` in the contract's shape; fields that are not set are left out."""
+    has_next = not schedule.paused and schedule.next_ms != NEVER_MS
     return ScheduleView(
         id=schedule.id,
-        interval=_seconds(schedule.interval_ms),
+        interval=_seconds(schedule.interval_ms) if schedule.cron is None else UNSET,
         function_name=schedule.function_name,
         data=Raw(schedule.data),
         priority=schedule.priority,
         start_timestamp=format_ms(schedule.start_ms),
-        next_timestamp=UNSET if schedule.paused else format_ms(schedule.next_ms),
+        next_timestamp=format_ms(schedule.next_ms) if has_next else UNSET,
         creation_timestamp=format_ms(schedule.creation_ms),
         update_timestamp=format_ms(schedule.update_ms),
         created_by_application_id=schedule.created_by_application_id or UNSET,
         created_by_user_id=schedule.created_by_user_id or UNSET,
         paused=schedule.paused or UNSET,
         pause_reason=schedule.pause_reason or UNSET,
+        cron=schedule.cron or UNSET,
+        time_zone=schedule.time_zone or UNSET,
+        overlap=UNSET if schedule.overlap is Overlap.ALLOW else schedule.overlap,
+        catch_up_seconds=UNSET if schedule.catch_up_ms is None else _seconds(schedule.catch_up_ms),
+        jitter_seconds=_seconds(schedule.jitter_ms) or UNSET,
+        end_timestamp=UNSET if schedule.end_ms is None else format_ms(schedule.end_ms),
+        remaining=UNSET if schedule.remaining is None else schedule.remaining,
+        note=schedule.note or UNSET,
+        tags=schedule.tags or UNSET,
+        buffered_timestamp=UNSET if schedule.buffered_ms is None else format_ms(schedule.buffered_ms),
     )
+
+
+class ScheduleTimes(Struct):
+    """When tasks of a schedule are due."""
+
+    data: list[str]
 
 
 class FunctionRow(Struct, rename="camel"):

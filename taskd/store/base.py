@@ -73,7 +73,9 @@ class Fired(Struct, frozen=True):
 
     occurrences: list[Occurrence]
     paused: list[Schedule]
-    """Those that were paused because of an objection, as they are now."""
+    """Those that were paused, because of an objection or since they cannot go on, as they are now."""
+    held_back: int = 0
+    """How many times passed that nothing was made for: an earlier task had not ended, or it was too late for them."""
 
 
 Objection = Callable[[Schedule], str | None]
@@ -296,8 +298,9 @@ class ScheduleRegistry(Protocol):
         """A page of schedules; raises what ``find`` raises."""
 
     async def fire(self, limit: int, objection: Objection = no_objection) -> Fired:
-        """Up to ``limit`` due schedules have made one task each and moved on to their next time, in one step.
+        """Up to ``limit`` due schedules have taken their step, as :func:`taskd.model.firing.fire` has it, all in one.
 
+        So each has made one task or none, and moved on to its next time; what is still due is for the next call.
         Those that there is an ``objection`` to are paused instead, in the same step. Of any number of nodes that call
         this at once, one makes a given occurrence.
         """

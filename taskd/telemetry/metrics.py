@@ -32,6 +32,11 @@ class Telemetry:
             "Occurrences that had passed when their schedule made its next task, and were left out.",
             registry=registry,
         )
+        self._held_back = Counter(
+            "taskd_schedule_occurrences_held_back",
+            "Occurrences that no task stands for: an earlier one had not ended, or it was too late for them.",
+            registry=registry,
+        )
         calls = Counter("taskd_api_calls", "Calls of API functions, by what went wrong.", ["error"], registry=registry)
         self._api_calls = {kind: calls.labels("none" if kind is None else kind.value) for kind in (None, *ApiErrorType)}
         self._lateness = LatenessHistogram()
@@ -51,6 +56,10 @@ class Telemetry:
         """A schedule made a task, and left out ``skipped`` later occurrences."""
         self._fired.inc()
         self._skipped.inc(skipped)
+
+    def held_back(self, occurrences: int) -> None:
+        """Times of schedules passed that nothing was made for."""
+        self._held_back.inc(occurrences)
 
     def called(self, error: ApiErrorType | None) -> None:
         """A call of an API function was answered, with an error of this kind or with what the function returned."""

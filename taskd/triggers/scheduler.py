@@ -55,6 +55,7 @@ class Scheduler:
             self._report(occurrence)
         for schedule in fired.paused:
             _report_pause(schedule)
+        self._telemetry.held_back(fired.held_back)
         return AT_ONCE if fired.occurrences or fired.paused else self._store.next_fire_ms()
 
     async def _fire(self) -> Fired:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from support.clocks import FakeClock
 from support.disk.in_memory import memory_directory
 
+from taskd.model import recurrence
 from taskd.model import schedule as rules
 from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
@@ -122,7 +123,7 @@ class Driver:
         schedules, now_ms = list(self.state.schedules), self.clock()
 
         def change(kept: Schedule) -> Schedule:
-            return rules.pause(kept, now_ms, "why") if paused else rules.resume(kept, now_ms)
+            return rules.pause(kept, now_ms, "why") if paused else recurrence.resume(kept, now_ms)
 
         if schedules:
             await self.store.change_schedule(schedules[index % len(schedules)], change)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from support.clocks import FakeClock
 
+from taskd.model import recurrence
 from taskd.model import schedule as rules
 from taskd.model.errors import RESOURCE_UNKNOWN, ContractError
 from taskd.model.schedule import Schedule, ScheduleDraft
@@ -25,7 +26,7 @@ async def pause(store: TaskStore, schedule: Schedule, reason: str | None = None)
 
 
 async def resume(store: TaskStore, schedule: Schedule) -> Schedule:
-    return await store.change_schedule(schedule.id, lambda kept: rules.resume(kept, store.now_ms()))
+    return await store.change_schedule(schedule.id, lambda kept: recurrence.resume(kept, store.now_ms()))
 
 
 async def starts(store: TaskStore) -> list[int]:

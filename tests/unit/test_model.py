@@ -10,9 +10,10 @@ from support.clocks import FakeClock
 
 from taskd.model import task as transitions
 from taskd.model.errors import CATALOGUE
+from taskd.model.firing import fire
 from taskd.model.function import RetryPolicy
 from taskd.model.objectid import ObjectIdFactory, is_object_id, object_id_seconds
-from taskd.model.schedule import Schedule, next_occurrence
+from taskd.model.schedule import Schedule
 from taskd.model.status import FINAL, NEXT, Status
 from taskd.model.task import ErrorType, IllegalTransitionError, Task, TaskDraft, TaskError
 from taskd.model.timestamps import MAX_MS, MIN_MS, format_ms, parse_rfc3339, parse_timestamp
@@ -143,7 +144,10 @@ def test_an_empty_list_of_errors_retries_every_one() -> None:
 def test_occurrences_stay_on_the_grid(interval_ms: int, late_ms: int) -> None:
     start_ms = 1_700_000_000_123
     schedule = Schedule("0" * 24, interval_ms, "f", b"{}", 0, start_ms, start_ms, 0, 0)
-    next_ms, skipped = next_occurrence(schedule, start_ms + late_ms)
+    firing = fire(schedule, start_ms + late_ms, is_active=True)
+    next_ms, skipped = firing.schedule.next_ms, firing.skipped
+    assert firing.task is not None
+    assert firing.task.start_ms == start_ms
     assert (next_ms - start_ms) % interval_ms == 0
     assert start_ms + late_ms < next_ms <= start_ms + late_ms + interval_ms
     assert skipped == (next_ms - start_ms) // interval_ms - 1

@@ -38,6 +38,11 @@ TABLE: dict[str, str] = {
     "POST /tasks/v1/schedules": "CREATE_TASK_SCHEDULE",
     "DELETE /tasks/v1/schedules/{id}": "DELETE_TASK_SCHEDULE",
     "GET /tasks/v1/schedules/{id}": "VIEW_TASK_SCHEDULES",
+    "PUT /tasks/v1/schedules/{id}": "CREATE_TASK_SCHEDULE",
+    "GET /tasks/v1/schedules/{id}/next": "VIEW_TASK_SCHEDULES",
+    "POST /tasks/v1/schedules/next": "VIEW_TASK_SCHEDULES",
+    "POST /tasks/v1/schedules/{id}/trigger": "CREATE_TASK_SCHEDULE",
+    "POST /tasks/v1/schedules/{id}/backfill": "CREATE_TASK_SCHEDULE",
     "POST /tasks/v1/schedules/{id}/pause": "CREATE_TASK_SCHEDULE",
     "POST /tasks/v1/schedules/{id}/resume": "CREATE_TASK_SCHEDULE",
     **{f"{method} /tasks/v1/api/{{name}}": "EXECUTE_API_FUNCTION" for method in API_METHODS},
@@ -56,7 +61,10 @@ TABLE |= {
 """What each endpoint asks for. One that is not here fails :func:`test_no_endpoint_is_missing_from_the_table`."""
 ALSO = {
     "POST /tasks/v1/schedules": "CREATE_TASKS",
+    "PUT /tasks/v1/schedules/{id}": "CREATE_TASKS",
     "POST /tasks/v1/schedules/{id}/resume": "CREATE_TASKS",
+    "POST /tasks/v1/schedules/{id}/trigger": "CREATE_TASKS",
+    "POST /tasks/v1/schedules/{id}/backfill": "CREATE_TASKS",
 }
 """What endpoints ask for besides."""
 SECURED = {endpoint: needed for endpoint, needed in TABLE.items() if needed != OPEN}

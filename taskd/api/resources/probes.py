@@ -17,7 +17,8 @@ class Health(Struct, rename="camel"):
 
     ``inFlight`` counts the tasks of the queue that run now, up to ``inFlightLimit``; ``attended`` the executions and
     calls that somebody waits for; ``due`` the tasks that could run now. ``lostHistory`` says which ends of tasks were
-    found lost at the start, where any were. Nothing that is to come depends on it, so the daemon counts as well.
+    found lost at the start, where any were; ``timeZones`` whose data of time zones is used. Nothing that is to come
+    depends on it, so the daemon counts as well.
     ``indexing`` says which fields listings cannot look up yet, while that is so.
     """
 
@@ -29,6 +30,7 @@ class Health(Struct, rename="camel"):
     due: int
     lost_history: str | UnsetType = UNSET
     indexing: str | UnsetType = UNSET
+    time_zones: str | UnsetType = UNSET
 
 
 HealthCheck = Callable[[], Awaitable[Health]]

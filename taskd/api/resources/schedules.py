@@ -11,24 +11,34 @@ from taskd.api.http.pages import Pages, RecordPage
 from taskd.api.http.request_body import read_body, read_optional_body
 from taskd.api.http.request_parts import object_id, query_of
 from taskd.api.http.routing import Route
-from taskd.api.validation.schedule_body import PauseBody, decode_pause, pause_reason
-from taskd.api.validation.task_body import ScheduleBody, decode_schedule, schedule_draft
+from taskd.api.validation.schedule_body import (
+    PauseBody,
+    ScheduleBody,
+    ScheduleUpdateBody,
+    decode_pause,
+    decode_schedule,
+    decode_schedule_update,
+    schedule_draft,
+    updated_schedule,
+)
 from taskd.audit.entry import Action
-from taskd.model import errors
+from taskd.model import errors, recurrence
 from taskd.model import schedule as rules
+from taskd.model.caller import Caller
 from taskd.model.clock import Clock
+from taskd.model.cron import CronError
+from taskd.model.errors import ContractError
 from taskd.model.permissions import Permission
 from taskd.model.schedule import Schedule
+from taskd.model.time_zones import UnknownZoneError
 from taskd.model.wire import AffectedRecords, ScheduleView, schedule_view
-from taskd.store.base import Objection, TaskStore
+from taskd.store.base import Objection, ScheduleChange, TaskStore
 
 
 class ScheduleHandlers:
     """Answers everything under ``/schedules``."""
 
-    def __init__(
-        self, store: TaskStore, clock: Clock, body_max_bytes: int, pages: Pages, objection: Objection
-    ) -> None:
+    def __init__(self, store: TaskStore, clock: Clock, body_max_bytes: int, pages: Pages, objection: Objection) -> None:
         """A schedule that there is an ``objection`` to needs somebody else to answer for it."""
         self._store = store
         self._pages = pages
@@ -70,6 +80,15 @@ class ScheduleHandlers:
             errors=(errors.RESOURCE_UNKNOWN,),
         )
         yield Route(
+            *("PUT", "/schedules/{id}", self.update, Permission.CREATE_TASK_SCHEDULE),
+            tag="Schedules",
+            summary="Change a schedule",
+            body=ScheduleUpdateBody,
+            response=ScheduleView,
+            also_needs=(Permission.CREATE_TASKS,),
+            errors=(errors.RESOURCE_UNKNOWN,),
+        )
+        yield Route(
             *("POST", "/schedules/{id}/pause", self.pause, Permission.CREATE_TASK_SCHEDULE),
             tag="Schedules",
             summary="Pause a schedule",
@@ -107,11 +126,9 @@ class ScheduleHandlers:
 
     async def pause(self, request: web.Request) -> web.StreamResponse:
         """It makes no more tasks until it is resumed; those that it made stay."""
-        schedule_id = object_id(request)
         body = await read_optional_body(request, self._body_max_bytes)
-        reason, now_ms = pause_reason(decode_pause(body or b"{}")), self._clock()
-        changed = await self._store.change_schedule(schedule_id, lambda kept: rules.pause(kept, now_ms, reason))
-        return json_response(schedule_view(changed))
+        reason, now_ms = decode_pause(body or b"{}").reason or None, self._clock()
+        return await self._changed(request, lambda kept: rules.pause(kept, now_ms, reason))
 
     async def resume(self, request: web.Request) -> web.StreamResponse:
         """It goes on at its next time; what passed while it was paused is not made up for.
@@ -122,11 +139,40 @@ class ScheduleHandlers:
         caller, now_ms = caller_of(request), self._clock()
 
         def resumed(kept: Schedule) -> Schedule:
-            if self._objection(kept) is not None:
-                kept = rules.hand_over(kept, caller.user_id, caller.application_id)
-            return rules.resume(kept, now_ms)
+            return self._answered_for(recurrence.resume(kept, now_ms), caller)
 
-        return json_response(schedule_view(await self._store.change_schedule(object_id(request), resumed)))
+        return await self._changed(request, resumed)
+
+    async def update(self, request: web.Request) -> web.StreamResponse:
+        """Changes what the body names; null takes away what may be left out.
+
+        It stays aimed at its next time, unless its times are others then. With another function or other data it makes
+        its tasks in the name of who changed it.
+        """
+        body = decode_schedule_update(await read_body(request, self._body_max_bytes))
+        caller, now_ms = caller_of(request), self._clock()
+
+        def updated(kept: Schedule) -> Schedule:
+            changed = updated_schedule(kept, body, now_ms)
+            if (changed.function_name, changed.data) != (kept.function_name, kept.data):
+                changed = rules.hand_over(changed, caller.user_id, caller.application_id)
+            return changed if changed.paused else self._answered_for(changed, caller)
+
+        return await self._changed(request, updated)
+
+    async def _changed(self, request: web.Request, change: ScheduleChange) -> web.StreamResponse:
+        try:
+            changed = await self._store.change_schedule(object_id(request), change)
+        except (CronError, UnknownZoneError) as error:
+            message = f"The times of this schedule cannot be told here: {error}"
+            raise ContractError(errors.ILLEGAL_STATE, message) from None
+        return json_response(schedule_view(changed))
+
+    def _answered_for(self, schedule: Schedule, caller: Caller) -> Schedule:
+        """In the caller's name from now on, if nobody else can answer for it."""
+        if self._objection(schedule) is None:
+            return schedule
+        return rules.hand_over(schedule, caller.user_id, caller.application_id)
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """The schedule goes; the tasks that it made stay."""

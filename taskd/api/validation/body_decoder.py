@@ -54,18 +54,14 @@ class BodyDecoder(Generic[S]):
             return ContractError(errors.BODY_FORMAT, f"The body is not JSON: {reason}.")
         if not isinstance(values, dict):
             return ContractError(errors.BODY_FORMAT, "The body is JSON, but not an object.")
-        return (
-            self._missing_fields(values)
-            or self._wrong_field(values)
-            or ContractError(errors.BODY_FORMAT, f"The body cannot be read: {error}.")
-        )
+        if missing := self.missing(values):
+            return missing_fields(missing)
+        return self._wrong_field(values) or ContractError(errors.BODY_FORMAT, f"The body cannot be read: {error}.")
 
-    def _missing_fields(self, values: dict[str, Any]) -> ContractError | None:
+    def missing(self, values: dict[str, Any]) -> list[str]:
+        """The names of fields that are required and not given."""
         required = [field.encode_name for field in self._fields if field.required]
-        missing = [name for name in required if values.get(name) is None]
-        if not missing:
-            return None
-        return ContractError(errors.MISSING_FIELDS, f"Required fields are missing: {', '.join(missing)}.")
+        return [name for name in required if values.get(name) is None]
 
     def _wrong_field(self, values: dict[str, Any]) -> ContractError | None:
         for field in self._fields:
@@ -77,6 +73,11 @@ class BodyDecoder(Generic[S]):
             except msgspec.ValidationError as error:
                 return ContractError(errors.FIELD_FORMAT, f"{name} must be {self._rules[name]}. {error}.")
         return None
+
+
+def missing_fields(names: list[str]) -> ContractError:
+    """The error for required fields that are not given."""
+    return ContractError(errors.MISSING_FIELDS, f"Required fields are missing: {', '.join(names)}.")
 
 
 def field_error(name: str, rule: str) -> ContractError:

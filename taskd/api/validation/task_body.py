@@ -1,4 +1,4 @@
-"""Bodies that make tasks: of a task, a schedule or a direct execution, and the draft that each asks for.
+"""Bodies that make tasks: of a task or a direct execution, and the draft that each asks for.
 
 A draft keeps every rule: the store and the runtimes can take it as it is.
 """
@@ -16,11 +16,17 @@ from taskd.model import errors, limits
 from taskd.model.caller import EVERYTHING, Caller
 from taskd.model.errors import ContractError
 from taskd.model.function import REFERENCE_PATTERN, Function
-from taskd.model.schedule import ScheduleDraft
 from taskd.model.task import TaskDraft
 from taskd.model.timestamps import parse_timestamp
 
 Tag = Annotated[str, Meta(max_length=limits.TASK_TAG_MAX_CHARS)]
+Tags = Annotated[
+    Annotated[tuple[Tag, ...], Meta(max_length=limits.TASK_TAGS_MAX)] | None,
+    Meta(
+        description=f"an array of at most {limits.TASK_TAGS_MAX} strings "
+        f"of at most {limits.TASK_TAG_MAX_CHARS} characters"
+    ),
+]
 
 _EMPTY_OBJECT = b"{}"
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
@@ -45,19 +51,7 @@ class TaskBody(Struct, rename="camel", gc=False):
         str | Number | None, Meta(description="an RFC 3339 timestamp or a number of milliseconds")
     ] = None
     priority: Annotated[Number | None, Meta(description="a whole number")] = None
-    tags: Annotated[
-        Annotated[tuple[Tag, ...], Meta(max_length=limits.TASK_TAGS_MAX)] | None,
-        Meta(
-            description=f"an array of at most {limits.TASK_TAGS_MAX} strings "
-            f"of at most {limits.TASK_TAG_MAX_CHARS} characters"
-        ),
-    ] = None
-
-
-class ScheduleBody(TaskBody, rename="camel", kw_only=True, gc=False):
-    """``POST /schedules``: a task to create again and again."""
-
-    interval: Annotated[Number, Meta(description="a number of seconds")]
+    tags: Tags = None
 
 
 class ExecutionBody(Struct, gc=False):
@@ -68,7 +62,6 @@ class ExecutionBody(Struct, gc=False):
 
 decode_task = BodyDecoder(TaskBody)
 decode_execution = BodyDecoder(ExecutionBody)
-decode_schedule = BodyDecoder(ScheduleBody)
 
 
 def task_draft(body: TaskBody, function: Function | None, now_ms: int, caller: Caller = EVERYTHING) -> TaskDraft:
@@ -77,9 +70,9 @@ def task_draft(body: TaskBody, function: Function | None, now_ms: int, caller: C
     :raises ContractError: ``FIELD_FORMAT`` naming the field and its rule; ``BODY_TOO_LARGE`` for its data.
     """
     return TaskDraft(
-        function_name=_function_reference(body.function_name),
-        data=_data(body.data),
-        start_ms=_start_ms(body.start_timestamp, now_ms),
+        function_name=function_reference(body.function_name),
+        data=object_text(body.data),
+        start_ms=now_ms if body.start_timestamp is None else moment_ms("startTimestamp", body.start_timestamp),
         priority=priority_of("priority", body.priority, function.default_priority if function else 0),
         tags=body.tags or (),
         created_by_user_id=caller.user_id,
@@ -91,7 +84,7 @@ def execution_draft(body: ExecutionBody, function: Function, now_ms: int, caller
     """A direct execution of ``function`` in the name of ``caller``. Raises ``ContractError`` as for a task."""
     return TaskDraft(
         function_name=function.name,
-        data=_data(body.data),
+        data=object_text(body.data),
         start_ms=now_ms,
         priority=function.default_priority,
         created_by_user_id=caller.user_id,
@@ -100,35 +93,8 @@ def execution_draft(body: ExecutionBody, function: Function, now_ms: int, caller
     )
 
 
-def schedule_draft(body: ScheduleBody, function: Function | None, now_ms: int, caller: Caller) -> ScheduleDraft:
-    """What ``body`` asks for: a schedule of tasks that would each be welcome by itself.
-
-    :raises ContractError: ``FIELD_FORMAT`` naming the field and its rule; ``BODY_TOO_LARGE`` for its data.
-    """
-    task = task_draft(body, function, now_ms, caller)
-    if len(task.data) > limits.SCHEDULE_DATA_MAX_BYTES:
-        message = f"data has {len(task.data)} bytes as JSON, a schedule's limit is {limits.SCHEDULE_DATA_MAX_BYTES}."
-        raise ContractError(errors.BODY_TOO_LARGE, message)
-    return ScheduleDraft(
-        function_name=task.function_name,
-        data=task.data,
-        interval_ms=_interval_ms(body.interval),
-        start_ms=task.start_ms,
-        priority=task.priority,
-        created_by_user_id=task.created_by_user_id,
-        created_by_application_id=task.created_by_application_id,
-    )
-
-
-def _interval_ms(interval_s: float) -> int:
-    """Kept to the millisecond, like every time."""
-    least_s, most_s = limits.SCHEDULE_INTERVAL_MIN_S, limits.SCHEDULE_INTERVAL_MAX_S
-    if not least_s <= interval_s <= most_s:  # also refuses NaN
-        raise field_error("interval", f"be a number of seconds from {least_s} to {most_s} (ten years)")
-    return round(interval_s * 1000)
-
-
-def _function_reference(name: str) -> str:
+def function_reference(name: str) -> str:
+    """The name of a function or a Lambda ARN."""
     if len(name) > limits.FUNCTION_REFERENCE_MAX_CHARS or REFERENCE_PATTERN.fullmatch(name) is None:
         raise field_error(
             "functionName",
@@ -138,19 +104,17 @@ def _function_reference(name: str) -> str:
     return name
 
 
-def _start_ms(value: str | float | None, now_ms: int) -> int:
-    if value is None:
-        return now_ms
-    start_ms = parse_timestamp(value)
-    if start_ms is None:
+def moment_ms(name: str, value: str | float) -> int:
+    """``value`` in milliseconds since the epoch."""
+    epoch_ms = parse_timestamp(value)
+    if epoch_ms is None:
         raise field_error(
-            "startTimestamp",
-            "be an RFC 3339 timestamp like 2026-01-01T00:00:00.000Z, or a number of milliseconds since 1970",
+            name, "be an RFC 3339 timestamp like 2026-01-01T00:00:00.000Z, or a number of milliseconds since 1970"
         )
-    return start_ms
+    return epoch_ms
 
 
-def _data(raw: Raw) -> bytes:
+def object_text(raw: Raw) -> bytes:
     """The JSON text of an object, as it came, safe to be handed to any strict reader of JSON."""
     data = bytes(raw)
     if data in (b"null", _EMPTY_OBJECT):

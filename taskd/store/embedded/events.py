@@ -97,11 +97,14 @@ class SchedulePut(Struct, tag="h", array_like=True, frozen=True, gc=False):
 
 
 class ScheduleAdvanced(Struct, tag="j", array_like=True, frozen=True, gc=False):
-    """A schedule's due occurrence was made: the task is added in the same frame."""
+    """A due schedule has moved on. If an occurrence was made, its task is added in the same frame."""
 
     schedule_id: str
     next_ms: int
     at_ms: int
+    delay_ms: int = 0
+    remaining: int | None = None
+    buffered_ms: int | None = None
 
 
 class ScheduleRemoved(Struct, tag="i", array_like=True, frozen=True, gc=False):

@@ -1,13 +1,16 @@
 """The verbs of schedules: added, removed, found, and fired when they are due."""
 
+import asyncio
 import functools
 import heapq
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
+from taskd.model import recurrence
 from taskd.model import schedule as rules
 from taskd.model.clock import Clock
 from taskd.model.errors import RESOURCE_UNKNOWN, ContractError
-from taskd.model.schedule import Schedule, ScheduleDraft
+from taskd.model.firing import Firing, fire
+from taskd.model.schedule import NEVER_MS, Schedule, ScheduleDraft
 from taskd.rql.query import Query
 from taskd.store.base import Fired, Objection, Occurrence, Page, ScheduleChange
 from taskd.store.embedded import events
@@ -17,6 +20,9 @@ from taskd.store.embedded.catalogue.listing import prepared
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.creation import Creation
 from taskd.store.embedded.serial import SerialChanges
+
+_CRONS_AT_ONCE = 8
+"""So many may be planned on the event loop: a millisecond, or some for what is very rare."""
 
 
 class Schedules:
@@ -73,13 +79,14 @@ class Schedules:
 
     def next_fire_ms(self) -> int | None:
         """See ``TaskStore``."""
-        firing = (schedule for schedule in self._commits.state.schedules.values() if not schedule.paused)
-        return min((schedule.next_ms for schedule in firing), default=None)
+        schedules = self._commits.state.schedules.values()
+        next_ms = min((self._next_fire_ms(schedule) for schedule in schedules if not schedule.paused), default=NEVER_MS)
+        return None if next_ms == NEVER_MS else next_ms
 
     async def _add(self, draft: ScheduleDraft) -> Schedule:
         rules.require_room(draft, self._commits.state.schedules.values())
         await self._wait_for_capacity()
-        schedule = rules.create(draft, self._new_id(), self._clock())
+        schedule = recurrence.create(draft, self._new_id(), self._clock())
         await self._commits.submit([events.SchedulePut(schedule)])
         return schedule
 
@@ -98,30 +105,72 @@ class Schedules:
 
     async def _fire(self, limit: int, objection: Objection) -> Fired:
         now_ms = self._clock()
-        due = (schedule for schedule in self._commits.state.schedules.values() if schedule.is_due(now_ms))
-        chosen = heapq.nsmallest(limit, due, key=lambda schedule: schedule.next_ms)
+        chosen = heapq.nsmallest(limit, self._due(now_ms), key=_due_since_ms)
         if not chosen:
             return Fired([], [])
         await self._wait_for_capacity()
-        firing, paused = _divided(chosen, objection, now_ms)
-        following = [rules.next_occurrence(schedule, now_ms) for schedule in firing]
-        moves = [
-            events.ScheduleAdvanced(schedule.id, next_ms, now_ms)
-            for schedule, (next_ms, _) in zip(firing, following, strict=True)
-        ]
-        added = self._creation([rules.occurrence(schedule) for schedule in firing])
-        tasks = await self._commits.submit([*map(events.SchedulePut, paused), *moves, added])
-        made = [Occurrence(task, skipped) for task, (_, skipped) in zip(tasks, following, strict=True)]
-        return Fired(made, paused)
+        allowed, objected = _divided(chosen, objection, now_ms)
+        firings = await _planned(allowed, [schedule.id in self._commits.state.active for schedule in allowed], now_ms)
+        making = [firing for firing in firings if firing.task is not None]
+        drafts = [firing.task for firing in firings if firing.task is not None]
+        moves = [_move(firing.schedule, now_ms) for firing in firings]
+        added = [self._creation(drafts)] if drafts else []
+        tasks = await self._commits.submit([*map(events.SchedulePut, objected), *moves, *added])
+        made = [Occurrence(task, firing.skipped) for task, firing in zip(tasks, making, strict=True)]
+        halted = [firing.schedule for firing in firings if firing.schedule.paused]
+        return Fired(made, [*objected, *halted], _held_back(firings))
+
+    def _due(self, now_ms: int) -> Iterator[Schedule]:
+        active = self._commits.state.active
+        for schedule in self._commits.state.schedules.values():
+            # first what tells most of them apart
+            if (schedule.next_ms <= now_ms or schedule.buffered_ms is not None) and schedule.is_due(
+                now_ms, is_active=schedule.id in active
+            ):
+                yield schedule
+
+    def _next_fire_ms(self, schedule: Schedule) -> int:
+        if schedule.buffered_ms is not None and schedule.id not in self._commits.state.active:
+            return schedule.buffered_ms
+        return schedule.next_ms
+
+
+def _due_since_ms(schedule: Schedule) -> int:
+    return schedule.next_ms if schedule.buffered_ms is None else schedule.buffered_ms
 
 
 def _divided(chosen: list[Schedule], objection: Objection, now_ms: int) -> tuple[list[Schedule], list[Schedule]]:
     """Those that may make tasks, and those that may not, paused."""
-    firing, paused = [], []
+    allowed, objected = [], []
     for schedule in chosen:
         reason = objection(schedule)
         if reason is None:
-            firing.append(schedule)
+            allowed.append(schedule)
         else:
-            paused.append(rules.pause(schedule, now_ms, reason))
-    return firing, paused
+            objected.append(rules.pause(schedule, now_ms, reason))
+    return allowed, objected
+
+
+async def _planned(schedules: list[Schedule], active: list[bool], now_ms: int) -> list[Firing]:
+    """What becomes of each; aside of the event loop where that takes long."""
+
+    def plan() -> list[Firing]:
+        return [
+            fire(schedule, now_ms, is_active=is_active) for schedule, is_active in zip(schedules, active, strict=True)
+        ]
+
+    if sum(schedule.cron is not None for schedule in schedules) > _CRONS_AT_ONCE:
+        return await asyncio.to_thread(plan)
+    return plan()
+
+
+def _move(schedule: Schedule, now_ms: int) -> events.Event:
+    if schedule.paused:
+        return events.SchedulePut(schedule)
+    moving = (schedule.delay_ms, schedule.remaining, schedule.buffered_ms)
+    return events.ScheduleAdvanced(schedule.id, schedule.next_ms, now_ms, *moving)
+
+
+def _held_back(firings: list[Firing]) -> int:
+    """How many times passed that no task stands for."""
+    return sum(firing.skipped for firing in firings if firing.task is None)

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from sys import intern
 from typing import Any
 
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
-from taskd.model import schedule as schedules
 from taskd.model import task as transitions
 from taskd.model.function import Function
 from taskd.model.schedule import Schedule
@@ -28,6 +27,10 @@ class LiveState:
         self.tasks = LiveTasks()
         self.functions: dict[str, Function] = {}
         self.schedules: dict[str, Schedule] = {}
+        self.active: dict[str, int] = {}
+        """How many tasks of a schedule wait or run, by its id, where there are any."""
+        self.released = False
+        """Whether the end of a task has let go of an occurrence that was buffered, since somebody last looked."""
         self.used_keys: OrderedDict[bytes, UsedKey] = OrderedDict()
         """Idempotency keys by their digest, in the order of their use."""
         self.key_shares: Shares[str] = Shares()
@@ -64,8 +67,21 @@ class LiveState:
         """Lets go of tasks that came to an end."""
         for task in tasks:
             self.tasks.remove(task.id)
+            if task.schedule_id is not None:
+                self._one_less(task.schedule_id)
         self.ended += len(tasks)
         return tasks
+
+    def one_more(self, schedule_id: str) -> None:
+        """A task of this schedule waits."""
+        self.active[schedule_id] = self.active.get(schedule_id, 0) + 1
+
+    def _one_less(self, schedule_id: str) -> None:
+        count = self.active.pop(schedule_id) - 1
+        if count:
+            self.active[schedule_id] = count
+        elif (schedule := self.schedules.get(schedule_id)) is not None and schedule.buffered_ms is not None:
+            self.released = True
 
 
 def share(task: Task) -> None:
@@ -90,6 +106,8 @@ def apply_frame(state: LiveState, events: Sequence[Event]) -> tuple[list[Task], 
 def _added(state: LiveState, event: events.Added) -> list[Task]:
     for task in event.tasks:
         share(task)
+        if task.schedule_id is not None and state.tasks.get(task.id) is None:
+            state.one_more(task.schedule_id)
     if event.tasks and event.tasks[-1].seq > state.last_seq:
         state.last_seq, state.last_id = event.tasks[-1].seq, event.tasks[-1].id
     return state.replace(list(event.tasks))
@@ -138,7 +156,14 @@ def _schedule_put(state: LiveState, event: events.SchedulePut) -> list[Task]:
 
 def _schedule_advanced(state: LiveState, event: events.ScheduleAdvanced) -> list[Task]:
     schedule = state.schedules[event.schedule_id]
-    state.schedules[schedule.id] = schedules.advance(schedule, event.next_ms, event.at_ms)
+    state.schedules[schedule.id] = replace(
+        schedule,
+        next_ms=event.next_ms,
+        update_ms=event.at_ms,
+        delay_ms=event.delay_ms,
+        remaining=event.remaining,
+        buffered_ms=event.buffered_ms,
+    )
     return []
 
 

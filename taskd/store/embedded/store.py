@@ -379,6 +379,9 @@ class EmbeddedStore:
         waiting = [task for task in tasks if self._is_waiting(task)] if Status.NEW in statuses else []
         if waiting:
             self._push(waiting)
+        if self._commits.state.released:
+            self._commits.state.released = False
+            self._tell(Change.SCHEDULES)
         if Status.CANCELED in statuses:
             self._queue.forget(statuses.count(Status.CANCELED))
         if self._awaited:

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from support.store.naive_filter import TIMES, naive_matches, sort_value
 
-from taskd.model import errors, limits
+from taskd.model import errors, firing, limits, recurrence
 from taskd.model import schedule as schedules
 from taskd.model import task as transitions
 from taskd.model.api_request import ApiRequest
@@ -251,7 +251,7 @@ class MemoryStore:
     async def add_schedule(self, draft: ScheduleDraft) -> Schedule:
         await self._turn()
         schedules.require_room(draft, self._shared.schedules.values())
-        schedule = schedules.create(draft, self._new_id(), self.now_ms())
+        schedule = recurrence.create(draft, self._new_id(), self.now_ms())
         self._shared.schedules[schedule.id] = schedule
         self._shared.tell(Change.SCHEDULES, self._shared.nodes.values())
         return schedule
@@ -281,18 +281,34 @@ class MemoryStore:
         await self._turn()
         fired = Fired([], [])
         now_ms = self.now_ms()
-        due = (schedule for schedule in self._shared.schedules.values() if schedule.is_due(now_ms))
-        for schedule in sorted(due, key=lambda schedule: schedule.next_ms)[:limit]:
-            if (reason := objection(schedule)) is None:
-                fired.occurrences.append(self._fire(schedule, now_ms))
+        active = self._active()
+        kept = self._shared.schedules.values()
+        due = [schedule for schedule in kept if schedule.is_due(now_ms, is_active=schedule.id in active)]
+        for schedule in sorted(due, key=lambda each: each.buffered_ms or each.next_ms)[:limit]:
+            reason = objection(schedule)
+            if reason is None:
+                step = firing.fire(schedule, now_ms, is_active=schedule.id in active)
             else:
-                paused = self._shared.schedules[schedule.id] = schedules.pause(schedule, now_ms, reason)
-                fired.paused.append(paused)
+                step = firing.Firing(schedules.pause(schedule, now_ms, reason), None, 0)
+            self._shared.schedules[schedule.id] = step.schedule
+            if step.schedule.paused:
+                fired.paused.append(step.schedule)
+            if step.task is not None:
+                [task] = self._create([step.task])
+                fired.occurrences.append(Occurrence(task, step.skipped))
+            else:
+                fired = msgspec.structs.replace(fired, held_back=fired.held_back + step.skipped)
         return fired
 
     def next_fire_ms(self) -> int | None:
-        firing = (schedule for schedule in self._shared.schedules.values() if not schedule.paused)
-        return min((schedule.next_ms for schedule in firing), default=None)
+        active = self._active()
+        waiting = [schedule for schedule in self._shared.schedules.values() if not schedule.paused]
+        buffered = [each.buffered_ms for each in waiting if each.buffered_ms is not None and each.id not in active]
+        coming = [schedule.next_ms for schedule in waiting if schedule.next_ms != schedules.NEVER_MS]
+        return min(buffered + coming, default=None)
+
+    def _active(self) -> set[str | None]:
+        return {task.schedule_id for task in self._shared.tasks.values() if task.status not in FINAL}
 
     async def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
         await self._turn()
@@ -428,12 +444,6 @@ class MemoryStore:
         successor = successor_of(task, self._shared.functions.get(task.function_name), error, self.now_ms())
         outcome = Failed(task.id, error) if successor is None else Retried(task.id, error, successor)
         return self._end(task, outcome)
-
-    def _fire(self, schedule: Schedule, now_ms: int) -> Occurrence:
-        next_ms, skipped = schedules.next_occurrence(schedule, now_ms)
-        self._shared.schedules[schedule.id] = schedules.advance(schedule, next_ms, now_ms)
-        [task] = self._create([schedules.occurrence(schedule)])
-        return Occurrence(task, skipped)
 
     def _functions_changed(self) -> None:
         self._view = dict(self._shared.functions)

@@ -13,10 +13,10 @@ from taskd.rql.operators import COMPARISONS
 from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Node, Pattern, Query, Value
 
 TASK_TIMES = {"statusChangedTimestamp", "startTimestamp", "creationTimestamp", "updateTimestamp"}
-TIMES = TASK_TIMES | {"timestamp", "nextTimestamp"}
+TIMES = TASK_TIMES | {"timestamp", "nextTimestamp", "endTimestamp", "bufferedTimestamp"}
 TEXTS = {
     *("id", "status", "functionName", "createdByApplicationId", "createdByUserId", "retriedByTaskId", "scheduleId"),
-    *("tags", "retryForTaskIds", "error", "pauseReason"),
+    *("tags", "retryForTaskIds", "error", "pauseReason", "cron", "timeZone", "overlap", "note"),
 }
 Json = dict[str, Any]
 

@@ -94,6 +94,16 @@ SCHEDULES = Resource(
         "createdByUserId": Field("created_by_user_id", Kind.TEXT),
         "paused": Field("paused", Kind.JSON),
         "pauseReason": Field("pause_reason", Kind.TEXT),
+        "cron": Field("cron", Kind.TEXT),
+        "timeZone": Field("time_zone", Kind.TEXT),
+        "overlap": Field("overlap", Kind.TEXT),
+        "catchUpSeconds": Field("catch_up_s", Kind.NUMBER),
+        "jitterSeconds": Field("jitter_s", Kind.NUMBER),
+        "endTimestamp": Field("end_ms", Kind.TIME),
+        "remaining": Field("remaining", Kind.NUMBER),
+        "note": Field("note", Kind.TEXT),
+        "tags": Field("tags", Kind.JSON_OF_TEXTS),
+        "bufferedTimestamp": Field("buffered_ms", Kind.TIME),
     },
 )
 """No table of the file: :mod:`taskd.store.embedded.catalogue.schedule_listing` makes its rows."""
