@@ -4,9 +4,9 @@ They depend on nothing but the schedule, and on the data of its time zone.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
-from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
@@ -54,7 +54,7 @@ def time_after(schedule: Schedule, after_ms: int) -> int | None:
     :raises TaskdError: the expression or the zone is not known here.
     """
     if schedule.cron is not None:
-        return cron.next_after(cron.parse(schedule.cron), _zone(schedule), after_ms)
+        return _cron_time_after(schedule.cron, schedule.time_zone or UTC, after_ms)
     steps = (after_ms - schedule.start_ms) // schedule.interval_ms + 1
     return schedule.start_ms + steps * schedule.interval_ms
 
@@ -125,5 +125,6 @@ def _times(schedule: Schedule) -> tuple[object, ...]:
     return *rules, schedule.end_ms, schedule.remaining is None or schedule.remaining > 0
 
 
-def _zone(schedule: Schedule) -> ZoneInfo:
-    return time_zone(schedule.time_zone or UTC)
+@lru_cache(maxsize=4096)  # a schedule that is made, aimed or delayed asks for the same time more than once
+def _cron_time_after(expression: str, zone_name: str, after_ms: int) -> int | None:
+    return cron.next_after(cron.parse(expression), time_zone(zone_name), after_ms)
