@@ -94,6 +94,25 @@ def show(client: ApiClient, *, name: str, as_json: bool) -> None:
     output.print_record(client.get(f"/functions/{segment(name)}"), views.details, as_json=as_json)
 
 
+@functions.command(epilog=help_lines())
+@click.argument("name")
+@click.option("--reason", help="Kept with the function, for people.")
+@client_options
+def pause(client: ApiClient, *, name: str, reason: str | None) -> None:
+    """Have tasks of a function wait until it is resumed; those that run go on."""
+    client.post(f"/functions/{segment(name)}/pause", {"reason": reason})
+    click.echo(f"Paused {name}.")
+
+
+@functions.command(epilog=help_lines())
+@click.argument("name")
+@client_options
+def resume(client: ApiClient, *, name: str) -> None:
+    """Have tasks of a paused function run again."""
+    client.post(f"/functions/{segment(name)}/resume")
+    click.echo(f"Resumed {name}.")
+
+
 @functions.command()
 @click.argument("name")
 @client_options

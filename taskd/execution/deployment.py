@@ -22,6 +22,9 @@ from taskd.store.base import FunctionChangedError, TaskStore
 _ATTEMPTS = 5
 """How often a change is made anew because another node was faster."""
 
+Put = Callable[[Function, Function], Awaitable[None]]
+"""Puts the second in the place of the first."""
+
 
 class Deployments:
     """The functions of ``store``, each deployed to ``runtime``."""
@@ -80,6 +83,18 @@ class Deployments:
 
         await self._change(name, prepare)
 
+    async def set_paused(self, name: str, *, paused: bool, reason: str | None, now_ms: int) -> Function:
+        """Tasks of the function wait, or go on; gives it as it is then. Its runtime is not asked, nor need it be well.
+
+        :raises ContractError: ``RESOURCE_UNKNOWN``, or what the store has against it.
+        """
+
+        async def prepare(former: Function) -> Function:
+            return replace(former, paused=paused, pause_reason=reason, update_ms=now_ms)
+
+        await self._change(name, prepare, self._put)
+        return self._known(name)
+
     async def remove(self, name: str) -> None:
         """The function is neither known nor run any longer.
 
@@ -98,17 +113,22 @@ class Deployments:
             raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function {name}.")
         return function
 
-    async def _change(self, name: str, prepare: Callable[[Function], Awaitable[Function]]) -> None:
+    async def _change(
+        self, name: str, prepare: Callable[[Function], Awaitable[Function]], put: Put | None = None
+    ) -> None:
         async with self._lock(name):
             for attempt in range(1, _ATTEMPTS + 1):
                 former = self._known(name)
                 try:
-                    await self._replace(former, await prepare(former))
+                    await (put or self._replace)(former, await prepare(former))
                 except FunctionChangedError:
                     if attempt == _ATTEMPTS:
                         raise
                 else:
                     return
+
+    async def _put(self, former: Function, function: Function) -> None:
+        await self._store.put_function(function, expected=former)
 
     async def _replace(self, former: Function, function: Function) -> None:
         try:

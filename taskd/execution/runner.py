@@ -102,11 +102,16 @@ class Runner:
         pause_ms = self._pauses.wait_ms(EVERY_FUNCTION, steady_ms)
         if pause_ms is not None:
             return self._clock() + pause_ms
-        tasks = await self._claim(min(free, _CLAIMED_AT_ONCE), self._pauses.paused(steady_ms))
+        tasks = await self._claim(min(free, _CLAIMED_AT_ONCE), self._held(steady_ms))
         if not tasks:
             return self._next_claim_ms(steady_ms)
         self._begin_all(tasks)
         return AT_ONCE
+
+    def _held(self, steady_ms: int) -> Collection[str]:
+        """Functions that are throttled for the moment, or paused until somebody resumes them."""
+        throttled, paused = self._pauses.paused(steady_ms), self._store.paused_functions()
+        return {*throttled, *paused} if paused else throttled
 
     async def _claim(self, free: int, held: Collection[str]) -> list[Task]:
         try:

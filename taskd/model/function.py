@@ -93,3 +93,7 @@ class Function(Struct, frozen=True, array_like=True):
     permission_mode: PermissionMode = PermissionMode.PERMISSION_REQUIRED
     default_priority: int = 0
     retry_policy: RetryPolicy = RetryPolicy()
+    paused: bool = False
+    """Whether its tasks wait until it is resumed."""
+    pause_reason: str | None = None
+    """Why, for people."""

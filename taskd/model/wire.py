@@ -266,6 +266,9 @@ class FunctionView(Struct, rename="camel"):
     execution_options: ExecutionOptionsView
     retry_policy: RetryPolicyView
     update_timestamp: str
+    paused: bool | UnsetType = UNSET
+    """Left out where it is not."""
+    pause_reason: str | UnsetType = UNSET
 
 
 def function_view(function: Function) -> FunctionView:
@@ -282,6 +285,8 @@ def function_view(function: Function) -> FunctionView:
         execution_options=ExecutionOptionsView(function.permission_mode, function.default_priority),
         retry_policy=_retry_policy_view(function.retry_policy),
         update_timestamp=format_ms(function.update_ms),
+        paused=function.paused or UNSET,
+        pause_reason=function.pause_reason or UNSET,
     )
 
 

@@ -264,6 +264,9 @@ class FunctionRegistry(Protocol):
     def functions(self) -> list[Function]:
         """All functions in this node's view, by name."""
 
+    def paused_functions(self) -> Collection[str]:
+        """The names of the paused ones in this node's view. Asked for with every claim."""
+
     async def put_function(self, function: Function, expected: Function | None) -> None:
         """The function is known under its name from now on, in the place of ``expected``.
 

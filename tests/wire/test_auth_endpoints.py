@@ -30,6 +30,8 @@ TABLE: dict[str, str] = {
     "DELETE /tasks/v1/functions/{name}": "DELETE_TASK_FUNCTION",
     "POST /tasks/v1/functions/{name}/enable": "UPDATE_TASK_FUNCTION",
     "POST /tasks/v1/functions/{name}/disable": "UPDATE_TASK_FUNCTION",
+    "POST /tasks/v1/functions/{name}/pause": "UPDATE_TASK_FUNCTION",
+    "POST /tasks/v1/functions/{name}/resume": "UPDATE_TASK_FUNCTION",
     "POST /tasks/v1/functions/{name}/execute": "EXECUTE_TASK_FUNCTION",
     "GET /tasks/v1/functions/{name}/logs": "VIEW_TASK_FUNCTION_LOGS",
     "GET /tasks/v1/apiRequests": "VIEW_API_FUNCTION_REQUESTS",

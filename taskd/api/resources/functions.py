@@ -7,7 +7,7 @@ from aiohttp import web
 from taskd.api.http.auditing import Audited, When, note
 from taskd.api.http.json_response import json_response
 from taskd.api.http.pages import PageInfo, RecordPage
-from taskd.api.http.request_body import read_body
+from taskd.api.http.request_body import read_body, read_optional_body
 from taskd.api.http.routing import Route
 from taskd.api.validation.function_body import (
     FunctionBody,
@@ -19,6 +19,7 @@ from taskd.api.validation.function_body import (
     new_function,
     updated_function,
 )
+from taskd.api.validation.pause_body import PauseBody, pause_reason
 from taskd.audit.entry import Action
 from taskd.execution.deployment import Deployments
 from taskd.model import errors
@@ -99,6 +100,23 @@ class FunctionHandlers:
             audited=Audited(Action.FUNCTIONS_DISABLE, "function", "name"),
         )
 
+        yield Route(
+            *("POST", "/functions/{name}/pause", self.pause, Permission.UPDATE_TASK_FUNCTION),
+            tag="Functions",
+            summary="Pause a function",
+            body=PauseBody,
+            is_body_optional=True,
+            response=FunctionView,
+            errors=(errors.RESOURCE_UNKNOWN,),
+        )
+        yield Route(
+            *("POST", "/functions/{name}/resume", self.resume, Permission.UPDATE_TASK_FUNCTION),
+            tag="Functions",
+            summary="Resume a function",
+            response=FunctionView,
+            errors=(errors.RESOURCE_UNKNOWN,),
+        )
+
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """All functions, on one page; a query is not looked at."""
         rows = [function_row(function) for function in self._store.functions()]
@@ -142,10 +160,29 @@ class FunctionHandlers:
         """Due tasks of the function fail instead of running."""
         return await self._set_enabled(request, enabled=False)
 
+    async def pause(self, request: web.Request) -> web.StreamResponse:
+        """Tasks of the function wait until it is resumed, in order; those that run already go on, and so do calls.
+
+        Whatever waits for an answer is no task of the queue: direct executions and calls of API functions.
+        """
+        return await self._set_paused(request, paused=True, reason=pause_reason(await self._optional_body(request)))
+
+    async def resume(self, request: web.Request) -> web.StreamResponse:
+        """Tasks of the function run again."""
+        return await self._set_paused(request, paused=False, reason=None)
+
     async def delete(self, request: web.Request) -> web.StreamResponse:
         """The function goes; its tasks and logs stay."""
         await self._deployments.remove(request.match_info["name"])
         return json_response(AffectedRecords())
+
+    async def _optional_body(self, request: web.Request) -> bytes:
+        return await read_optional_body(request, self._body_max_bytes)
+
+    async def _set_paused(self, request: web.Request, *, paused: bool, reason: str | None) -> web.StreamResponse:
+        name, now_ms = request.match_info["name"], self._clock()
+        function = await self._deployments.set_paused(name, paused=paused, reason=reason, now_ms=now_ms)
+        return json_response(function_view(function))
 
     async def _set_enabled(self, request: web.Request, *, enabled: bool) -> web.StreamResponse:
         await self._deployments.set_enabled(request.match_info["name"], enabled=enabled, now_ms=self._clock())

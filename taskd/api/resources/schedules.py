@@ -11,11 +11,10 @@ from taskd.api.http.pages import Pages, RecordPage
 from taskd.api.http.request_body import read_body, read_optional_body
 from taskd.api.http.request_parts import object_id, query_of
 from taskd.api.http.routing import Route
+from taskd.api.validation.pause_body import PauseBody, pause_reason
 from taskd.api.validation.schedule_body import (
-    PauseBody,
     ScheduleBody,
     ScheduleUpdateBody,
-    decode_pause,
     decode_schedule,
     decode_schedule_update,
     schedule_draft,
@@ -127,7 +126,7 @@ class ScheduleHandlers:
     async def pause(self, request: web.Request) -> web.StreamResponse:
         """It makes no more tasks until it is resumed; those that it made stay."""
         body = await read_optional_body(request, self._body_max_bytes)
-        reason, now_ms = decode_pause(body or b"{}").reason or None, self._clock()
+        reason, now_ms = pause_reason(body), self._clock()
         return await self._changed(request, lambda kept: rules.pause(kept, now_ms, reason))
 
     async def resume(self, request: web.Request) -> web.StreamResponse:

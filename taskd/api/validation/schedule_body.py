@@ -13,6 +13,7 @@ from taskd.api.validation.body_decoder import (
     priority_of,
     whole_number,
 )
+from taskd.api.validation.pause_body import NOTE_RULE, Note
 from taskd.api.validation.task_body import Tags, TaskBody, function_reference, moment_ms, object_text, task_draft
 from taskd.model import cron as crons
 from taskd.model import errors, limits, recurrence
@@ -22,9 +23,6 @@ from taskd.model.function import Function
 from taskd.model.schedule import Overlap, Schedule, ScheduleDraft, pause
 from taskd.model.time_zones import UnknownZoneError, time_zone
 
-Note = Annotated[str, Meta(max_length=limits.NOTE_MAX_CHARS)]
-
-_NOTE_RULE = f"a string of at most {limits.NOTE_MAX_CHARS} characters"
 _OVERLAP_RULE = f"one of {', '.join(Overlap)}"
 _MOMENT_RULE = "an RFC 3339 timestamp or a number of milliseconds"
 _CRON_RULE = "a string: five fields, or @daily and the like"
@@ -43,7 +41,7 @@ class ScheduleBody(TaskBody, rename="camel", kw_only=True, gc=False):
     end_timestamp: Annotated[str | Number | None, Meta(description=_MOMENT_RULE)] = None
     remaining: Annotated[Number | None, Meta(description="a whole number")] = None
     paused: Annotated[bool | None, Meta(description="true or false")] = None
-    note: Annotated[Note | None, Meta(description=_NOTE_RULE)] = None
+    note: Annotated[Note | None, Meta(description=NOTE_RULE)] = None
     unique: Annotated[Any, Meta(description="left out")] = None
 
 
@@ -65,14 +63,8 @@ class ScheduleUpdateBody(Struct, rename="camel", kw_only=True, gc=False):
     end_timestamp: Annotated[str | Number | UnsetType | None, Meta(description=_MOMENT_RULE)] = UNSET
     remaining: Annotated[Number | UnsetType | None, Meta(description="a whole number")] = UNSET
     paused: Annotated[bool | None, Meta(description="true or false")] = None
-    note: Annotated[Note | UnsetType | None, Meta(description=_NOTE_RULE)] = UNSET
+    note: Annotated[Note | UnsetType | None, Meta(description=NOTE_RULE)] = UNSET
     unique: Annotated[Any, Meta(description="left out")] = None
-
-
-class PauseBody(Struct, gc=False):
-    """``POST /schedules/{id}/pause``: why, for people."""
-
-    reason: Annotated[Note | None, Meta(description=_NOTE_RULE)] = None
 
 
 class BackfillBody(Struct, gc=False):
@@ -100,7 +92,6 @@ class ScheduleDecoder(BodyDecoder[ScheduleBody]):
 
 decode_schedule = ScheduleDecoder(ScheduleBody)
 decode_schedule_update = BodyDecoder(ScheduleUpdateBody)
-decode_pause = BodyDecoder(PauseBody)
 decode_backfill = BodyDecoder(BackfillBody)
 
 

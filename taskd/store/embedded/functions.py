@@ -19,6 +19,9 @@ class Functions:
         self._commits = commits
         self._wait_for_capacity = wait_for_capacity
         self._changes = SerialChanges("functions")
+        self.paused: frozenset[str] = frozenset()
+        """See ``FunctionRegistry.paused_functions``."""
+        self._look_for_paused()
 
     def get(self, name: str) -> Function | None:
         """See ``FunctionRegistry.function``."""
@@ -41,9 +44,15 @@ class Functions:
         if self.get(function.name) != expected:
             raise FunctionChangedError(function.name)
         await self._commits.submit([events.FunctionPut(function)])
+        self._look_for_paused()
 
     async def _remove(self, name: str) -> None:
         if self.get(name) is None:
             raise ContractError(RESOURCE_UNKNOWN, f"There is no function named {name!r}.")
         self._commits.require_writable()
         await self._commits.submit([events.FunctionRemoved(name)])
+        self._look_for_paused()
+
+    def _look_for_paused(self) -> None:
+        functions = self._commits.state.functions.values()
+        self.paused = frozenset(function.name for function in functions if function.paused)

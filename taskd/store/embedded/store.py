@@ -207,10 +207,12 @@ class EmbeddedStore:
     async def put_function(self, function: Function, expected: Function | None) -> None:
         """See ``TaskStore``."""
         await self._functions.put(function, expected)
+        self._tell(Change.DUE)  # it may have been resumed
 
     async def remove_function(self, name: str) -> None:
         """See ``TaskStore``."""
         await self._functions.remove(name)
+        self._tell(Change.DUE)  # it may have been paused
 
     def function(self, name: str) -> Function | None:
         """See ``TaskStore``."""
@@ -219,6 +221,10 @@ class EmbeddedStore:
     def functions(self) -> list[Function]:
         """See ``TaskStore``."""
         return self._functions.by_name()
+
+    def paused_functions(self) -> Collection[str]:
+        """See ``TaskStore``."""
+        return self._functions.paused
 
     async def add_schedule(self, draft: ScheduleDraft) -> Schedule:
         """See ``TaskStore``."""

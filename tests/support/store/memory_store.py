@@ -232,6 +232,9 @@ class MemoryStore:
     def functions(self) -> list[Function]:
         return sorted(self._view.values(), key=lambda function: function.name)
 
+    def paused_functions(self) -> Collection[str]:
+        return [function.name for function in self._view.values() if function.paused]
+
     async def put_function(self, function: Function, expected: Function | None) -> None:
         await self._turn()
         kept = self._shared.functions.get(function.name)
