@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from taskd.model import schedule as rules
 from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.limits import IDEMPOTENCY_KEY_TTL_MS
-from taskd.model.schedule import Schedule, ScheduleDraft
+from taskd.model.schedule import Overlap, Schedule, ScheduleDraft
 from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
 from taskd.rql.parser import parse
@@ -41,7 +42,15 @@ cancelling = st.tuples(st.just("cancel"), st.integers(0, 9))
 passing = st.tuples(st.just("pass"), st.integers(0, 10))
 putting = st.tuples(st.just("put"), st.sampled_from("fgh"))
 removing = st.tuples(st.just("remove"), st.sampled_from("fgh"))
-scheduling = st.tuples(st.just("schedule"), st.tuples(st.integers(-5, 20), st.integers(1, 10)))
+rules_of_schedules = st.fixed_dictionaries(
+    {
+        "overlap": st.sampled_from(Overlap),
+        "catch_up_ms": st.sampled_from((None, 0, 5)),
+        "jitter_ms": st.sampled_from((0, 4)),
+        "remaining": st.sampled_from((None, None, 1, 3)),
+    }
+)
+scheduling = st.tuples(st.just("schedule"), st.tuples(st.integers(-5, 20), st.integers(1, 10), rules_of_schedules))
 unscheduling = st.tuples(st.just("unschedule"), st.integers(0, 9))
 pausing = st.tuples(st.just("pause"), st.tuples(st.integers(0, 9), st.booleans()))
 firing = st.tuples(st.just("fire"), st.integers(1, 4))
@@ -108,9 +117,9 @@ class Driver:
         if self.store.function(name):
             await self.store.remove_function(name)
 
-    async def schedule(self, spec: tuple[int, int]) -> None:
-        delay_ms, interval_ms = spec
-        await self.store.add_schedule(ScheduleDraft("f", b"{}", interval_ms, self.clock() + delay_ms))
+    async def schedule(self, spec: tuple[int, int, dict[str, Any]]) -> None:
+        delay_ms, interval_ms, more = spec
+        await self.store.add_schedule(ScheduleDraft("f", b"{}", interval_ms, self.clock() + delay_ms, **more))
 
     async def unschedule(self, index: int) -> None:
         schedules = list(self.state.schedules)
@@ -168,6 +177,7 @@ def contents(state: LiveState) -> tuple[object, ...]:
     tasks = {task.id: task for task in state.tasks.values()}
     assert len(tasks) == len(state.tasks)
     alive = (tasks, dict(state.functions), list(state.schedules.items()), list(state.used_keys.items()))
+    assert state.active == Counter(task.schedule_id for task in tasks.values() if task.schedule_id is not None)
     return *alive, state.last_seq, state.last_id, state.ended
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from aiohttp import ClientSession
 from support.daemon.process import Api, DaemonProcess, api_of, running_daemon
 from support.functions.zips import python_zip
 
+from taskd.model.time_zones import zone_data
 from taskd.model.timestamps import parse_rfc3339
 
 INTERVAL_MS = 100
@@ -76,3 +78,37 @@ async def test_a_deleted_schedule_stays_deleted_after_a_crash(tmp_path: Path) ->
         await daemon.start()
         page = await api.call("GET", "/schedules")
         assert [row["id"] for row in page["data"]] == [other["id"]]
+
+
+async def test_a_schedule_that_may_not_overlap_never_does_over_a_kill(tmp_path: Path) -> None:
+    source = "import time\ndef handler(task, context):\n    time.sleep(0.25)\n"
+    code = base64.b64encode(python_zip(source)).decode()
+    async with running_daemon(tmp_path) as daemon, api_of(daemon) as api:
+        body = {"name": "slow", "runtime": "python3.11", "entryPoint": "index.handler", "code": code}
+        await api.call("POST", "/functions", body)
+        fields = {"functionName": "slow", "interval": INTERVAL_MS / 1000}
+        made = [await api.call("POST", "/schedules", {**fields, "overlap": how}) for how in ("skip", "bufferOne")]
+        before = await more_than(api, 4)
+        await daemon.kill()
+        await daemon.start()
+        await more_than(api, before + 4)
+        for schedule in made:
+            await api.call("DELETE", f"/schedules/{schedule['id']}")
+        await api.wait_until_idle()
+        tasks = await api.all_tasks()
+        assert await daemon.stop() == 0
+    for schedule in made:
+        own = sorted((task for task in tasks if task["scheduleId"] == schedule["id"]), key=lambda task: task["id"])
+        assert len(own) > 2
+        assert all(later["creationTimestamp"] >= task["updateTimestamp"] for task, later in pairwise(own))
+        starts = starts_ms(schedule, own)
+        assert starts == sorted(set(starts))
+        assert all(start % INTERVAL_MS == 0 for start in starts)
+
+
+async def test_health_says_whose_time_zones_are_used(tmp_path: Path) -> None:
+    async with running_daemon(tmp_path) as daemon, ClientSession() as session:
+        async with session.get(f"{daemon.url}/health") as response:
+            health = await response.json()
+        assert health["timeZones"] == zone_data()
+        assert f"Time zones are those of {zone_data()}." in daemon.log.read_text()
