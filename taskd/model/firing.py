@@ -12,8 +12,8 @@ from taskd.model.task import TaskDraft
 
 PUNCTUAL_MS = 10_000
 """An occurrence that is made within so long of its time was not missed: schedulers are late, too, now and then."""
-COUNTED_MAX = 100
-"""Of times that passed, where each has to be looked for."""
+COUNTED_MAX = 20
+"""Of times that passed, where each has to be looked for: after an outage very many schedules have some."""
 
 
 class Firing(Struct, frozen=True):

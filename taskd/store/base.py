@@ -62,7 +62,10 @@ Outcome = Completed | Failed | Retried | Requeued
 
 
 class Occurrence(Struct, frozen=True, gc=False):
-    """What a schedule made when it was due, and how many later occurrences had passed by then and were left out."""
+    """What a schedule made when it was due, and how many later occurrences had passed by then and were left out.
+
+    Where they had to be looked for one by one, no more than :data:`taskd.model.firing.COUNTED_MAX` were counted.
+    """
 
     task: Task
     skipped: int

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 
 from taskd.model.clock import Clock
+from taskd.model.firing import COUNTED_MAX
 from taskd.model.schedule import Schedule
 from taskd.store.base import Change, Fired, Objection, Occurrence, StoreUnavailableError, TaskStore, no_objection
 from taskd.system.background import AT_ONCE, LOOK_AGAIN_S, BackgroundLoop
@@ -70,9 +71,10 @@ class Scheduler:
         task, skipped = occurrence.task, occurrence.skipped
         self._telemetry.fired(skipped)
         if skipped:
+            more = " or more" if skipped == COUNTED_MAX else ""
             log.warning(
-                "Schedule %s (%s) was late: %d later occurrences were skipped, task %s stands for them all.",
-                *(task.schedule_id, task.function_name, skipped, task.id),
+                "Schedule %s (%s) was late: %d%s later occurrences were skipped, task %s stands for them all.",
+                *(task.schedule_id, task.function_name, skipped, more, task.id),
             )
 
 

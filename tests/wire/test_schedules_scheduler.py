@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from support.clocks import FakeClock
 
+from taskd.model.firing import COUNTED_MAX
 from taskd.model.schedule import ScheduleDraft
 from taskd.model.task import Task
 from taskd.rql.parser import parse
@@ -80,6 +81,18 @@ async def test_a_clock_that_jumps_ahead_is_noticed_and_the_log_says_what_was_ski
     assert [record.getMessage() for record in caplog.records] == [f"{late} stands for them all."]
     assert harness.registry.get_sample_value("taskd_schedules_fired_total") == 2
     assert harness.registry.get_sample_value("taskd_schedule_occurrences_skipped_total") == 9
+
+
+async def test_of_very_many_times_of_cron_that_passed_only_some_are_counted(
+    harness: SchedulerHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    await harness.store.add_schedule(ScheduleDraft("f", b"{}", 0, harness.clock(), cron="* * * * *"))
+    harness.clock.advance(10 * 1440 * MINUTE_MS)
+    with caplog.at_level(logging.WARNING):
+        await harness.scheduler.start()
+        await harness.tasks(1)
+    assert f"{COUNTED_MAX} or more later occurrences were skipped" in caplog.text
+    assert (harness.store.next_fire_ms() or 0) > harness.clock()
 
 
 async def test_a_clock_that_is_set_back_makes_nothing_twice(harness: SchedulerHarness) -> None:
