@@ -106,6 +106,12 @@ def resident_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def peak_resident_bytes(pid: int) -> int:
+    """The most memory of a process that was resident at any time."""
+    status = (Path("/proc") / str(pid) / "status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
 def _stat(process: Path) -> list[str]:
     """The fields of ``/proc/<pid>/stat`` behind the name, from the state on; none if the process has ended."""
     try:

@@ -1,9 +1,11 @@
 """Too much at once: refused in time with 1429, while probes are answered and what was accepted is kept."""
 
 import asyncio
+import gzip
 import os
 import resource
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,37 @@ async def test_bodies_in_progress_are_bounded_together(tmp_path: Path) -> None:
         async with asyncio.timeout(10):
             while await post(service.client, "", b'{"functionName":"f"}') != 200:
                 await asyncio.sleep(0.01)
+
+
+async def upload(service: Service, lines: bytes, *, packed: bool) -> int:
+    """Creates the tasks in ``lines`` without saying how many bytes they are; gives the status of the answer."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield lines
+
+    headers = {"Content-Encoding": "gzip"} if packed else {}
+    body = gzip.compress(lines, mtime=0) if packed else chunks()
+    async with service.client.post(f"{BASE}/bulk", data=body, headers=headers) as response:
+        return response.status
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["packed", "in chunks"])
+async def test_bodies_whose_size_nobody_knew_are_counted_when_it_shows(tmp_path: Path, packed: bool) -> None:
+    """There is room for what is announced, but not for what comes of it while another holds its place."""
+    lines = b'{"functionName":"f","data":{"a":"%b"}}\n' % (b"x" * 4 * MIB) * 3
+    async with http_service(tmp_path, ServerSettings(bodies_max_bytes=16 * MIB)) as service:
+        host, port = service.url.removeprefix("http://").split(":")
+        _, slow = await asyncio.open_connection(host, int(port))
+        slow.write(f"POST {BASE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {5 * MIB}\r\n\r\n{{".encode())
+        async with asyncio.timeout(10):
+            while await upload(service, lines, packed=packed) != 429:
+                await asyncio.sleep(0.01)
+        slow.close()
+        async with asyncio.timeout(10):
+            while await upload(service, lines, packed=packed) != 200:
+                await asyncio.sleep(0.01)
+        [counting] = service.app.middlewares
+        assert counting.__self__.bodies_bytes == 0  # type: ignore[attr-defined]
 
 
 async def test_more_tasks_than_may_wait_are_refused_until_some_have_ended(tmp_path: Path) -> None:

@@ -92,9 +92,11 @@ async def test_a_decompression_bomb_is_refused(client: ClientSession) -> None:
 
 
 WHOLE = gzip.compress(b"some body", mtime=0)
+LIAR = gzip.compress(b"x" * LIMIT_BYTES, mtime=0)[:-4] + b"\1\0\0\0"
+"""Says that it is one byte long."""
 
 
-@pytest.mark.parametrize("packed", [b"no gzip", WHOLE[:-1], WHOLE[:12], WHOLE[:-8] + b"\0" * 8, WHOLE + WHOLE])
+@pytest.mark.parametrize("packed", [b"no gzip", WHOLE[:-1], WHOLE[:12], WHOLE[:-8] + b"\0" * 8, WHOLE + WHOLE, LIAR])
 async def test_damaged_gzip_is_refused(client: ClientSession, packed: bytes) -> None:
     async with client.post("/measure", data=packed, headers={"Content-Encoding": "gzip"}) as response:
         assert "gzip" in (await assert_error(response, 22))["message"]

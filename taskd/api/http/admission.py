@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from taskd.api.http.anonymous_bodies import AnonymousBodies
+from taskd.api.http.body_room import BODY_ROOM, BodyRoom
 from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.error_response import response_for
 from taskd.api.http.json_response import JsonResponse
@@ -16,8 +17,6 @@ from taskd.model import errors
 from taskd.model.errors import ContractError
 
 _PROBES = frozenset({"/health", "/metrics"})
-_DECOMPRESSED_FACTOR = 4
-"""How much larger a compressed body is taken to be than it says."""
 _ANONYMOUS_REQUESTS_SHARE = 10
 _ANONYMOUS_BYTES_SHARE = 4
 """One in how many requests, or bytes, bodies on their way may hold whose callers have not shown who they are."""
@@ -33,6 +32,8 @@ class Admission:
         self.requests = 0
         self.bodies_bytes = 0
         self.unread_answers = UnreadAnswers(settings.answers_max_bytes)
+        self._rooms: dict[int, BodyRoom] = {}
+        """By the identity of their requests: looked up only where there is one."""
         self.anonymous_bodies = AnonymousBodies(
             self,
             ClientAddresses(settings.trusted_proxies),
@@ -58,6 +59,8 @@ class Admission:
                 return response
             finally:
                 self.leave(size_bytes)
+                if self._rooms and (room := self._rooms.pop(id(request), None)) is not None:
+                    self.bodies_bytes -= room.grown_bytes
         except Exception as error:  # the last resort, too: what is not foreseen is a fault of ours
             return response_for(request, error)
 
@@ -71,23 +74,30 @@ class Admission:
         self.requests += 1
         self.bodies_bytes += size_bytes
 
+    def grow(self, size_bytes: int, own_bytes: int) -> None:
+        """A body that takes ``own_bytes`` takes ``size_bytes`` more; raises ``TOO_MANY_REQUESTS``."""
+        others_bytes = self.bodies_bytes - own_bytes
+        if others_bytes and self.bodies_bytes + size_bytes > self._bodies_max_bytes:
+            raise _refusal(_near_limit(self.bodies_bytes))
+        self.bodies_bytes += size_bytes
+
     def body_bytes(self, request: web.BaseRequest) -> int:
-        """The memory that the body may take; one that does not say is taken for the largest there may be."""
+        """The memory that the body takes as it is sent; one that does not say is taken for the largest of a task."""
         if not request.can_read_body:
             return 0
         size_bytes = request.content_length
-        if size_bytes is None:
-            return self._body_max_bytes
-        return size_bytes * (_DECOMPRESSED_FACTOR if "Content-Encoding" in request.headers else 1)
+        return self._body_max_bytes if size_bytes is None else size_bytes
 
     def _enter(self, request: web.Request) -> int:
         """Counts ``request`` in; gives the bytes that its body counts for."""
         size_bytes = self.body_bytes(request)
         why = self._too_much(size_bytes)
         if why is not None and request.path not in _PROBES:
-            raise ContractError(errors.TOO_MANY_REQUESTS, f"Too much at once: {why}. Try again in a moment.")
+            raise _refusal(why)
         self.requests += 1
         self.bodies_bytes += size_bytes
+        if size_bytes and (request.content_length is None or "Content-Encoding" in request.headers):
+            request[BODY_ROOM] = self._rooms[id(request)] = BodyRoom(self, size_bytes)
         return size_bytes
 
     def _too_much(self, size_bytes: int) -> str | None:
@@ -95,5 +105,13 @@ class Admission:
         if self.requests >= self._requests_max:
             return f"{self.requests} requests are in progress, which is the limit"
         if self.bodies_bytes + size_bytes > self._bodies_max_bytes and self.bodies_bytes:
-            return f"the bodies of requests in progress take {self.bodies_bytes} bytes, which is near the limit"
+            return _near_limit(self.bodies_bytes)
         return None
+
+
+def _near_limit(bodies_bytes: int) -> str:
+    return f"the bodies of requests in progress take {bodies_bytes} bytes, which is near the limit"
+
+
+def _refusal(why: str) -> ContractError:
+    return ContractError(errors.TOO_MANY_REQUESTS, f"Too much at once: {why}. Try again in a moment.")

@@ -65,8 +65,10 @@ class BulkHandlers:
     async def create(self, request: web.Request) -> web.StreamResponse:
         """New tasks, durable together when the response leaves; it gives their ids, in the order of the request."""
         text = await read_body(request, self._body_max_bytes)
+        key = idempotency_key(request, text)
         drafts = await self._drafts(decode_tasks(text), caller_of(request))
-        tasks = await self._store.add(drafts, idempotency_key(request, text))
+        del text  # it may be megabytes, and what it asks for is in the drafts
+        tasks = await self._store.add(drafts, key)
         return json_response(CreatedIds([task.id for task in tasks]))
 
     async def _drafts(self, bodies: list[TaskBody], caller: Caller) -> list[TaskDraft]:

@@ -16,8 +16,10 @@ from taskd.api.validation.task_body import TaskBody, decode_task, task_draft
 from taskd.audit.entry import Action
 from taskd.model import errors
 from taskd.model.clock import Clock
+from taskd.model.idempotency import IdempotencyKey
 from taskd.model.permissions import Permission
 from taskd.model.status import FINAL
+from taskd.model.task import TaskDraft
 from taskd.model.wire import AffectedRecords, TaskView, encode_task, task_view
 from taskd.store.base import TaskStore
 
@@ -67,12 +69,15 @@ class TaskHandlers:
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """A new task; it is durable when the response leaves."""
-        text = await read_body(request, self._body_max_bytes)
+        draft, key = self._asked_for(request, await read_body(request, self._body_max_bytes))
+        [task] = await self._store.add((draft,), key)
+        return JsonResponse(encode_task(task))
+
+    def _asked_for(self, request: web.Request, text: bytes) -> tuple[TaskDraft, IdempotencyKey | None]:
+        """What ``text`` asks for. Nobody holds on to it, which may be megabytes, while the task is made durable."""
         body = decode_task(text)
         function = self._store.function(body.function_name)
-        draft = task_draft(body, function, self._clock(), caller_of(request))
-        [task] = await self._store.add((draft,), idempotency_key(request, text))
-        return JsonResponse(encode_task(task))
+        return task_draft(body, function, self._clock(), caller_of(request)), idempotency_key(request, text)
 
     async def listing(self, request: web.Request) -> web.StreamResponse:
         """A page of the tasks that a query finds."""
