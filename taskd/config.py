@@ -220,10 +220,14 @@ def _apply(config: Config, overrides: Overrides) -> Config:
     )
 
 
+def _is_in(allowed: Range, value: float) -> bool:
+    return allowed.low <= value <= allowed.high  # NaN is in no range
+
+
 def _value_problems(config: Config, *, insecure: bool) -> Iterator[str]:
     allowed = ranges()
     for key, value in settings(config):
-        if key in allowed and not allowed[key].low <= value <= allowed[key].high:  # NaN is in no range
+        if key in allowed and value is not None and not _is_in(allowed[key], value):
             yield f"{key} is {value}: it must be from {allowed[key].low} to {allowed[key].high}"
         if value == "" or (isinstance(value, str) and "\0" in value):
             yield f"{key}: must not be empty or hold a zero byte"

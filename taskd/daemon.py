@@ -20,7 +20,7 @@ from taskd.api.http.authentication import Authentication
 from taskd.api.http.authorization import Authenticate, trust_everybody
 from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.server import serve
-from taskd.api.resources.probes import Health
+from taskd.api.resources.probes import Health, LiveMemory
 from taskd.audit.entry import Action, Entry
 from taskd.audit.operators import by_operator
 from taskd.audit.trail import AuditError, AuditTrail
@@ -104,7 +104,7 @@ class Daemon:
         self._auth = AuthService(config.auth, AccountFiles(config.auth, Path(config.store.data)), clock)
         self._store = make_store(config.store, clock)
         self._runtime = _build_runtime(config, self._store, clock)
-        telemetry = Telemetry(self._registry)
+        self._telemetry = telemetry = Telemetry(self._registry)
         _count_asyncio_tasks(self._registry)
         self._reaper = Reaper(self._store, on_fatal=end_process, telemetry=telemetry)
         self._scheduler = Scheduler(
@@ -311,6 +311,8 @@ class Daemon:
 
     async def _summary(self) -> str:
         store = await self._store.status()
+        if store.memory is not None:
+            self._telemetry.took_memory(store.memory.used_bytes, store.memory.limit_bytes)
         doing = "Stopping" if self._stopping else "Running"
         counts = f"{self._running} in flight, {store.due} due"
         return f"{doing}: {counts}" + (f"; {store.trouble}" if store.trouble else "")
@@ -327,6 +329,7 @@ class Daemon:
             lost_history=store.lost_history or UNSET,
             indexing=store.indexing or UNSET,
             time_zones=zone_data(),
+            live_memory=LiveMemory(store.memory.used_bytes, store.memory.limit_bytes) if store.memory else UNSET,
         )
 
 

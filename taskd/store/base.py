@@ -112,6 +112,13 @@ class Node(Struct, frozen=True):
     """When the node last showed that it lives."""
 
 
+class MemoryUse(Struct, frozen=True):
+    """What the tasks that wait or run take of this node's memory, and past what none are created."""
+
+    used_bytes: int
+    limit_bytes: int
+
+
 class StoreStatus(Struct, frozen=True):
     """How the store is, as this node sees it."""
 
@@ -125,6 +132,8 @@ class StoreStatus(Struct, frozen=True):
     """All that live, this one first."""
     indexing: str | None = None
     """Which indexes are being built, for people."""
+    memory: MemoryUse | None = None
+    """``None`` where tasks are not kept in memory."""
 
 
 class Change(Enum):

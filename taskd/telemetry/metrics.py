@@ -4,7 +4,7 @@ import logging
 from collections import Counter as Counts
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from taskd.model.api_request import ApiErrorType
 from taskd.model.status import FINAL, Status
@@ -39,6 +39,10 @@ class Telemetry:
         )
         calls = Counter("taskd_api_calls", "Calls of API functions, by what went wrong.", ["error"], registry=registry)
         self._api_calls = {kind: calls.labels("none" if kind is None else kind.value) for kind in (None, *ApiErrorType)}
+        self._memory = Gauge("taskd_live_tasks_bytes", "Memory that waiting and running tasks take.", registry=registry)
+        self._memory_limit = Gauge(
+            "taskd_live_tasks_limit_bytes", "Memory past which no more tasks are created.", registry=registry
+        )
         self._lateness = LatenessHistogram()
         registry.register(self._lateness)
 
@@ -47,6 +51,11 @@ class Telemetry:
         self._started.inc(len(tasks))
         for task in tasks:
             self._lateness.observe(max(0, now_ms - task.due_ms))
+
+    def took_memory(self, used_bytes: int, limit_bytes: int) -> None:
+        """Tasks that wait or run take so much memory now."""
+        self._memory.set(used_bytes)
+        self._memory_limit.set(limit_bytes)
 
     def throttled(self) -> None:
         """An invocation was refused for now."""

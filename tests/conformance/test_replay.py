@@ -28,10 +28,13 @@ from taskd.store.base import Completed, Failed, Outcome, Requeued, Retried
 from taskd.store.embedded.events import decode_events
 from taskd.store.embedded.journal.directory import segments
 from taskd.store.embedded.journal.replay import Replay
+from taskd.store.embedded.live_tasks import LiveTasks
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.state import LiveState
 from taskd.store.embedded.store import EmbeddedStore
+from taskd.store.embedded.stored_data import IN_MEMORY_MAX_BYTES, without_large_data
 
+COUNTED = ("stored", "loaded_bytes", "_beyond_bytes", "_count")
 ERROR = TaskError(ErrorType.RUNTIME, "E", "m")
 
 adding = st.tuples(st.just("add"), st.lists(st.tuples(st.integers(-5, 20), st.integers(-2, 2)), min_size=1, max_size=3))
@@ -64,6 +67,11 @@ operations = st.lists(anything, min_size=1, max_size=25)
 operations_with_compaction = st.lists(anything | compacting, min_size=1, max_size=25)
 
 
+def data_for(priority: int) -> bytes:
+    """Some of it is so large that it does not stay in memory while the task waits."""
+    return b'{"a":"%b"}' % (b"x" * (IN_MEMORY_MAX_BYTES * (priority > 0) + priority))
+
+
 class Driver:
     """Does operations to a store, each as well as the state allows."""
 
@@ -82,10 +90,12 @@ class Driver:
         await getattr(self, name)(argument)
 
     async def add(self, specs: list[tuple[int, int]]) -> None:
-        await self.store.add([TaskDraft("f", b"{}", self.clock() + delay, priority) for delay, priority in specs])
+        await self.store.add(
+            [TaskDraft("f", data_for(priority), self.clock() + delay, priority) for delay, priority in specs]
+        )
 
     async def execute(self, priority: int) -> None:
-        await self.store.add_started(TaskDraft("f", b"{}", self.clock(), priority, direct=True))
+        await self.store.add_started(TaskDraft("f", data_for(priority), self.clock(), priority, direct=True))
 
     async def claim(self, limit: int) -> None:
         await self.store.claim(limit)
@@ -174,8 +184,12 @@ def replayed(journal: Path) -> LiveState:
 
 
 def contents(state: LiveState) -> tuple[object, ...]:
-    tasks = {task.id: task for task in state.tasks.values()}
+    """What two states have in common that are the same but for whose data is in memory at the moment."""
+    tasks = {task.id: without_large_data(task) for task in state.tasks.values()}
     assert len(tasks) == len(state.tasks)
+    counted_anew = LiveTasks()
+    counted_anew.put(state.tasks.values())
+    assert [vars(counted_anew)[key] for key in COUNTED] == [vars(state.tasks)[key] for key in COUNTED]
     alive = (tasks, dict(state.functions), list(state.schedules.items()), list(state.used_keys.items()))
     assert state.active == Counter(task.schedule_id for task in tasks.values() if task.schedule_id is not None)
     return *alive, state.last_seq, state.last_id, state.ended

@@ -12,6 +12,13 @@ from taskd.api.http.json_response import json_response
 from taskd.api.http.routing import Route
 
 
+class LiveMemory(Struct, rename="camel"):
+    """How much memory waiting and running tasks take, and past what none are created, in bytes."""
+
+    used_bytes: int
+    limit_bytes: int
+
+
 class Health(Struct, rename="camel"):
     """How the daemon is: ``status`` is ``ok``, or else says why not.
 
@@ -20,6 +27,7 @@ class Health(Struct, rename="camel"):
     found lost at the start, where any were; ``timeZones`` whose data of time zones is used. Nothing that is to come
     depends on it, so the daemon counts as well.
     ``indexing`` says which fields listings cannot look up yet, while that is so.
+    ``liveMemory`` is there where tasks are kept in memory.
     """
 
     status: str
@@ -31,6 +39,7 @@ class Health(Struct, rename="camel"):
     lost_history: str | UnsetType = UNSET
     indexing: str | UnsetType = UNSET
     time_zones: str | UnsetType = UNSET
+    live_memory: LiveMemory | UnsetType = UNSET
 
 
 HealthCheck = Callable[[], Awaitable[Health]]

@@ -6,7 +6,7 @@ the journal would give; and a decision that could not be written has never happe
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from taskd.model.errors import BODY_TOO_LARGE, TOO_MANY_REQUESTS, ContractError
 from taskd.model.task import Task
@@ -61,6 +61,14 @@ class CommitLog:
     def is_free(self, task_id: str) -> bool:
         """Whether no decision about the task is on its way."""
         return task_id not in self._reserved
+
+    def reserve(self, task_ids: Iterable[str]) -> None:
+        """Nothing else is decided about these tasks until a frame that reserves them has come to its end."""
+        self._reserved.update(task_ids)
+
+    def release(self, task_ids: Iterable[str]) -> None:
+        """No frame will come for tasks that were reserved."""
+        self._reserved.difference_update(task_ids)
 
     def require_writable(self) -> None:
         """Raises ``StoreUnavailableError`` while only what is essential can be written."""

@@ -14,16 +14,20 @@ from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.creation import Creation
 from taskd.store.embedded.events import KeysUsed, UsedKey
+from taskd.store.embedded.live_memory import LiveMemory
 
 
 class KeyedCreation:
     """Remembers the keys in the same frame as the tasks, so that no crash can part them."""
 
-    def __init__(self, commits: CommitLog, catalogue: Catalogue, clock: Clock, creation: Creation) -> None:
+    def __init__(
+        self, commits: CommitLog, catalogue: Catalogue, clock: Clock, creation: Creation, memory: LiveMemory
+    ) -> None:
         self._commits = commits
         self._catalogue = catalogue
         self._clock = clock
         self._creation = creation
+        self._memory = memory
         self._on_the_way: dict[bytes, asyncio.Future[list[Task]]] = {}
 
     async def add(self, drafts: Sequence[TaskDraft], key: IdempotencyKey) -> list[Task]:
@@ -37,9 +41,11 @@ class KeyedCreation:
 
     async def _create(self, drafts: Sequence[TaskDraft], key: IdempotencyKey) -> list[Task]:
         self._require_room(key.owner)
+        admitted_bytes = self._memory.admit(drafts)
         added = self._creation(drafts)
         used = UsedKey(key.digest, key.fingerprint, self._clock(), added.tasks[0].seq, len(drafts), key.owner)
         done = self._commits.submit([added, KeysUsed((used,), self._kept_from_ms())])
+        self._memory.hold(admitted_bytes, done)
         self._on_the_way[key.digest] = done
         done.add_done_callback(functools.partial(self._arrived, key.digest))
         return await asyncio.shield(done)  # a caller that gives up does not call off what the journal is writing

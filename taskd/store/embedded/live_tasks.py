@@ -1,4 +1,4 @@
-"""The tasks that wait or run, by id.
+"""The tasks that wait or run, by id, and how much memory they take.
 
 One dict of a million tasks would stop everything for tens of milliseconds whenever it outgrows its table. So tasks lie
 in up to 256 small dicts, by two digits of their ids.
@@ -7,13 +7,22 @@ in up to 256 small dicts, by two digits of their ids.
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from taskd.model.task import Task
+from taskd.model.task import Task, TaskDraft
+from taskd.store.embedded.stored_data import IN_MEMORY_MAX_BYTES
 
 _ALIKE = slice(6, 21, 14)
 """Two digits of an id: the one that says which 16 seconds of 256, and of the counter the one for every 4,096th.
 
 Few tasks are in 16 dicts, then, and many that come at once in all. Neighbours are together, which keeps them in order.
 """
+TASK_BYTES = 448
+"""Memory of a task beside its data and its tags: itself, its numbers, its id, and its places in a dict and a queue."""
+_STORED_BYTES = 48
+"""What stands for data that is not in memory, beyond an empty one."""
+_TAG_BYTES = 60
+"""Memory of a tag beside its characters."""
+_WIDE_CHAR_BYTES = 4
+"""At most, in a text that is not all ASCII."""
 
 
 class LiveTasks:
@@ -22,6 +31,17 @@ class LiveTasks:
     def __init__(self) -> None:
         self._parts: dict[str, dict[str, Task]] = {}
         self._count = 0
+        self._beyond_bytes = 0
+        """Memory of data and tags."""
+        self.stored = 0
+        """How many tasks have their data elsewhere."""
+        self.loaded_bytes = 0
+        """Of large data that is in memory."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory that all of them take, their places in the queue included."""
+        return self._count * TASK_BYTES + self._beyond_bytes
 
     def __getitem__(self, task_id: str) -> Task:
         return self._parts[task_id[_ALIKE]][task_id]
@@ -33,19 +53,35 @@ class LiveTasks:
 
     def put(self, tasks: Iterable[Task]) -> None:
         """The tasks are there, each in the place of an earlier one with its id."""
+        small_bytes = 0
         for task in tasks:
             task_id = task.id
             alike = self._parts.get(task_id[_ALIKE])
             if alike is None:
                 alike = self._parts[task_id[_ALIKE]] = {}
-            if task_id not in alike:
+            before = alike.get(task_id)
+            if before is None:
                 self._count += 1
+                data = task.data
+                if type(data) is bytes and not task.tags and len(data) <= IN_MEMORY_MAX_BYTES:
+                    small_bytes += len(data)  # as nearly always: a call for each would take as long as all the rest
+                else:
+                    self._weigh(task, 1)
+            elif before.data is not task.data:
+                self._weigh(before, -1)
+                self._weigh(task, 1)
             alike[task_id] = task
+        self._beyond_bytes += small_bytes
 
     def remove(self, task_id: str) -> None:
         """The task is there no more; ``KeyError`` if it was not there."""
         alike = self._parts[task_id[_ALIKE]]
-        del alike[task_id]
+        task = alike.pop(task_id)
+        data = task.data
+        if type(data) is bytes and not task.tags and len(data) <= IN_MEMORY_MAX_BYTES:
+            self._beyond_bytes -= len(data)
+        else:
+            self._weigh(task, -1)
         self._count -= 1
         if not alike:
             del self._parts[task_id[_ALIKE]]
@@ -56,7 +92,9 @@ class LiveTasks:
             alike = self._parts.pop(digits)
             self._count -= len(alike)
             for task_id in list(alike):
-                yield alike.pop(task_id)
+                task = alike.pop(task_id)
+                self._weigh(task, -1)
+                yield task
 
     def values(self) -> Iterator[Task]:
         """All tasks."""
@@ -70,3 +108,27 @@ class LiveTasks:
 
     def __len__(self) -> int:
         return self._count
+
+    def _weigh(self, task: Task, sign: int) -> None:
+        data = task.data
+        if type(data) is not bytes:
+            self.stored += sign
+            self._beyond_bytes += sign * _STORED_BYTES
+        else:
+            size_bytes = len(data)
+            self._beyond_bytes += sign * size_bytes
+            if size_bytes > IN_MEMORY_MAX_BYTES:
+                self.loaded_bytes += sign * size_bytes
+        if task.tags:
+            self._beyond_bytes += sign * _tags_bytes(task.tags)
+
+
+def memory_of(draft: TaskDraft) -> int:
+    """The memory in bytes that a task made of ``draft`` will take while it waits."""
+    size_bytes = len(draft.data)
+    beyond_bytes = size_bytes if size_bytes <= IN_MEMORY_MAX_BYTES else _STORED_BYTES
+    return TASK_BYTES + beyond_bytes + _tags_bytes(draft.tags)
+
+
+def _tags_bytes(tags: tuple[str, ...]) -> int:
+    return sum([_TAG_BYTES + len(tag) * (1 if tag.isascii() else _WIDE_CHAR_BYTES) for tag in tags])

@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from taskd.model.clock import Clock
@@ -16,9 +16,13 @@ from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.creation import Creation
 from taskd.store.embedded.events import Event
+from taskd.store.embedded.large_data import LargeData
 from taskd.store.embedded.serial import SerialChanges
+from taskd.store.embedded.stored_data import stored_data
 
 _TRY_AGAIN_S = 1.0
+_REAPED_AT_ONCE_BYTES = 16 << 20
+"""Of large data that is read back."""
 _DIED = "The daemon stopped while the task was running, so its outcome is not known."
 
 
@@ -26,12 +30,20 @@ class Settlement:
     """Settles tasks of the live state; ``abandoned`` are those that an earlier process had in progress."""
 
     def __init__(
-        self, commits: CommitLog, catalogue: Catalogue, creation: Creation, clock: Clock, abandoned: Iterable[str]
+        self,
+        commits: CommitLog,
+        catalogue: Catalogue,
+        creation: Creation,
+        clock: Clock,
+        *,
+        abandoned: Iterable[str],
+        large: LargeData,
     ) -> None:
         self._commits = commits
         self._catalogue = catalogue
         self._creation = creation
         self._clock = clock
+        self._large = large
         self._abandoned = dict.fromkeys(abandoned)
         self._reaps = SerialChanges("reap")
         self._being_settled: set[str] = set()
@@ -50,13 +62,25 @@ class Settlement:
         return await self._reaps.run(functools.partial(self._reap, limit))
 
     async def _reap(self, limit: int) -> list[Task]:
-        ids = list(islice(self._abandoned, limit))
-        if not ids:
+        first = list(islice(self._abandoned, limit))
+        if not first:
             return []
+        ids = await self._load(first)
         settled = await self._commit([self._zombie(self._commits.state.tasks[task_id]) for task_id in ids])
         for task_id in ids:
             del self._abandoned[task_id]
         return [settled[task_id] for task_id in ids]
+
+    async def _load(self, ids: Sequence[str]) -> Sequence[str]:
+        """Puts the data of some of these tasks into memory, for their successors, and gives which they are."""
+        tasks = list(_up_to_bytes([self._commits.state.tasks[task_id] for task_id in ids], _REAPED_AT_ONCE_BYTES))
+        while True:
+            try:
+                await self._large.load(tasks)
+            except StoreUnavailableError:
+                await asyncio.sleep(_TRY_AGAIN_S)
+            else:
+                return [task.id for task in tasks]
 
     def _ours(self, outcomes: Sequence[Outcome]) -> dict[str, Outcome]:
         """The outcomes that can be applied, by task; the first one where there are two for a task."""
@@ -118,6 +142,19 @@ class Settlement:
 
     def _zombie(self, task: Task) -> base.Failed | base.Retried:
         error = unknown_outcome(_DIED)
+        if stored_data(task) is not None:  # nothing can be made of what is lost
+            return base.Failed(task.id, error)
         function = self._commits.state.functions.get(task.function_name)
         successor = successor_of(task, function, error, self._clock())
         return base.Failed(task.id, error) if successor is None else base.Retried(task.id, error, successor)
+
+
+def _up_to_bytes(tasks: Sequence[Task], most_bytes: int) -> Iterator[Task]:
+    """The first of ``tasks``, one at least, whose data elsewhere is no more than that."""
+    size_bytes = 0
+    for task in tasks:
+        stored = stored_data(task)
+        size_bytes += 0 if stored is None else stored.size_bytes
+        if size_bytes > most_bytes and task is not tasks[0]:
+            return
+        yield task

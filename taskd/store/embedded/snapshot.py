@@ -10,6 +10,7 @@ from taskd.store.embedded.gil_pacing import GilPacer
 from taskd.store.embedded.journal.directory import Segment
 from taskd.store.embedded.journal.replay import Replay
 from taskd.store.embedded.state import LiveState
+from taskd.store.embedded.stored_data import stored_data, with_data
 
 CHUNK_RECORDS = 512
 CHUNK_BYTES = 1 << 20
@@ -39,11 +40,35 @@ def _payloads(sealed: list[Segment], pace: GilPacer) -> Iterator[bytes]:
     yield encode_events([state.counters(), *(FunctionPut(function) for function in state.functions.values())])
     for schedules in _chunks(_take_all(state.schedules)):
         yield encode_events([SchedulePut(schedule) for schedule in schedules])
-    for tasks in _chunks(state.tasks.take_all()):
+    large: dict[str, Task] = {}
+    for tasks in _chunks(_small_tasks(state, large)):
+        yield encode_events([Added(tuple(tasks))])
+    for tasks in _chunks(_large_tasks(sealed, large, pace)):
         yield encode_events([Added(tuple(tasks))])
     while state.used_keys:
         keys = [state.used_keys.popitem(last=False)[1] for _ in range(min(CHUNK_RECORDS, len(state.used_keys)))]
         yield encode_events([KeysUsed(tuple(keys), EVERY_KEY_KEPT)])
+
+
+def _small_tasks(state: LiveState, large: dict[str, Task]) -> Iterator[Task]:
+    """The tasks whose data is in memory; the others go to ``large``."""
+    for task in state.tasks.take_all():
+        if stored_data(task) is None:
+            yield task
+        else:
+            large[task.id] = task
+
+
+def _large_tasks(sealed: list[Segment], large: dict[str, Task], pace: GilPacer) -> Iterator[Task]:
+    """The tasks in ``large``, with the data that they were added with: reads everything again, if there are any."""
+    frames = iter(Replay(sealed))
+    while large:
+        _, payload = next(frames)
+        pace()
+        for event in decode_events(payload):
+            for added in event.tasks if isinstance(event, Added) else ():
+                if (task := large.pop(added.id, None)) is not None:
+                    yield with_data(task, added.data)
 
 
 def _take_all(schedules: dict[str, Schedule]) -> Iterator[Schedule]:

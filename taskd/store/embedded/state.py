@@ -1,6 +1,7 @@
 """The live state, as a pure fold over events: the same code runs when things happen and when they are replayed.
 
-Tasks that have ended leave the state; only the catalogue knows them from then on.
+Tasks that have ended leave the state; only the catalogue knows them from then on. So it is with large data of tasks
+that wait, until somebody puts it back into the state.
 """
 
 from collections import OrderedDict
@@ -18,6 +19,7 @@ from taskd.model.task import Task
 from taskd.store.embedded import events
 from taskd.store.embedded.events import Added, Event, UsedKey
 from taskd.store.embedded.live_tasks import LiveTasks
+from taskd.store.embedded.stored_data import IN_MEMORY_MAX_BYTES, without_large_data
 
 
 class LiveState:
@@ -41,7 +43,7 @@ class LiveState:
         """How many tasks ever came to an end."""
 
     def apply_all(self, batch: Iterable[Event]) -> list[Task]:
-        """Applies one frame; gives the tasks that changed, as they are now, in the order of the events."""
+        """Applies one frame; gives the tasks that changed, in the order of the events, added ones as they came."""
         changed: list[Task] = []
         for event in batch:
             changed += self.apply(event)
@@ -87,10 +89,15 @@ class LiveState:
 def share(task: Task) -> None:
     """Lets ``task``, fresh from a decoder, share with others what is equal: over 100 bytes of a waiting one."""
     force_setattr(task, "function_name", intern(task.function_name))
-    if task.status_changed_ms == task.creation_ms:
-        force_setattr(task, "status_changed_ms", task.creation_ms)
-    if task.start_ms == task.creation_ms:
-        force_setattr(task, "start_ms", task.creation_ms)
+    if task.created_by_user_id is not None:
+        force_setattr(task, "created_by_user_id", intern(task.created_by_user_id))
+    if task.created_by_application_id is not None:
+        force_setattr(task, "created_by_application_id", intern(task.created_by_application_id))
+    creation_ms = task.creation_ms
+    if task.status_changed_ms is not creation_ms and task.status_changed_ms == creation_ms:
+        force_setattr(task, "status_changed_ms", creation_ms)
+    if task.start_ms is not creation_ms and task.start_ms == creation_ms:
+        force_setattr(task, "start_ms", creation_ms)
 
 
 def apply_frame(state: LiveState, events: Sequence[Event]) -> tuple[list[Task], list[Task]]:
@@ -104,13 +111,17 @@ def apply_frame(state: LiveState, events: Sequence[Event]) -> tuple[list[Task], 
 
 
 def _added(state: LiveState, event: events.Added) -> list[Task]:
+    is_large = False
     for task in event.tasks:
         share(task)
         if task.schedule_id is not None and state.tasks.get(task.id) is None:
             state.one_more(task.schedule_id)
+        if len(task.data) > IN_MEMORY_MAX_BYTES:
+            is_large = True
     if event.tasks and event.tasks[-1].seq > state.last_seq:
         state.last_seq, state.last_id = event.tasks[-1].seq, event.tasks[-1].id
-    return state.replace(list(event.tasks))
+    state.tasks.put(map(without_large_data, event.tasks) if is_large else event.tasks)
+    return list(event.tasks)
 
 
 def _started(state: LiveState, event: events.Started) -> list[Task]:
@@ -119,7 +130,7 @@ def _started(state: LiveState, event: events.Started) -> list[Task]:
 
 def _requeued(state: LiveState, event: events.Requeued) -> list[Task]:
     task = state.tasks[event.task_id]
-    return state.replace([transitions.requeue(task, event.at_ms, event.not_before_ms)])
+    return state.replace([without_large_data(transitions.requeue(task, event.at_ms, event.not_before_ms))])
 
 
 def _completed(state: LiveState, event: events.Completed) -> list[Task]:

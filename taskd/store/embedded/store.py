@@ -24,6 +24,7 @@ from taskd.store.base import (
     NO_FUNCTIONS,
     Change,
     Fired,
+    MemoryUse,
     Node,
     Objection,
     Outcome,
@@ -46,11 +47,15 @@ from taskd.store.embedded.idempotency import KeyedCreation
 from taskd.store.embedded.journal.directory import DirectoryLock
 from taskd.store.embedded.journal.reserve import release_reserve
 from taskd.store.embedded.journal.writer import JournalWriter
+from taskd.store.embedded.large_claims import LargeClaims
+from taskd.store.embedded.large_data import LargeData
+from taskd.store.embedded.live_memory import LiveMemory
 from taskd.store.embedded.queue.work_queue import WorkQueue
 from taskd.store.embedded.recovery.recover import Recovered, recover
 from taskd.store.embedded.schedules import Schedules
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.settlement import Settlement
+from taskd.store.embedded.stored_data import stored_data, with_data
 from taskd.system.process import end_after_store_failure
 
 log = logging.getLogger(__name__)
@@ -115,7 +120,8 @@ class EmbeddedStore:
         now_ms = self._clock()
         node = Node(self._node_id, socket.gethostname(), self._started_ms, now_ms)
         due, indexing = self._queue.due_count(now_ms), self._catalogue.indexing
-        return StoreStatus(due, self._trouble(), self._lost_history, (node,), indexing)
+        memory = MemoryUse(self._memory.used_bytes, self._memory.limit_bytes)
+        return StoreStatus(due, self._trouble(), self._lost_history, (node,), indexing, memory)
 
     def on_change(self, change: Change, callback: Callable[[], None]) -> None:
         """See ``TaskStore``. Nothing is changed by other nodes here."""
@@ -129,24 +135,36 @@ class EmbeddedStore:
             await self._catalogue.wait_for_capacity()
         if key is not None:
             return await self._keyed.add(drafts, key)
-        return await self._commits.submit([self._creation(drafts)])
+        admitted_bytes = self._memory.admit(drafts)
+        done = self._commits.submit([self._creation(drafts)])
+        self._memory.hold(admitted_bytes, done)
+        return await done
 
     async def add_started(self, draft: TaskDraft) -> Task:
         """See ``TaskStore``."""
         self._commits.require_room(self._settings.live_tasks_max)
         await self._wait_for_capacity()
+        self._memory.admit([draft])
         added = self._creation([draft])
         [task] = added.tasks
-        return (await self._commits.submit([added, events.Started((task.id,), task.creation_ms)]))[-1]
+        started = (await self._commits.submit([added, events.Started((task.id,), task.creation_ms)]))[-1]
+        if stored_data(started) is not None:
+            started = with_data(started, draft.data)
+            self._commits.state.tasks.put([started])
+        return started
 
     async def claim(self, limit: int, held: Collection[str] = NO_FUNCTIONS) -> list[Task]:
         """See ``TaskStore``."""
         await self._catalogue.wait_for_capacity()
         now_ms = self._clock()
+        if self._large_claims.is_blocked:
+            return []
         tasks = self._queue.pop_due(now_ms, limit, held)
         if not tasks:
             self._awaited_due_ms = self._queue.next_due_ms()
             return []
+        if self._commits.state.tasks.stored:  # otherwise it costs nothing that there might be such tasks
+            return await self._large_claims.claim(tasks, now_ms)
         ids = tuple(task.id for task in tasks)
         undo = functools.partial(self._push, tasks)
         return await self._commits.submit([events.Started(ids, now_ms)], ids, undo=undo)
@@ -165,14 +183,21 @@ class EmbeddedStore:
         if task is None or not self._is_waiting(task):
             raise await self._why_not_cancel(task_id)
         self._commits.require_writable()
+        data = await self._large.data_of(task) if stored_data(task) is not None else task.data
+        if not self._is_waiting(task):
+            raise await self._why_not_cancel(task_id)
         canceled = events.Canceled(task_id, self._clock())
         undo = functools.partial(self._requeue_entry, task)
-        return (await self._commits.submit([canceled], (task_id,), undo=undo))[0]
+        [task] = await self._commits.submit([canceled], (task_id,), undo=undo)
+        return with_data(task, data or b"{}") if stored_data(task) is not None else task
 
     async def get(self, task_id: str) -> Task:
         """See ``TaskStore``."""
         task = self._commits.state.tasks.get(task_id)
-        task = task or await self._catalogue.read(functools.partial(queries.task_by_id, task_id=task_id))
+        if task is not None and stored_data(task) is not None and (data := await self._large.data_of(task)) is not None:
+            return with_data(task, data)
+        if task is None or stored_data(task) is not None:
+            task = await self._catalogue.read(functools.partial(queries.task_by_id, task_id=task_id))
         if task is None:
             raise _unknown_task(task_id)
         return task
@@ -180,7 +205,9 @@ class EmbeddedStore:
     async def ended(self, task_id: str) -> Task:
         """See ``TaskStore``."""
         task = await self.get(task_id)  # one that lives is found at once: it cannot end before it is waited for
-        return task if task.status in FINAL else await self._awaited.end_of(task_id)
+        if task.status not in FINAL:
+            task = await self._awaited.end_of(task_id)
+        return task if stored_data(task) is None else await self.get(task_id)
 
     async def find(
         self, query: Query, *, on_behalf_of: str | None = None, apart_from_bytes: int | None = None
@@ -202,7 +229,7 @@ class EmbeddedStore:
 
     def next_due_ms(self) -> int | None:
         """See ``TaskStore``."""
-        return self._queue.next_due_ms()
+        return None if self._large_claims.is_blocked else self._queue.next_due_ms()
 
     async def put_function(self, function: Function, expected: Function | None) -> None:
         """See ``TaskStore``."""
@@ -327,16 +354,17 @@ class EmbeddedStore:
             raise
         took_s = time.monotonic() - began_s
         log.info("Recovered %d live tasks in %.2f s from %s.", len(recovered.state.tasks), took_s, directory)
+        if self._memory.is_exceeded:
+            log.warning("Live tasks take more than [store] live_memory_mib: none are created until some have ended.")
 
     def _take_over(self, recovered: Recovered) -> None:
-        state = recovered.state
+        state, journal_path = recovered.state, recovered.position.path.parent
         self._lost_history = recovered.lost_history
         self._commits = CommitLog(state, self._catalogue, self._on_applied, self._on_fatal)
         segment_bytes = self._settings.segment_mib << 20
         self._journal = JournalWriter(recovered.position, self._commits, segment_bytes=segment_bytes, clock=self._clock)
         self._commits.attach(self._journal)
         self._journal.start()
-        journal_path = recovered.position.path.parent
         self._compactor = Compactor(journal_path, self._journal, self._catalogue, self._clock, self._on_fatal)
         self._new_id = ObjectIdFactory(self._clock, state.last_id)
         self._creation = Creation(self._clock, self._new_id, state.last_seq)
@@ -349,8 +377,13 @@ class EmbeddedStore:
         self._node_id, self._started_ms = self._new_id(), self._clock()
         self._functions = Functions(self._commits, self._wait_for_capacity)
         abandoned = (task.id for task in state.tasks.values() if task.status is Status.IN_PROGRESS)
-        self._settlement = Settlement(self._commits, self._catalogue, self._creation, self._clock, abandoned)
-        self._keyed = KeyedCreation(self._commits, self._catalogue, self._clock, self._creation)
+        self._memory = LiveMemory(state.tasks, self._settings.live_memory_bytes)
+        self._large = LargeData(state.tasks, self._catalogue, journal_path)
+        self._large_claims = LargeClaims(self._commits, self._large, self._memory, self._push)
+        self._settlement = Settlement(
+            *(self._commits, self._catalogue, self._creation, self._clock), abandoned=abandoned, large=self._large
+        )
+        self._keyed = KeyedCreation(self._commits, self._catalogue, self._clock, self._creation, self._memory)
         waiting = (task for task in state.tasks.values() if task.status is Status.NEW)
         self._queue.load(waiting, self._clock())
 
@@ -382,7 +415,7 @@ class EmbeddedStore:
 
     def _on_applied(self, tasks: list[Task]) -> None:
         statuses = [task.status for task in tasks]
-        waiting = [task for task in tasks if self._is_waiting(task)] if Status.NEW in statuses else []
+        waiting = self._waiting_now(tasks) if Status.NEW in statuses else []
         if waiting:
             self._push(waiting)
         if self._commits.state.released:
@@ -392,7 +425,18 @@ class EmbeddedStore:
             self._queue.forget(statuses.count(Status.CANCELED))
         if self._awaited:
             self._awaited.changed(tasks)
+        if self._large_claims.look_again():
+            self._tell(Change.DUE)
         self._compactor.wake()
+
+    def _waiting_now(self, tasks: list[Task]) -> list[Task]:
+        """As they wait now: what was added with large data waits without it."""
+        live, is_free = self._commits.state.tasks.get, self._commits.is_free
+        return [
+            now
+            for task in tasks
+            if (now := live(task.id)) is not None and now.status is Status.NEW and is_free(task.id)
+        ]
 
     def _push(self, tasks: Sequence[Task]) -> None:
         now_ms = self._clock()

@@ -32,3 +32,10 @@ async def complete(store: TaskStore, *tasks: Task) -> list[Task]:
     """The tasks, which this node has in progress, after they are complete."""
     settled = await store.settle([Completed(task.id) for task in tasks])
     return [task for task in settled if task is not None]
+
+
+async def memory_used(store: TaskStore) -> int:
+    """What tasks that wait or run take of this node's memory, in bytes."""
+    memory = (await store.status()).memory
+    assert memory is not None
+    return memory.used_bytes

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from taskd.model import limits
 from taskd.model.api_request import ApiRequest
+from taskd.model.errors import ContractError
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.rql.query import Path as RqlPath
@@ -21,6 +22,8 @@ READERS = 2
 """Listings at once: more would take the interpreter from the event loop for longer than they are worth."""
 SCANS = 1
 """Listings at once, besides, that look at everything there is: each keeps a processor busy for as long as it takes."""
+DATA_READERS = 1
+"""For the data of tasks that start now: no listing may hold these up."""
 SCANS_NICENESS = 10
 """Enough to let the event loop go first; but nice threads, too, hold the interpreter's lock now and then."""
 
@@ -51,6 +54,7 @@ class Catalogue:
         )
         self._reader = CatalogueReader(path, time_limit_s, READERS)
         self._scanner = CatalogueReader(path, time_limit_s, SCANS, niceness=SCANS_NICENESS)
+        self._data_reader = CatalogueReader(path, time_limit_s, DATA_READERS)
         self.writer.start()
 
     @property
@@ -108,6 +112,24 @@ class Catalogue:
                 self._fail(error)
             raise
 
+    def unwritten_data(self, seqs: Iterable[int]) -> dict[int, bytes]:
+        """The data of those tasks that were put and are not written yet; :meth:`read_data` sees that of all others."""
+        return self.writer.unwritten_data(seqs)
+
+    async def read_data(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What ``work`` gives on a connection of its own, without waiting for what is not written yet.
+
+        :raises StoreUnavailableError: it cannot be read now.
+        """
+        try:
+            return await self._data_reader.read(work)
+        except sqlite3.Error as error:
+            if is_damage(error):
+                self._fail(error)
+            raise StoreUnavailableError(f"The catalogue cannot be read now ({error}); try again later.") from error
+        except ContractError as error:
+            raise StoreUnavailableError("The catalogue cannot be read in time now; try again later.") from error
+
     async def wait_for_capacity(self) -> None:
         """Returns when no more waits to be written than may.
 
@@ -153,6 +175,7 @@ class Catalogue:
         """
         self._reader.close()
         self._scanner.close()
+        self._data_reader.close()
         await asyncio.to_thread(self.writer.close)
 
     def _progressed(self, ticket: int) -> None:

@@ -1,7 +1,7 @@
 """The questions that are asked of the catalogue, each a function of a read-only connection."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from taskd.model import limits
 from taskd.model.logline import LogLine
@@ -16,6 +16,8 @@ from taskd.store.embedded.catalogue.sql.lookups import NO_FIELDS, FieldNumbers
 from taskd.store.embedded.catalogue.sql.planning import Table
 
 _SELECT_TASKS = f"SELECT {', '.join(COLUMNS)} FROM tasks"
+assert COLUMNS[-1] == "data"
+_SELECT_DATALESS = f"SELECT {', '.join(COLUMNS[:-1])} FROM tasks"
 _TABLE = Table("tasks", COLUMNS, TASKS, small_sql="length(data) <= 65536", counts=TASK_COUNTS)
 
 
@@ -40,10 +42,18 @@ def task_data(connection: sqlite3.Connection, task_id: str, begin: int, size_byt
 
 
 def pending_tasks(connection: sqlite3.Connection) -> list[Task]:
-    """Every task that has not come to an end."""
+    """Every task that has not come to an end, without its data, which may be more than memory."""
     pending = [status.value for status in Status if status not in FINAL]
     places = ", ".join("?" * len(pending))
-    return [task_of(row) for row in connection.execute(f"{_SELECT_TASKS} WHERE status IN ({places})", pending)]
+    rows = connection.execute(f"{_SELECT_DATALESS} WHERE status IN ({places})", pending)
+    return [task_of((*row, "")) for row in rows]
+
+
+def data_of_tasks(connection: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, bytes]:
+    """The data of the tasks with these numbers, as far as they are there; a few hundred of them at most."""
+    places = ", ".join("?" * len(seqs))
+    rows = connection.execute(f"SELECT seq, data FROM tasks WHERE seq IN ({places})", seqs)
+    return {seq: data.encode() for seq, data in rows}
 
 
 def task_by_id(connection: sqlite3.Connection, task_id: str) -> Task | None:

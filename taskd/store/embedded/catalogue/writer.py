@@ -15,6 +15,7 @@ from taskd.store.embedded.catalogue import api_requests, queries, value_indexes
 from taskd.store.embedded.catalogue.schema import is_damage
 from taskd.store.embedded.catalogue.statements import DELETE_LOGS, INSERT_LOGS, Row, Statement, parts, updates, upserts
 from taskd.store.embedded.catalogue.value_indexes import ValueIndexes
+from taskd.store.embedded.stored_data import with_data
 from taskd.system.os_limits import attempt
 
 log = logging.getLogger(__name__)
@@ -55,14 +56,21 @@ class _Batch:
         return len(self.added) + len(self.changed) + len(self.logs) + len(self.api_requests)
 
     def fold(self, added: Sequence[Task], changed: Sequence[Task]) -> None:
-        """Takes in one frame's tasks: new ones, and ones that may have come earlier."""
+        """Takes in one frame's tasks: new ones, and ones that may have come earlier.
+
+        Of those the data may be elsewhere. It is not written again, unless this batch has it.
+        """
         for task in added:
             self.added[task.seq] = task
             self.chars += len(task.data)
         for task in changed:
-            target = self.added if task.seq in self.added else self.changed
-            target[task.seq] = task
-            self.chars += len(task.data)
+            is_whole = type(task.data) is bytes
+            if (earlier := self.added.get(task.seq)) is not None:
+                self.added[task.seq] = task if is_whole else with_data(task, earlier.data)
+            else:
+                self.changed[task.seq] = task
+            if is_whole:
+                self.chars += len(task.data)
 
     def note_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
         """Takes in log lines."""
@@ -106,6 +114,7 @@ class CatalogueWriter:
         self._closing = False
         self._being_written = 0
         self._chars_being_written = 0
+        self._added_being_written: dict[int, Task] = {}
         self._done_ticket = 0
         self.ticket = 0
         """Numbers the changes that were handed over; a reader of all of them waits for this one."""
@@ -134,6 +143,16 @@ class CatalogueWriter:
     def pending_tasks(self) -> list[Task]:
         """The tasks that have not ended, as far as was read or written. For recovery, before anything was put."""
         return queries.pending_tasks(self._connection)
+
+    def unwritten_data(self, seqs: Iterable[int]) -> dict[int, bytes]:
+        """The data of those tasks that are not written yet. What is not here can be read from now on."""
+        with self._changed:
+            found: dict[int, bytes] = {}
+            for seq in seqs:
+                task = self._batch.added.get(seq) or self._added_being_written.get(seq)
+                if task is not None:
+                    found[seq] = task.data
+            return found
 
     def put(self, position: int, added: Sequence[Task], changed: Sequence[Task]) -> None:
         """Takes in the frame at ``position``."""
@@ -195,10 +214,15 @@ class CatalogueWriter:
 
     def _run(self) -> None:
         try:
-            while (batch := self._next_batch()) is not None and self._write_until_done(batch):
+            while self._write_next():
                 pass
         except BaseException as error:
             self._on_fatal(error)
+
+    def _write_next(self) -> bool:
+        """Writes what has gathered, and holds on to nothing of it; ``False`` when the writer is to end."""
+        batch = self._next_batch()
+        return batch is not None and self._write_until_done(batch)
 
     def _next_batch(self) -> _Batch | None:
         """What has gathered, after waiting for something; ``None`` when the writer is to end."""
@@ -213,6 +237,7 @@ class CatalogueWriter:
             batch, self._batch = self._batch, _Batch()
             self._being_written = len(batch)
             self._chars_being_written = batch.chars
+            self._added_being_written = batch.added
             self._changed.notify_all()
         return batch
 
@@ -275,6 +300,7 @@ class CatalogueWriter:
         self._done_ticket = batch.ticket
         self._being_written = 0
         self._chars_being_written = 0
+        self._added_being_written = {}
         self._on_progress(batch.ticket)
 
     def _write_rows(self, batch: _Batch) -> None:
