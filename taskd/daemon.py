@@ -47,6 +47,7 @@ from taskd.runtime.local.runtime import LocalRuntime
 from taskd.store.base import Change, Objection, TaskStore, no_objection
 from taskd.store.factory import make_store
 from taskd.system import reload_socket, systemd
+from taskd.system.allocator import give_back_large_blocks
 from taskd.system.gc_freeze import FrozenHeap, shorten_switch_interval
 from taskd.system.listening_site import BACKLOG
 from taskd.system.logging import set_up_logging
@@ -75,6 +76,7 @@ def run(config: Config, clock: Clock = system_clock_ms, listener: socket.socket 
     keep_to_own_user()
     raise_descriptor_limit()
     shorten_switch_interval()
+    give_back_large_blocks()
     try:
         with asyncio.Runner(loop_factory=_new_event_loop) as runner:
             runner.run(Daemon(config, clock, listener).run())

@@ -108,8 +108,17 @@ def resident_bytes() -> int:
 
 def peak_resident_bytes(pid: int) -> int:
     """The most memory of a process that was resident at any time."""
+    return _status_bytes(pid, "VmHWM")
+
+
+def anonymous_bytes(pid: int) -> int:
+    """Memory of a process that is resident now and no part of a file."""
+    return _status_bytes(pid, "RssAnon")
+
+
+def _status_bytes(pid: int, name: str) -> int:
     status = (Path("/proc") / str(pid) / "status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    return int(status.partition(f"{name}:")[2].split()[0]) * 1024
 
 
 def _stat(process: Path) -> list[str]:

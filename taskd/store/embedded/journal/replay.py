@@ -14,6 +14,9 @@ from taskd.store.embedded.errors import JournalDamagedError
 from taskd.store.embedded.journal.directory import Segment
 from taskd.store.embedded.journal.format import SEGMENT_HEADER_BYTES, FormatError, Frame, Kind, decode_frame
 
+_RELEASED_AT_ONCE_BYTES = 8 << 20
+"""A multiple of every machine's pages."""
+
 
 class TornTail(Struct, frozen=True):
     """Bytes at the end of the last segment that were never acknowledged, and are to be cut off."""
@@ -55,7 +58,9 @@ class Replay:
             frames = _snapshot_frames(segment, data)
         else:
             frames = self._log_frames(segment, data)
+        pages = _Pages(data)
         for frame in frames:
+            pages.release(frame.end - len(frame.payload))
             self.frames += 1
             yield frame.sequence, frame.payload
             self.last_sequence = frame.sequence
@@ -92,6 +97,24 @@ class Replay:
             why = f"{why}, yet frame {proof.sequence} after it says that it was safe on disk"
             raise JournalDamagedError(segment.path, offset, why)
         self.torn_tail = TornTail(segment.path, offset, len(data) - offset, why)
+
+
+class _Pages:
+    """The memory of a mapped file that was looked at: what has been read counts as this process's until it lets go.
+
+    A journal may be larger than memory. Whoever looks at a page again after all has it read again.
+    """
+
+    def __init__(self, data: memoryview) -> None:
+        self._mapping = data.obj
+        self._released = 0
+
+    def release(self, end: int) -> None:
+        """Lets go of what stands before ``end``, now and then."""
+        step = (end - self._released) // _RELEASED_AT_ONCE_BYTES * _RELEASED_AT_ONCE_BYTES
+        if step and isinstance(self._mapping, mmap.mmap):
+            self._mapping.madvise(mmap.MADV_DONTNEED, self._released, step)
+            self._released += step
 
 
 def is_unused(data: memoryview, offset: int) -> bool:
