@@ -75,6 +75,29 @@ async def test_no_more_is_claimed_than_may_be_in_memory_and_the_rest_when_there_
     assert [(task.id, task.data) for task in rest] == [(ids[3], LARGE), (ids[4], SMALL)]
 
 
+async def test_what_is_more_urgent_overtakes_a_task_that_waits_for_memory(store: EmbeddedStore) -> None:
+    await waiting(store, LARGE, LARGE, LARGE)
+    assert len(await store.claim(10)) == 2
+    assert await store.claim(10) == []
+    heard: list[str] = []
+    store.on_change(Change.DUE, lambda: heard.append("due"))
+    [urgent] = await store.add([TaskDraft("f", SMALL, 0, 1)])
+    assert heard
+    assert [task.id for task in await store.claim(10)] == [urgent.id]
+    heard.clear()
+    assert await store.claim(10) == []
+    assert not heard, "it would be looked at again and again"
+
+
+async def test_the_end_of_a_large_task_is_not_missed_while_its_data_is_read(store: EmbeddedStore) -> None:
+    [task_id] = await waiting(store, LARGE)
+    ended = asyncio.create_task(store.ended(task_id))
+    await asyncio.sleep(0)
+    await complete(store, *(await store.claim(1)))
+    async with asyncio.timeout(10):
+        assert (await ended).data == LARGE
+
+
 async def test_a_task_whose_data_is_more_than_may_be_runs_alone(store: EmbeddedStore) -> None:
     ids = await waiting(store, HUGE, HUGE)
     for task_id in ids:

@@ -21,7 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class LargeClaims:
-    """Claims of tasks that were taken out of the queue, into which ``put_back`` puts what is not claimed."""
+    """Claims of tasks that were taken out of the queue, into which ``put_back`` puts what is not claimed.
+
+    Nobody is told of what is put back: whoever claims looks again, now and then or when :meth:`look_again` says so.
+    """
 
     def __init__(
         self, commits: CommitLog, large: LargeData, memory: LiveMemory, put_back: Callable[[Sequence[Task]], None]
@@ -45,14 +48,17 @@ class LargeClaims:
         self._awaited_bytes = 0
         return True
 
+    def forget_wait(self) -> None:
+        """What is best is looked at anew: something else may be by now."""
+        self._awaited_bytes = 0
+
     async def claim(self, tasks: Sequence[Task], now_ms: int) -> list[Task]:
         """Claims ``tasks``, best first, as far as there is memory for their data; see ``TaskQueue.claim``.
 
         :raises StoreUnavailableError: none of them can be read now, or nothing can be written.
         """
         fitting = self._fitting(tasks)
-        if len(fitting) < len(tasks):
-            self._put_back(tasks[len(fitting) :])
+        self._put_back(tasks[len(fitting) :])
         if not fitting:
             return []
         self._commits.reserve(task.id for task in fitting)

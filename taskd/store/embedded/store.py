@@ -17,7 +17,7 @@ from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
 from taskd.model.objectid import ObjectIdFactory
 from taskd.model.schedule import Schedule, ScheduleDraft
-from taskd.model.status import FINAL, Status
+from taskd.model.status import Status
 from taskd.model.task import Task, TaskDraft
 from taskd.rql.query import Query
 from taskd.store.base import (
@@ -157,13 +157,13 @@ class EmbeddedStore:
         """See ``TaskStore``."""
         await self._catalogue.wait_for_capacity()
         now_ms = self._clock()
-        if self._large_claims.is_blocked:
-            return []
+        self._large_claims.forget_wait()
         tasks = self._queue.pop_due(now_ms, limit, held)
         if not tasks:
             self._awaited_due_ms = self._queue.next_due_ms()
             return []
         if self._commits.state.tasks.stored:  # otherwise it costs nothing that there might be such tasks
+            self._awaited_due_ms = None  # whatever comes may go before what has to wait for memory
             return await self._large_claims.claim(tasks, now_ms)
         ids = tuple(task.id for task in tasks)
         undo = functools.partial(self._push, tasks)
@@ -204,9 +204,9 @@ class EmbeddedStore:
 
     async def ended(self, task_id: str) -> Task:
         """See ``TaskStore``."""
-        task = await self.get(task_id)  # one that lives is found at once: it cannot end before it is waited for
-        if task.status not in FINAL:
-            task = await self._awaited.end_of(task_id)
+        if task_id not in self._commits.state.tasks:  # found at once: it cannot end before it is waited for
+            return await self.get(task_id)
+        task = await self._awaited.end_of(task_id)
         return task if stored_data(task) is None else await self.get(task_id)
 
     async def find(
@@ -379,7 +379,7 @@ class EmbeddedStore:
         abandoned = (task.id for task in state.tasks.values() if task.status is Status.IN_PROGRESS)
         self._memory = LiveMemory(state.tasks, self._settings.live_memory_bytes)
         self._large = LargeData(state.tasks, self._catalogue, journal_path)
-        self._large_claims = LargeClaims(self._commits, self._large, self._memory, self._push)
+        self._large_claims = LargeClaims(self._commits, self._large, self._memory, self._enqueue)
         self._settlement = Settlement(
             *(self._commits, self._catalogue, self._creation, self._clock), abandoned=abandoned, large=self._large
         )
@@ -438,10 +438,13 @@ class EmbeddedStore:
             if (now := live(task.id)) is not None and now.status is Status.NEW and is_free(task.id)
         ]
 
-    def _push(self, tasks: Sequence[Task]) -> None:
+    def _enqueue(self, tasks: Sequence[Task]) -> None:
         now_ms = self._clock()
         for task in tasks:
             self._queue.push(task, now_ms)
+
+    def _push(self, tasks: Sequence[Task]) -> None:
+        self._enqueue(tasks)
         if self._awaited_due_ms is None or min(task.due_ms for task in tasks) < self._awaited_due_ms:
             self._tell(Change.DUE)
 

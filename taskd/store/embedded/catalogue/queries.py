@@ -50,7 +50,7 @@ def pending_tasks(connection: sqlite3.Connection) -> list[Task]:
 
 
 def data_of_tasks(connection: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, bytes]:
-    """The data of the tasks with these numbers, as far as they are there; a few hundred of them at most."""
+    """The data of the tasks with these numbers, as far as they are there; a thousand of them at most."""
     places = ", ".join("?" * len(seqs))
     rows = connection.execute(f"SELECT seq, data FROM tasks WHERE seq IN ({places})", seqs)
     return {seq: data.encode() for seq, data in rows}
