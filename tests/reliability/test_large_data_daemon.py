@@ -51,6 +51,11 @@ async def test_the_data_of_waiting_tasks_is_not_in_memory(tmp_path: Path) -> Non
         await daemon.stop()
         await daemon.start()
         restarted_bytes = await settled_memory(session, daemon)
+        async with session.get(f"{daemon.url}/health") as response:
+            live = (await response.json())["liveMemory"]
+        assert 0 < live["usedBytes"] < TASKS * 1024 < live["limitBytes"]
+        async with session.get(f"{daemon.url}/metrics") as response:
+            assert "\ntaskd_live_tasks_limit_bytes " in await response.text()
         restarted_peak_bytes = peak_resident_bytes(daemon.process.pid)
     assert max(created_bytes, restarted_bytes) - before_bytes < GROWTH_MAX_BYTES
     assert max(created_peak_bytes, restarted_peak_bytes) - fresh_peak_bytes < PEAK_GROWTH_MAX_BYTES
