@@ -2,7 +2,6 @@ import asyncio
 import sys
 
 from taskd.runtime.local.memory_monitor import groups_over_limit
-from taskd.runtime.local.orphan_killer_process import watched
 
 MIB = 1024 * 1024
 HOLDS_60_MIB_THREE_TIMES = r"""
@@ -34,7 +33,3 @@ async def test_memory_shared_by_the_processes_of_a_group_counts_once() -> None:
 
 def test_a_group_that_is_gone_is_not_over_its_limit() -> None:
     assert groups_over_limit({2**22 + 1: 0}) == set()
-
-
-def test_the_orphan_killer_kills_what_is_watched_at_the_end() -> None:
-    assert watched([b"+11\n", b"+12\n", b"-11\n", b"+13\n", b"-99\n"]) == {12, 13}

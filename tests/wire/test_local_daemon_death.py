@@ -1,4 +1,4 @@
-"""The process that runs the runtime is killed outright: nothing it started may go on."""
+"""Nothing that a function started goes on: not past its time limit, and not when the daemon is killed outright."""
 
 import asyncio
 import signal
@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.functions.local_runtime import appears, eventually, is_alive, local_harness
+from support.functions.local_runtime import appears, eventually, failure_of, is_alive, local_harness
 from support.functions.zips import python_zip
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 DAEMON = """
 import asyncio, pathlib, sys
@@ -17,7 +19,7 @@ async def main(directory, code):
     async with local_harness(pathlib.Path(directory)) as harness:
         await harness.deploy(pathlib.Path(code).read_bytes())
         harness.call()
-        print(harness.runtime._orphan_killer._process.pid, flush=True)
+        print(harness.runtime._launcher._process.pid, flush=True)
         await asyncio.sleep(600)
 
 asyncio.run(main(*sys.argv[1:]))
@@ -26,7 +28,12 @@ FUNCTION = """
     import os, pathlib, subprocess, time
     def handler(event, context):
         child = subprocess.Popen(["sleep", "600"])
-        pathlib.Path({directory!r}, "begun").write_text(f"{{os.getpid()}} {{child.pid}}\\n")
+        daemon = subprocess.Popen(["setsid", "--fork", "sh", "-c", "echo $$ > $TMPDIR/daemon; sleep 600 & wait"])
+        daemon.wait()
+        own = pathlib.Path(os.environ["TMPDIR"], "daemon")
+        while not own.exists() or not own.read_text().endswith("\\n"):
+            time.sleep(0.01)
+        pathlib.Path({directory!r}, "begun").write_text(f"{{os.getpid()}} {{child.pid}} {{own.read_text().strip()}}\\n")
         while True:
             pass
     """
@@ -36,8 +43,7 @@ async def ended(process: int) -> None:
     await eventually(lambda: not is_alive(process))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_no_function_outlives_a_daemon_that_is_killed(tmp_path: Path) -> None:
+async def test_no_function_nor_a_daemon_of_its_own_outlives_a_daemon_that_is_killed(tmp_path: Path) -> None:
     (tmp_path / "code.zip").write_bytes(python_zip(FUNCTION.format(directory=str(tmp_path))))
     daemon = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", DAEMON, str(tmp_path / "functions"), str(tmp_path / "code.zip")),
@@ -45,26 +51,38 @@ async def test_no_function_outlives_a_daemon_that_is_killed(tmp_path: Path) -> N
         env={"PYTHONPATH": ":".join(sys.path)},
     )
     assert daemon.stdout is not None
-    killer = int(await daemon.stdout.readline())
-    function, child = map(int, (await appears(tmp_path / "begun")).split())
+    launcher = int(await daemon.stdout.readline())
+    function, child, own = map(int, (await appears(tmp_path / "begun")).split())
     daemon.send_signal(signal.SIGKILL)
     await daemon.communicate()
-    for process in (function, child, killer):
+    for process in (function, child, own, launcher):
         await ended(process)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_an_orphan_killer_that_is_killed_is_replaced_and_knows_of_every_sandbox(
+async def test_a_daemon_that_a_function_starts_is_killed_at_its_time_limit(tmp_path: Path) -> None:
+    async with local_harness(tmp_path / "functions") as harness:
+        await harness.deploy_python(FUNCTION.format(directory=str(tmp_path)), time_limit_s=2)
+        result = await harness.call()
+        assert failure_of(result).name == "Sandbox.Timedout"
+        for process in map(int, (await appears(tmp_path / "begun")).split()):
+            await ended(process)
+
+
+async def test_a_launcher_that_is_killed_is_replaced_and_its_sandboxes_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskd.runtime.local.orphan_killer._RESTART_PAUSE_S", 0.01)
+    monkeypatch.setattr("taskd.runtime.local.launcher._RESTART_PAUSE_S", 0.01)
+    source = "import os\ndef handler(event, context): return os.getpid()"
     async with local_harness(tmp_path) as harness:
-        await harness.deploy_python("import os\ndef handler(event, context): return os.getpid()")
+        await harness.deploy_python(source)
         sandbox = await harness.value()
-        killer = harness.runtime._orphan_killer
-        first = killer._process
+        launcher = harness.runtime._launcher
+        first = launcher._process
         assert first is not None
         first.kill()
-        await eventually(lambda: killer._process is not first and killer._pipe_fd is not None)
-        killer._close_pipe()  # as the end of this process would
-        await ended(sandbox)
+        await eventually(lambda: launcher._process is not first and launcher._connection is not None)
+        assert await harness.value() == sandbox
+        await harness.deploy_python(source, name="other")
+        other = await harness.value(name="other")
+    for process in (sandbox, other):
+        await ended(process)

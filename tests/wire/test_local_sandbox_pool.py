@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-import threading
+import resource
 from pathlib import Path
 
 import pytest
-from support.functions.local_runtime import appears, eventually, failure_of, is_alive, local_harness, success_of
+from support.functions.local_runtime import appears, eventually, failure_of, local_harness, success_of
 
 from taskd.runtime.base import InvocationError, Success, Throttled
 
@@ -192,28 +192,42 @@ async def test_a_machine_without_a_free_descriptor_throttles_instead_of_failing(
         assert await harness.value()
 
 
-async def test_a_machine_without_a_free_thread_throttles_and_leaves_no_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("descriptors", range(4, 7))
+async def test_a_launcher_without_a_free_descriptor_throttles_and_leaves_no_process(
+    tmp_path: Path, descriptors: int
 ) -> None:
     async with local_harness(tmp_path / "functions") as harness:
         await harness.deploy_python(WHO)
-        begun: list[int] = []
-        real = threading.Thread.start
-
-        def exhausted(thread: threading.Thread) -> None:
-            if not thread.name.startswith("sandbox-"):
-                return real(thread)
-            begun.append(int(thread.name.removeprefix("sandbox-")))
-            raise RuntimeError("can't start new thread")
-
-        monkeypatch.setattr(threading.Thread, "start", exhausted)
+        await harness.deploy_python(WHO, name="another")
+        launcher = harness.runtime._launcher._process
+        assert launcher is not None
+        assert await harness.value(name="another")
+        limit, most = resource.prlimit(launcher.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(launcher.pid, resource.RLIMIT_NOFILE, (descriptors, most))
         result = await harness.call()
-        monkeypatch.undo()
+        resource.prlimit(launcher.pid, resource.RLIMIT_NOFILE, (limit, most))
         assert isinstance(result, Throttled)
         assert result.everything
-        assert len(begun) == 1
-        assert not is_alive(begun[0])
+        await eventually(lambda: len(children(launcher.pid).split()) == 1)  # the supervisor of the other
         assert await harness.value()
+
+
+async def test_calls_are_throttled_while_there_is_no_launcher(tmp_path: Path) -> None:
+    async with local_harness(tmp_path / "functions") as harness:
+        await harness.deploy_python(WHO)
+        launcher = harness.runtime._launcher
+        first = launcher._process
+        assert first is not None
+        first.kill()
+        result = await harness.call()
+        assert isinstance(result, Throttled)
+        assert result.everything
+        await eventually(lambda: launcher._process is not first and launcher._connection is not None)
+        assert await harness.value()
+
+
+def children(process: int) -> str:
+    return Path(f"/proc/{process}/task/{process}/children").read_text()
 
 
 @pytest.mark.parametrize("max_sandboxes", [1, 4])

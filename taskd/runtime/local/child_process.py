@@ -5,11 +5,11 @@ Knows nothing of calls or the Runtime API.
 
 import asyncio
 import errno
+import json
 import os
 import signal
-import subprocess
+import socket
 import tempfile
-import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,9 +17,12 @@ from msgspec import Struct
 
 from taskd.model.clock import Clock
 from taskd.model.logline import LogLine
+from taskd.runtime.local.launcher import Launcher
 from taskd.runtime.local.log_capture import OutputPipe
-from taskd.runtime.local.orphan_killer import OrphanKiller
+from taskd.runtime.local.supervisor import Order
 from taskd.system.remove_tree import remove_tree
+
+_READ_BYTES = 4096
 
 
 class Launch(Struct, frozen=True):
@@ -33,55 +36,78 @@ class Launch(Struct, frozen=True):
 
 
 class ChildProcess:
-    """Started once, killed at most once, gone when :meth:`run` returns.
+    """Started once, killed at most once, gone when :meth:`run` returns."""
 
-    Not made with the event loop's own means, because loops differ: uvloop forks, slowly when there is much memory
-    to copy the page tables of, and hands what is no program to a shell.
-    """
-
-    def __init__(self, launch: Launch, orphan_killer: OrphanKiller, clock: Clock) -> None:
+    def __init__(self, launch: Launch, launcher: Launcher, clock: Clock) -> None:
         self._launch = launch
-        self._orphan_killer = orphan_killer
+        self._launcher = launcher
         self._clock = clock
         self._output: OutputPipe | None = None
         self._scratch: str | None = None
+        self._connection: socket.socket | None = None
+        """To the supervisor."""
         self.group: int | None = None
         """The id of the process group while the process runs."""
 
     async def run(self) -> int:
         """Starts the process and waits for its end; returns the exit status, negative for a signal.
 
-        Whatever else is left of the process group then is killed.
+        All that came of the process is killed then, whatever session or group it moved to.
 
         :raises OSError: the process could not be started.
         :raises ValueError: the command or the environment cannot be given to a process.
         """
+        order = self._order()
         self._output = OutputPipe(self._clock)
-        process = self._spawn(self._output.write_fd)
+        self._connection = self._launcher.supervisor(self._output.write_fd)
         self._output.close_write_end()
-        self.group = process.pid
-        self._orphan_killer.watch(process.pid)
         try:
-            return await _exit_status(process)
+            return await self._converse(self._connection, order)
         finally:
             self.kill()
-            self._orphan_killer.unwatch(process.pid)
             self.group = None
+            self._connection.close()
+            self._connection = None
 
-    def _spawn(self, output_fd: int) -> subprocess.Popen[bytes]:
+    def _order(self) -> bytes:
+        """What the supervisor is told."""
         self._scratch = scratch = tempfile.mkdtemp(prefix="sandbox-", dir=self._launch.work)
-        return subprocess.Popen(  # noqa: S603 - running functions is the purpose, and there is no shell in between
-            self._launch.command,
-            stdin=subprocess.DEVNULL,
-            stdout=output_fd,
-            stderr=output_fd,
-            cwd=self._launch.code,
-            env={"HOME": scratch, "TMPDIR": scratch, **self._launch.environment},
-            start_new_session=True,
-        )
+        environment = {"HOME": scratch, "TMPDIR": scratch, **self._launch.environment}
+        if any("\0" in text for text in (*self._launch.command, *environment, *environment.values())):
+            raise ValueError("embedded null byte")
+        order = Order(command=self._launch.command, environment=environment, code=str(self._launch.code))
+        return json.dumps(order).encode() + b"\n"
+
+    async def _converse(self, connection: socket.socket, order: bytes) -> int:
+        """Gives the order and hears what became of it."""
+        loop = asyncio.get_running_loop()
+        status: int | None = None
+        answers = b""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            await loop.sock_sendall(connection, order)
+            while chunk := await loop.sock_recv(connection, _READ_BYTES):
+                answers += chunk
+                *lines, answers = answers.split(b"\n")
+                for what, number in (line.split() for line in lines):
+                    status = self._hear(what, int(number))
+        if status is None:  # no supervisor came to be, and nothing has run
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return status
+
+    def _hear(self, what: bytes, number: int) -> int:
+        """Takes in one line of the supervisor; gives the exit status if it said nothing more."""
+        if what == b"failed":
+            raise OSError(number, os.strerror(number), self._launch.command[0])
+        if what == b"started":
+            self.group = number
+        # a supervisor that falls silent was killed, and its sandbox with it
+        return number if what == b"ended" else -signal.SIGKILL
 
     def kill(self) -> None:
-        """Ends the whole process group at once, if there is one."""
+        """Ends the process at once, and all that came of it, if there is one."""
+        if self._connection is not None:
+            with suppress(OSError):  # the supervisor has ended
+                self._connection.shutdown(socket.SHUT_WR)
         if self.group is not None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.group, signal.SIGKILL)
@@ -96,24 +122,3 @@ class ChildProcess:
             self._output.close()
         if self._scratch is not None:
             await asyncio.to_thread(remove_tree, Path(self._scratch))
-
-
-async def _exit_status(process: subprocess.Popen[bytes]) -> int:
-    """Waits in a thread of its own: the shared ones are few, and this may take days.
-
-    :raises OSError: there can be no more threads; the process has ended then.
-    """
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[int] = loop.create_future()
-
-    def wait() -> None:
-        status = process.wait()
-        loop.call_soon_threadsafe(ended.set_result, status)
-
-    try:
-        threading.Thread(target=wait, name=f"sandbox-{process.pid}", daemon=True).start()
-    except RuntimeError as error:
-        process.kill()
-        process.wait()
-        raise OSError(errno.EAGAIN, "no thread could be started") from error
-    return await ended

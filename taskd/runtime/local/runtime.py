@@ -20,8 +20,8 @@ from taskd.runtime.local.child_process import ChildProcess, Launch
 from taskd.runtime.local.code_directory import CodeDirectory, unavailable
 from taskd.runtime.local.deployed_function import DeployedFunction, environment
 from taskd.runtime.local.languages import PROGRAMS_DIRECTORY, Languages
+from taskd.runtime.local.launcher import Launcher
 from taskd.runtime.local.memory_monitor import MemoryMonitor
-from taskd.runtime.local.orphan_killer import OrphanKiller
 from taskd.runtime.local.runtime_api import RuntimeApi
 from taskd.runtime.local.sandbox import Sandbox
 from taskd.runtime.local.sandbox_pool import SandboxPool
@@ -40,7 +40,7 @@ class LocalRuntime:
         self._clock = clock
         self._code = CodeDirectory(directory)
         self._api = RuntimeApi()
-        self._orphan_killer = OrphanKiller()
+        self._launcher = Launcher()
         self._pool = SandboxPool(settings, self._make_sandbox, self._sandbox_is_busy, self._sandbox_has_ended)
         self._memory = MemoryMonitor(self._pool.busy)
         self._languages = Languages()
@@ -50,7 +50,7 @@ class LocalRuntime:
         await self._languages.detect_version()
         _log.info("the local runtime runs %s", self._languages.describe())
         await self._code.open(functions)
-        await self._orphan_killer.start()
+        await self._launcher.start()
         await self._api.start()
         for function in functions:
             self._pool.deploy(self._deployment(function))
@@ -59,7 +59,7 @@ class LocalRuntime:
         """Ends what still runs, and waits until every process, file and connection of this runtime is gone."""
         await self._pool.stop()
         await self._memory.stop()
-        await self._orphan_killer.stop()
+        await self._launcher.stop()
         await self._api.stop()
         await self._code.close()
 
@@ -158,7 +158,7 @@ class LocalRuntime:
             code=deployment.code,
             work=self._code.work,
         )
-        process = ChildProcess(launch, self._orphan_killer, self._clock)
+        process = ChildProcess(launch, self._launcher, self._clock)
         sandbox = Sandbox(deployment, process, self._pool, self._clock)
         self._api.register(secret, sandbox)
         return sandbox
