@@ -239,6 +239,8 @@ def _value_problems(config: Config, *, insecure: bool) -> Iterator[str]:
     yield from _name_problems(config.server)
     yield from _index_problems(config.store)
     yield from _deployment_problems(config.aws)
+    yield from _path_problems("local.readable", config.local.readable)
+    yield from _path_problems("local.writable", config.local.writable)
     yield from _issuer_problems(config.auth)
     yield from _listen_problems(config, insecure=insecure)
 
@@ -252,6 +254,12 @@ def _endpoint_problems(key: str, url: str | None) -> Iterator[str]:
         usable = False
     if not usable:
         yield f"{key} is {url!r}: it must be a URL such as https://service.example.com"
+
+
+def _path_problems(key: str, paths: tuple[str, ...]) -> Iterator[str]:
+    for path in paths:
+        if not path.startswith("/") or "\0" in path:
+            yield f"{key} has {path!r}: each must be a path from the root, such as /srv/models"
 
 
 def _issuer_problems(auth: AuthSettings) -> Iterator[str]:

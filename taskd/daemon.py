@@ -332,6 +332,7 @@ class Daemon:
             indexing=store.indexing or UNSET,
             time_zones=zone_data(),
             live_memory=LiveMemory(store.memory.used_bytes, store.memory.limit_bytes) if store.memory else UNSET,
+            confinement=self._runtime.confinement if isinstance(self._runtime, LocalRuntime) else UNSET,
         )
 
 

@@ -237,6 +237,14 @@ def test_settings_of_authentication_that_make_no_sense_are_refused(config_file: 
     assert problems_of(config_file)[0].startswith(problem)
 
 
+@pytest.mark.parametrize("key", ["readable", "writable"])
+def test_what_functions_may_use_is_named_from_the_root(config_file: Path, key: str) -> None:
+    config_file.write_text(f'[local]\n{key} = ["/srv/models", "models"]\n')
+    assert problems_of(config_file) == [
+        f"local.{key} has 'models': each must be a path from the root, such as /srv/models"
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "host", "port", "url"),
     [

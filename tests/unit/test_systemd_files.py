@@ -92,6 +92,13 @@ def test_the_unit_does_not_forbid_what_node_needs() -> None:
     assert not directives("MemoryDenyWriteExecute")
 
 
+@pytest.mark.parametrize(
+    "call", ["landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp", "mount_setattr"]
+)
+def test_the_unit_allows_what_functions_are_confined_by(call: str) -> None:
+    assert call in " ".join(directives("SystemCallFilter")).split()
+
+
 def test_the_example_configuration_asks_who_calls_names_the_data_directory_and_changes_nothing_else() -> None:
     assert load_config(EXAMPLE) == Config(auth=AuthSettings(mode="required"), store=StoreSettings(data=DATA))
 

@@ -228,7 +228,7 @@ async def test_a_function_that_runs_on_another_version_than_it_asks_for_is_logge
     tmp_path: Path, caplog: pytest.LogCaptureFixture, runtime: str, runs_on: str | None
 ) -> None:
     files = {"index.py": SAYS.format("hello"), "bootstrap": "#!/bin/sh\n"}
-    async with local_harness(tmp_path) as harness:
+    async with local_harness(tmp_path, writable=()) as harness:
         await harness.deploy(zip_of(files, mode=0o755), runtime=runtime)
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert said == ([f"function probe asks for {runtime} and runs on {runs_on}"] if runs_on else [])
@@ -243,7 +243,7 @@ async def test_node_functions_that_run_on_another_version_are_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, node_version: str
 ) -> None:
     ours = f"nodejs{node_version.removeprefix('v').partition('.')[0]}.x"
-    async with local_harness(tmp_path) as harness:
+    async with local_harness(tmp_path, writable=()) as harness:
         for runtime in (ours, "nodejs12.x"):
             await harness.deploy(node_zip("exports.handler = async () => 1;"), runtime=runtime)
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]

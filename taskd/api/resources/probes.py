@@ -28,6 +28,7 @@ class Health(Struct, rename="camel"):
     depends on it, so the daemon counts as well.
     ``indexing`` says which fields listings cannot look up yet, while that is so.
     ``liveMemory`` is there where tasks are kept in memory.
+    ``confinement`` is what the kernel confines functions of this machine by.
     """
 
     status: str
@@ -40,6 +41,7 @@ class Health(Struct, rename="camel"):
     indexing: str | UnsetType = UNSET
     time_zones: str | UnsetType = UNSET
     live_memory: LiveMemory | UnsetType = UNSET
+    confinement: str | UnsetType = UNSET
 
 
 HealthCheck = Callable[[], Awaitable[Health]]

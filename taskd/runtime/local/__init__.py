@@ -1,1 +1,1 @@
-"""Functions as child processes of this machine, speaking the real Lambda Runtime API. For trusted code."""
+"""Functions as child processes of this machine, confined, speaking the real Lambda Runtime API."""

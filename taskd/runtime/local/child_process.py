@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from taskd.model.clock import Clock
 from taskd.model.logline import LogLine
+from taskd.runtime.local.confinement.confinement import Confinement
 from taskd.runtime.local.launcher import Launcher
 from taskd.runtime.local.log_capture import OutputPipe
 from taskd.runtime.local.supervisor import Order
@@ -33,6 +34,7 @@ class Launch(Struct, frozen=True):
     code: Path
     work: Path
     """Where the scratch directory is made."""
+    confinement: Confinement
 
 
 class ChildProcess:
@@ -75,7 +77,12 @@ class ChildProcess:
         environment = {"HOME": scratch, "TMPDIR": scratch, **self._launch.environment}
         if any("\0" in text for text in (*self._launch.command, *environment, *environment.values())):
             raise ValueError("embedded null byte")
-        order = Order(command=self._launch.command, environment=environment, code=str(self._launch.code))
+        order = Order(
+            command=self._launch.command,
+            environment=environment,
+            code=str(self._launch.code),
+            rules=self._launch.confinement.rules(scratch, str(self._launch.code)),
+        )
         return json.dumps(order).encode() + b"\n"
 
     async def _converse(self, connection: socket.socket, order: bytes) -> int:
@@ -97,7 +104,7 @@ class ChildProcess:
     def _hear(self, what: bytes, number: int) -> int:
         """Takes in one line of the supervisor; gives the exit status if it said nothing more."""
         if what == b"failed":
-            raise OSError(number, os.strerror(number), self._launch.command[0])
+            raise OSError(number, os.strerror(number), "".join(self._launch.command[:1]))
         if what == b"started":
             self.group = number
         # a supervisor that falls silent was killed, and its sandbox with it

@@ -7,12 +7,14 @@ import asyncio
 import platform
 import shutil
 import sys
+from collections.abc import Iterable
 from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, ContractError
 from taskd.model.function import Function
+from taskd.runtime.local.confinement import visible
 
 PROGRAMS_DIRECTORY = Path(__file__).parent
 """Holds the programs that run a function's handler."""
@@ -44,6 +46,9 @@ class Language(Protocol):
 
     def command_line(self, function: Function, code: Path) -> list[str]:
         """The command that runs ``function``, which has been checked, from the directory ``code``."""
+
+    def readable(self) -> Iterable[str]:
+        """What that command needs to read, besides the code and the system's own files."""
 
 
 class Python:
@@ -77,6 +82,10 @@ class Python:
     def command_line(self, function: Function, code: Path) -> list[str]:
         """``-P`` keeps taskd's own modules off the function's import path."""
         return [sys.executable, "-P", str(PROGRAMS_DIRECTORY / "bootstrap.py")]
+
+    def readable(self) -> Iterable[str]:
+        """The interpreter with what is installed for it."""
+        return [str(PROGRAMS_DIRECTORY), *visible.python()]
 
 
 class Node:
@@ -131,6 +140,10 @@ class Node:
         sizes = (f"--max-old-space-size={heap_mb}", f"--max-semi-space-size={young_mb}")
         return [self._node, *sizes, str(PROGRAMS_DIRECTORY / "bootstrap.mjs")]
 
+    def readable(self) -> Iterable[str]:
+        """``node``, wherever it is."""
+        return [str(PROGRAMS_DIRECTORY), *(visible.program(self._node) if self._node else ())]
+
 
 class Provided:
     """Whatever executable ``bootstrap`` the zip holds; it speaks the Runtime API itself."""
@@ -161,6 +174,10 @@ class Provided:
         """The program itself."""
         return [str(code / "bootstrap")]
 
+    def readable(self) -> Iterable[str]:
+        """It brings what it needs, or finds it among the system's files."""
+        return ()
+
 
 class Languages:
     """All that this machine runs."""
@@ -176,6 +193,10 @@ class Languages:
     def describe(self) -> str:
         """One line that says what really runs each family of runtimes."""
         return "; ".join(language.describe() for language in self._all)
+
+    def all(self) -> Iterable[Language]:
+        """Each family of runtimes."""
+        return self._all
 
     def of(self, function: Function) -> Language:
         """The language of ``function``.

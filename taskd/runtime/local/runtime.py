@@ -1,7 +1,6 @@
 """The local runtime: functions as child processes of this machine, behind the same protocol as AWS Lambda.
 
-Puts the parts of this package together. For trusted code: a sandbox keeps functions apart from each other's calls,
-not from this machine.
+Puts the parts of this package together. Functions are confined as far as the kernel lets it.
 """
 
 import asyncio
@@ -11,13 +10,15 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from taskd.model.clock import Clock, system_clock_ms
-from taskd.model.errors import INVALID_CODE, ContractError
+from taskd.model.errors import INVALID_CODE, ContractError, TaskdError
 from taskd.model.function import Function
 from taskd.runtime.base import Invocation, InvocationError, InvocationResult, ResultCallback
 from taskd.runtime.local import failures
 from taskd.runtime.local.call_queue import Call
 from taskd.runtime.local.child_process import ChildProcess, Launch
 from taskd.runtime.local.code_directory import CodeDirectory, unavailable
+from taskd.runtime.local.confinement import landlock, seccomp
+from taskd.runtime.local.confinement.confinement import Confinement, Means
 from taskd.runtime.local.deployed_function import DeployedFunction, environment
 from taskd.runtime.local.languages import PROGRAMS_DIRECTORY, Languages
 from taskd.runtime.local.launcher import Launcher
@@ -38,6 +39,8 @@ class LocalRuntime:
 
     def __init__(self, directory: Path, settings: LocalSettings, clock: Clock = system_clock_ms) -> None:
         self._clock = clock
+        self._settings = settings
+        self._confinement = Confinement(settings, None, ())
         self._code = CodeDirectory(directory)
         self._api = RuntimeApi()
         self._launcher = Launcher()
@@ -51,9 +54,56 @@ class LocalRuntime:
         _log.info("the local runtime runs %s", self._languages.describe())
         await self._code.open(functions)
         await self._launcher.start()
+        try:
+            await self._confine()
+        except TaskdError:
+            await self._launcher.stop()
+            raise
         await self._api.start()
         for function in functions:
             self._pool.deploy(self._deployment(function))
+
+    async def _confine(self) -> None:
+        """Finds out how far functions can be confined here.
+
+        :raises TaskdError: they are required to be, and cannot be.
+        """
+        if self._settings.confine == "off":
+            _log.warning("functions are not confined: they can do what taskd's user can (local.confine is off)")
+            return
+        means = Means(landlock.ABI, seccomp.IS_AVAILABLE, own_mounts=await self._can_mount())
+        self._confinement = Confinement(self._settings, means, self._programs())
+        gaps = means.missing() + self._exposed()
+        if gaps and self._settings.confine == "required":
+            raise TaskdError(f"local.confine is required, and this machine lacks {'; '.join(gaps)}.")
+        _log.info("functions are confined by %s", means.describe())
+        for gap in gaps:
+            _log.warning("functions are not confined by %s", gap)
+
+    async def _can_mount(self) -> bool:
+        """Whether a sandbox can have a view of the file system of its own, which shows only when it is tried."""
+        means = Means(landlock.ABI, seccomp.IS_AVAILABLE, own_mounts=True)
+        confinement = Confinement(self._settings, means, self._programs())
+        probe = ChildProcess(Launch([], {}, self._code.work, self._code.work, confinement), self._launcher, self._clock)
+        try:
+            return await probe.run() == 0
+        except OSError as error:
+            _log.debug("no mounts of a sandbox's own: %s", error)
+            return False
+        finally:
+            await probe.clean_up()
+
+    def _programs(self) -> list[str]:
+        return [path for language in self._languages.all() for path in language.readable()]
+
+    def _exposed(self) -> list[str]:
+        around = self._confinement.exposes(self._code.work.parents[1])
+        return [f"a data directory of its own: it lies in {path}, which functions may use" for path in around]
+
+    @property
+    def confinement(self) -> str:
+        """How functions are confined, in a line."""
+        return self._confinement.description
 
     async def stop(self) -> None:
         """Ends what still runs, and waits until every process, file and connection of this runtime is gone."""
@@ -157,6 +207,7 @@ class LocalRuntime:
             environment=environment(deployment, address, PROGRAMS_DIRECTORY),
             code=deployment.code,
             work=self._code.work,
+            confinement=self._confinement,
         )
         process = ChildProcess(launch, self._launcher, self._clock)
         sandbox = Sandbox(deployment, process, self._pool, self._clock)

@@ -1,10 +1,12 @@
 """What can be set about the local runtime."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Struct
 
 from taskd.model import limits
+
+Confine = Literal["on", "required", "off"]
 
 
 class LocalSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -16,3 +18,11 @@ class LocalSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """A warm sandbox unused for this long is ended."""
     queue_wait_s: Annotated[float, limits.Range(0.1, 3600)] = 10.0
     """A call waits this long for a free sandbox; then it is refused, has not run, and is tried again later."""
+    confine: Confine = "on"
+    """Whether functions are confined: as far as the kernel lets it, or else taskd does not start, or not at all."""
+    readable: tuple[str, ...] = ()
+    """Files and directories that every function may read, besides its code and the system's own."""
+    writable: tuple[str, ...] = ()
+    """Directories that every function may change, besides its own scratch directory."""
+    scratch_file_mib: Annotated[int, limits.Range(1, 1_048_576)] = 512
+    """The largest file that a confined function may write."""

@@ -14,9 +14,11 @@ import socket
 from contextlib import suppress
 from typing import NoReturn, TypedDict
 
-from taskd.runtime.local.confinement import kernel
+from taskd.runtime.local.confinement import confine, kernel, mounts
+from taskd.runtime.local.confinement.confine import Rules
 
 _READ_BYTES = 64 * 1024
+_SCRATCH = ("HOME", "TMPDIR")
 _RESET_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE)
 
 
@@ -24,8 +26,11 @@ class Order(TypedDict):
     """What to start, and where."""
 
     command: list[str]
+    """Empty to see whether a program can be confined, and run none."""
     environment: dict[str, str]
     code: str
+    rules: Rules | None
+    """How it is confined; ``None`` where it is not."""
 
 
 def main(connection_fd: int, output_fd: int) -> NoReturn:
@@ -53,6 +58,7 @@ def _supervise(connection: socket.socket, output_fd: int) -> None:
         return
     _tell(connection, b"starting 0\n")  # from here on the function may run
     try:
+        is_alone = _confine_self(order)
         process = _start(order, output_fd)
     except OSError as error:
         _tell(connection, _failure(error))
@@ -60,7 +66,7 @@ def _supervise(connection: socket.socket, output_fd: int) -> None:
     os.close(output_fd)
     _tell(connection, b"started %d\n" % process)
     status = _wait(process, connection)
-    _end_descendants()
+    _end_descendants(is_alone=is_alone)
     _tell(connection, b"ended %d\n" % status)
 
 
@@ -83,6 +89,18 @@ def _tell(connection: socket.socket, message: bytes) -> None:
 
 def _failure(error: OSError) -> bytes:
     return b"failed %d\n" % (error.errno or errno.EIO)
+
+
+def _confine_self(order: Order) -> bool:
+    """Confines this process as far as its sandbox is; returns whether a signal to all reaches nobody else."""
+    rules = order["rules"]
+    if rules is None:
+        return False
+    is_alone = confine.confine_supervisor(rules)
+    if rules["own_mounts"]:
+        environment = order["environment"]
+        environment.update({name: mounts.TMP for name in _SCRATCH if environment.get(name) == rules["scratch"]})
+    return is_alone
 
 
 def _start(order: Order, output_fd: int) -> int:
@@ -114,6 +132,10 @@ def _become(order: Order, output_fd: int, failure_fd: int, supervisor: int) -> N
         os.dup2(output_fd, 1)
         os.dup2(output_fd, 2)
         os.chdir(order["code"])
+        if order["rules"] is not None:
+            confine.confine_program(order["rules"])
+        if not order["command"]:
+            os._exit(0)
         os.execve(order["command"][0], order["command"], order["environment"])  # noqa: S606 - that is the purpose
     except OSError as error:
         os.write(failure_fd, b"%d" % (error.errno or errno.EIO))
@@ -135,9 +157,15 @@ def _wait(process: int, connection: socket.socket) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def _end_descendants() -> None:
-    """Kills all that came of the program: who has lost its parent becomes a child of this process."""
+def _end_descendants(*, is_alone: bool) -> None:
+    """Kills all that came of the program: who has lost its parent becomes a child of this process.
+
+    Alone, one signal gets to all of them at once, so that they cannot fork faster than they are killed.
+    """
     while True:
+        if is_alone:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(-1, signal.SIGKILL)
         for child in _children():
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(child, signal.SIGKILL)

@@ -38,6 +38,7 @@ class DaemonProcess:
         self.log = directory / "daemon.log"
         self.url = ""
         self._config = directory / "taskd.toml"
+        config = _sharing(config, directory)
         self._config.write_text(config if "[auth]" in config else f"{config}\n{NOBODY_IS_ASKED}")
         self._arguments = arguments
         self._program = program
@@ -77,6 +78,14 @@ class DaemonProcess:
         if self.process.returncode is None:
             self.process.send_signal(number)
         return await self.process.wait()
+
+
+def _sharing(config: str, directory: Path) -> str:
+    """``config`` with functions that may write to the test's directory, unless it says itself how they are confined."""
+    if "confine =" in config:
+        return config
+    head, _, tail = config.partition("[local]\n")
+    return f'{head}\n[local]\nwritable = ["{directory}"]\n{tail}'
 
 
 @asynccontextmanager

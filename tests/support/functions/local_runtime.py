@@ -63,7 +63,7 @@ async def local_harness(
     directory: Path, functions: list[Function] | None = None, **settings: Any
 ) -> AsyncIterator[LocalRuntimeHarness]:
     """A runtime on ``directory`` that has started with ``functions``, stopped at the end."""
-    runtime = LocalRuntime(directory, LocalSettings(**settings))
+    runtime = LocalRuntime(directory, LocalSettings(**{"writable": (str(directory.parent),)} | settings))
     await runtime.start(functions or [])
     try:
         yield LocalRuntimeHarness(runtime, directory)

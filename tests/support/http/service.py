@@ -86,7 +86,7 @@ async def http_service(
     """A server on a free port, over a fresh store and runtime in ``directory``; ``auth`` asks callers who they are."""
     server = server or ServerSettings()
     store = EmbeddedStore(store_settings or StoreSettings(data=str(directory / "data")))
-    runtime = LocalRuntime(directory / "functions", LocalSettings())
+    runtime = LocalRuntime(directory / "functions", LocalSettings(writable=(str(directory),)))
     calls = SynchronousCalls()
     trail = AuditTrail(directory / "data", audit)
     app = build_app(

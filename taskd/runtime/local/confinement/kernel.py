@@ -22,6 +22,15 @@ def syscall(number: int, *arguments: Any) -> int:
     return _checked(_libc.syscall(ctypes.c_long(number), *words))
 
 
+def call(name: str, *arguments: Any) -> int:
+    """Calls a function of the C library.
+
+    :raises OSError: it failed.
+    """
+    words = (ctypes.c_ulong(each) if isinstance(each, int) else each for each in arguments)
+    return _checked(_libc[name](*words))
+
+
 def prctl(option: int, argument: int, *others: int) -> int:
     """Changes an attribute of this process.
 
