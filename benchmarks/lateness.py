@@ -11,6 +11,7 @@ import base64
 import io
 import time
 import zipfile
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from benchmarks.harness.daemons import BASE_PATH, running_daemon
 from benchmarks.harness.engine import open_engine
 from benchmarks.harness.harness import Harness, benchmark_options, size
 from benchmarks.harness.lambda_stub import running_stub, tally_of
-from benchmarks.harness.processes import in_fresh_process
+from benchmarks.harness.processes import Server, in_fresh_process
 from benchmarks.harness.study import Comparison, Figures, Study, Subject, percentiles
 from taskd.model.clock import system_clock_ms
 from taskd.model.task import TaskDraft
@@ -62,11 +63,15 @@ async def call(session: ClientSession, method: str, path: str, body: object = No
 
 def idle(harness: Harness, tasks: int) -> Figures:
     """The distribution on an idle daemon."""
-    with harness.scratch() as scratch, running_daemon(Path(scratch)) as daemon:
-        run_log = Path(scratch) / "run-log"
+    with harness.scratch() as scratch, _daemon_that_lets_write(Path(scratch).resolve()) as daemon:
+        run_log = Path(scratch).resolve() / "run-log"
         asyncio.run(_run_one_by_one(daemon.url, run_log, tasks))
         entries = [tuple(map(int, line.split())) for line in run_log.read_text().splitlines()]
     return percentiles([now_ns / 1e6 - due_ms for due_ms, now_ns in entries if due_ms])
+
+
+def _daemon_that_lets_write(folder: Path) -> AbstractContextManager[Server]:
+    return running_daemon(folder, more=f'[local]\nwritable = ["{folder}"]\n')
 
 
 async def _run_one_by_one(url: str, run_log: Path, tasks: int) -> None:

@@ -9,7 +9,8 @@ from tempfile import mkdtemp
 
 import pytest
 
-from taskd.runtime.local.confinement import confine, kernel, landlock
+from taskd.runtime.local.confinement import confine, kernel, landlock, mounts
+from taskd.runtime.local.confinement.tree import tree_of
 
 PR_SET_DUMPABLE = 4
 NOBODY = 65534
@@ -30,12 +31,26 @@ def become_nobody() -> None:
     kernel.prctl(PR_SET_DUMPABLE, 1)  # as after the start of a program
 
 
-def confine_and_write(scratch: str) -> None:
-    rules = confine.Rules(scratch=scratch, readable=["/usr"], writable=[], own_mounts=True, file_max_bytes=1 << 20)
+def confine_and_write(shared: str) -> None:
+    rules = confine.Rules(
+        scratch="/tmp",
+        readable=["/usr"],
+        writable=[shared],
+        tree=tree_of(["/usr"], [shared], 1),
+        own_processes=False,
+        landlock_abi=landlock.ABI,
+        listen_ports=[],
+        connect_ports=None,
+        seccomp=True,
+        file_max_bytes=1 << 20,
+    )
+    mounts.enter_namespaces(own_processes=False)
     assert confine.confine_supervisor(rules)
     confine.confine_program(rules)
-    descriptor = os.open("/tmp/note", os.O_WRONLY | os.O_CREAT, 0o600)
-    os.write(descriptor, b"written")
+    for path in ("/tmp/note", f"{shared}/note"):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.write(descriptor, b"written")
+    assert [path.name for path in Path("/tmp").iterdir()] == ["note"]
 
 
 def in_a_fork(*steps: Callable[[], object]) -> int:

@@ -123,7 +123,7 @@ async def call_a_function(service: Service, path: str, **fields: Any) -> ClientR
 
 
 async def call_twice_at_once(service: Service, path: str) -> ClientResponse:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=service.directory) as folder:
         return await call_while_another_waits(service, path, Path(folder))
 
 

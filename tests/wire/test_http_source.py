@@ -15,6 +15,7 @@ from support.http.service import BASE, Service, function_body, http_service
 from taskd.api.http.host_names import HostNames
 from taskd.api.settings import ServerSettings
 
+SOURCE_LOG = "taskd.api.http.request_source"
 FUNCTIONS = f"{BASE}/functions"
 FOREIGN_PAGE = {"Origin": "https://evil.example"}
 NAVIGATION = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
@@ -97,7 +98,7 @@ async def test_behind_a_proxy_credentials_do_until_hosts_is_set_and_the_name_is_
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     viewer = holder(1000, "VIEW_TASKS")
-    caplog.set_level(logging.WARNING, "taskd.api.http.request_source")
+    caplog.set_level(logging.WARNING, SOURCE_LOG)
     async with secured_service(tmp_path, with_holders(EVERYBODY, viewer)) as secured:
         service = secured.service
         for _ in range(2):
@@ -111,7 +112,8 @@ async def test_behind_a_proxy_credentials_do_until_hosts_is_set_and_the_name_is_
             service, "POST", "/auth/v2/oauth2/tokens", body, Host="tasks.example.com", Content_Type=json_type
         )
         assert answer.status == 200
-    assert [record.getMessage().count("tasks.example.com") for record in caplog.records] == [1]
+    named = [record.getMessage() for record in caplog.records if record.name == SOURCE_LOG]
+    assert [message.count("tasks.example.com") for message in named] == [1]
 
 
 async def test_where_hosts_is_set_credentials_do_not_make_up_for_a_foreign_name(tmp_path: Path) -> None:

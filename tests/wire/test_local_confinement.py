@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -11,12 +13,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.daemon.process import DaemonProcess, api_of, running_daemon
-from support.functions.local_runtime import LocalRuntimeHarness, is_alive, local_harness
+from support.functions.local_runtime import LocalRuntimeHarness, eventually, failure_of, is_alive, local_harness
 from support.http.service import zipped
 
 from taskd.model.errors import TaskdError
 from taskd.runtime.local.confinement import landlock, seccomp
+from taskd.runtime.local.confinement.means import OF_THE_KERNEL, of_the_kernel
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or landlock.ABI < landlock.ABI_SCOPE or not seccomp.IS_AVAILABLE,
@@ -225,7 +229,7 @@ async def test_a_process_that_keeps_replacing_itself_ends_with_its_sandbox(tmp_p
         assert launcher is not None
         (supervisor,) = children(launcher.pid)
         await harness.runtime._pool.stop()
-        assert not is_alive(int(supervisor))
+        await eventually(lambda: not is_alive(int(supervisor)))
 
 
 @pytest.mark.parametrize(
@@ -290,28 +294,93 @@ async def _greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.close()
 
 
-async def test_a_function_may_connect_and_listen(confined: LocalRuntimeHarness) -> None:
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+LISTEN = "__import__('socket').create_server(('127.0.0.1', {})).close()"
+
+
+async def test_a_function_may_connect_anywhere_and_listen_where_the_kernel_chooses(
+    confined: LocalRuntimeHarness,
+) -> None:
     await confined.deploy_python(CONNECT, name="connects")
     async with await asyncio.start_server(_greet, "127.0.0.1", 0) as server:
         assert await confined.value(server.sockets[0].getsockname(), "connects") == "greeting"
-    assert "did" in await attempt(confined, "__import__('socket').create_server(('127.0.0.1', 0)).close()")
+    assert "did" in await attempt(confined, LISTEN.format(0))
+    assert "did" in await attempt(confined, "__import__('socket').socket().listen()")
+    assert "refused" in await attempt(confined, LISTEN.format(free_port()))
 
 
-async def test_a_function_may_connect_to_a_unix_socket(home: Path) -> None:
-    async with local_harness(home / "data" / "functions", writable=()) as harness:
+async def test_a_function_uses_the_ports_that_are_named_and_no_others(tmp_path: Path) -> None:
+    port = free_port()
+    async with (
+        await asyncio.start_server(_greet, "127.0.0.1", 0) as named,
+        await asyncio.start_server(_greet, "127.0.0.1", 0) as other,
+    ):
+        reachable, unreachable = (server.sockets[0].getsockname() for server in (named, other))
+        async with local_harness(
+            tmp_path / "functions", writable=(), listen_ports=(port,), connect_ports=(reachable[1],)
+        ) as harness:
+            await harness.deploy_python(TRY)
+            await harness.deploy_python(CONNECT, name="connects")
+            assert "did" in await attempt(harness, LISTEN.format(port))
+            assert "refused" in await attempt(harness, LISTEN.format(free_port()))
+            assert await harness.value(reachable, "connects") == "greeting"
+            assert failure_of(await harness.call(unreachable, "connects")).name == "PermissionError"
+
+
+async def test_a_function_may_use_any_udp_port(confined: LocalRuntimeHarness) -> None:
+    assert "did" in await attempt(confined, f"__import__('socket').socket(2, 2).bind(('127.0.0.1', {free_port()}))")
+
+
+async def test_a_function_reaches_no_socket_of_another_program(home: Path) -> None:
+    async with (
+        local_harness(home / "data" / "functions", writable=()) as harness,
+        await asyncio.start_unix_server(_greet, home / "socket"),
+    ):
         await harness.deploy_python(CONNECT)
-        async with await asyncio.start_unix_server(_greet, home / "socket"):
-            assert await harness.value(str(home / "socket")) == "greeting"
+        assert failure_of(await harness.call(str(home / "socket"))).name == "FileNotFoundError"
 
 
-async def test_a_function_may_write_many_files(tmp_path: Path) -> None:
-    async with local_harness(tmp_path / "functions", writable=(), scratch_file_mib=1) as harness:
+async def test_a_function_connects_to_a_socket_in_a_directory_that_is_named(home: Path) -> None:
+    async with (
+        local_harness(home / "data" / "functions", writable=(), readable=(str(home),)) as harness,
+        await asyncio.start_unix_server(_greet, home / "socket"),
+    ):
+        await harness.deploy_python(CONNECT)
+        assert await harness.value(str(home / "socket")) == "greeting"
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        "[open(f'/tmp/{n}', 'wb').write(bytes(1 << 19)) for n in range(3)]",
+        "[os.posix_fallocate(os.open(f'/tmp/{n}', os.O_CREAT | os.O_RDWR), 0, 1 << 19) for n in range(3)]",
+        "[os.mkdir(f'/tmp/{n}') for n in range(1000)]",
+        "open('/notes', 'w')",
+        "os.mkdir('/x')",
+    ],
+)
+async def test_a_function_cannot_fill_the_disk(tmp_path: Path, fill: str) -> None:
+    async with local_harness(tmp_path / "functions", writable=(), scratch_mib=1) as harness:
         await harness.deploy_python(TRY)
-        assert "did" in await attempt(harness, "[open(f'/tmp/{n}', 'wb').write(bytes(1 << 20)) for n in range(3)]")
+        assert (await attempt(harness, fill))["refused"] in ("No space left on device", "Read-only file system")
+        assert harness.scratch() == []
+
+
+async def test_without_mounts_of_its_own_a_function_has_a_directory(tmp_path: Path) -> None:
+    means = replace(OF_THE_KERNEL, own_mounts=False)
+    async with local_harness(tmp_path / "functions", means=means, writable=()) as harness:
+        await harness.deploy_python(TRY)
+        assert "did" in await attempt(harness, "open(os.environ['TMPDIR'] + '/x', 'w').write('1')")
+        assert "refused" in await attempt(harness, "open('/tmp/x', 'w').write('1')")
+        assert len(harness.scratch()) == 1
 
 
 async def test_a_file_over_the_limit_is_refused(tmp_path: Path) -> None:
-    async with local_harness(tmp_path / "functions", writable=(), scratch_file_mib=1) as harness:
+    async with local_harness(tmp_path / "functions", writable=(), scratch_mib=1) as harness:
         await harness.deploy_python(TRY)
         assert await attempt(harness, "open('/tmp/x', 'wb').write(bytes(1 << 21))") == {"refused": "File too large"}
         assert "did" in await attempt(harness, "open('/tmp/x', 'wb').write(bytes(1 << 19))")
@@ -330,13 +399,49 @@ async def test_directories_that_are_named_can_be_used(tmp_path: Path) -> None:
     assert (tmp_path / "shared" / "x").read_text() == "1"
 
 
-async def test_required_does_not_start_where_something_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(landlock, "ABI", 4)
+async def test_required_does_not_start_where_something_is_missing(tmp_path: Path) -> None:
+    means = replace(OF_THE_KERNEL, landlock_abi=4)
     with pytest.raises(TaskdError, match="functions can send signals to taskd"):
-        async with local_harness(tmp_path / "functions", writable=(), confine="required"):
+        async with local_harness(tmp_path / "functions", means=means, writable=(), confine="required"):
             pass
+
+
+async def test_on_an_older_kernel_a_function_has_processes_of_its_own(home: Path) -> None:
+    async with local_harness(home / "functions", means=of_the_kernel(landlock_abi=2), writable=()) as harness:
+        await harness.deploy_python(TRY)
+        assert harness.runtime.confinement == "Landlock ABI 2, seccomp, own mounts, own processes"
+        assert "refused" in await attempt(harness, f"open({str(home / 'functions' / 'x')!r}, 'w')")
+        assert "did" in await attempt(harness, "subprocess.run(['true'], check=True)")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
+async def test_on_an_older_kernel_a_function_sends_no_signal_to_others(tmp_path: Path, number: int) -> None:
+    async with local_harness(tmp_path / "functions", means=of_the_kernel(landlock_abi=2), writable=()) as harness:
+        await harness.deploy_python(TRY)
+        await harness.deploy_python(BOMB, name="bomb")
+        await harness.value(name="bomb")
+        victim = await asyncio.create_subprocess_exec("sleep", "600")
+        try:
+            assert "refused" in await attempt(harness, f"os.kill({victim.pid}, {int(number)})")
+            assert "refused" in await attempt(harness, f"os.kill({os.getpid()}, {int(number)})")
+            assert "did" in await attempt(harness, f"os.kill(1, {int(number)})")
+            assert "did" in await attempt(harness, "os.getpid()")
+            assert victim.returncode is None
+        finally:
+            victim.kill()
+            await victim.wait()
+
+
+async def test_on_an_older_kernel_nothing_lives_on_after_a_function(tmp_path: Path) -> None:
+    async with local_harness(tmp_path / "functions", means=of_the_kernel(landlock_abi=2), writable=()) as harness:
+        await harness.deploy_python(BOMB)
+        await harness.value()
+        launcher = harness.runtime._launcher._process
+        assert launcher is not None
+        (first,) = children(launcher.pid)
+        assert children(int(first))
+        await harness.runtime._pool.stop()
+        await eventually(lambda: not is_alive(int(first)))  # with which all its processes are gone
 
 
 async def test_required_does_not_start_with_data_where_functions_may_read(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.functions.local_runtime import LocalRuntimeHarness, failure_of, local_harness, messages, success_of
 from support.functions.zips import zip_of
 
 from taskd.runtime.base import FunctionError, InvocationError, Success
+from taskd.runtime.local.confinement.means import OF_THE_KERNEL, Means
 
 
 @pytest.fixture
@@ -120,19 +122,25 @@ async def test_the_environment_is_lambdas_and_nothing_of_the_daemons(
     assert not {"TASKD_SECRET", "PYTEST_CURRENT_TEST", "VIRTUAL_ENV"} & environment.keys()
 
 
-async def test_home_and_tmp_are_a_writable_place_that_goes_with_the_sandbox(harness: LocalRuntimeHarness) -> None:
-    await harness.deploy_python("""
-        import os, pathlib, tempfile
-        def handler(event, context):
-            pathlib.Path(tempfile.gettempdir(), "note").write_text("x")
-            return [os.environ["HOME"], tempfile.gettempdir()]
-        """)
-    home, temporary = await harness.value()
-    assert home == temporary
-    (scratch,) = harness.scratch()
-    assert (scratch / "note").read_text() == "x"
-    await harness.runtime.stop()
-    assert harness.scratch() == []
+LEAVES_A_NOTE = """
+    import os, pathlib, tempfile
+    def handler(event, context):
+        note = pathlib.Path(tempfile.gettempdir(), "note")
+        was_there = note.exists()
+        note.write_text("x")
+        return [os.environ["HOME"] == tempfile.gettempdir(), was_there]
+    """
+
+
+@pytest.mark.parametrize("means", [OF_THE_KERNEL, replace(OF_THE_KERNEL, own_mounts=False)])
+async def test_home_and_tmp_are_a_writable_place_that_goes_with_the_sandbox(tmp_path: Path, means: Means) -> None:
+    async with local_harness(tmp_path / "functions", means=means) as harness:
+        for change in ("", "\n"):
+            await harness.deploy_python(LEAVES_A_NOTE + change)
+            assert await harness.value() == [True, False]
+            assert await harness.value() == [True, True]
+        await harness.runtime.stop()
+        assert harness.scratch() == []
 
 
 async def test_the_function_finds_its_own_modules_first_and_none_of_ours(harness: LocalRuntimeHarness) -> None:

@@ -18,6 +18,7 @@ from msgspec import Struct
 from taskd.model.clock import Clock
 from taskd.model.logline import LogLine
 from taskd.runtime.local.confinement.confinement import Confinement
+from taskd.runtime.local.confinement.mounts import TMP
 from taskd.runtime.local.launcher import Launcher
 from taskd.runtime.local.log_capture import OutputPipe
 from taskd.runtime.local.supervisor import Order
@@ -35,6 +36,8 @@ class Launch(Struct, frozen=True):
     work: Path
     """Where the scratch directory is made."""
     confinement: Confinement
+    api_port: int = 0
+    """Of the Runtime API, which it may always connect to."""
 
 
 class ChildProcess:
@@ -73,7 +76,7 @@ class ChildProcess:
 
     def _order(self) -> bytes:
         """What the supervisor is told."""
-        self._scratch = scratch = tempfile.mkdtemp(prefix="sandbox-", dir=self._launch.work)
+        scratch = self._make_scratch()
         environment = {"HOME": scratch, "TMPDIR": scratch, **self._launch.environment}
         if any("\0" in text for text in (*self._launch.command, *environment, *environment.values())):
             raise ValueError("embedded null byte")
@@ -81,9 +84,16 @@ class ChildProcess:
             command=self._launch.command,
             environment=environment,
             code=str(self._launch.code),
-            rules=self._launch.confinement.rules(scratch, str(self._launch.code)),
+            rules=self._launch.confinement.rules(scratch, str(self._launch.code), self._launch.api_port),
         )
         return json.dumps(order).encode() + b"\n"
+
+    def _make_scratch(self) -> str:
+        """The scratch directory: a sandbox's own ``/tmp``, or one that is made here."""
+        if self._launch.confinement.has_own_tmp:
+            return TMP
+        self._scratch = tempfile.mkdtemp(prefix="sandbox-", dir=self._launch.work)
+        return self._scratch
 
     async def _converse(self, connection: socket.socket, order: bytes) -> int:
         """Gives the order and hears what became of it."""

@@ -16,7 +16,7 @@ from taskd.runtime.base import FunctionError, InvocationError, Throttled
 Logs = tuple[LogLine, ...]
 FailedStart = FunctionError | InvocationError | Throttled
 
-_EXHAUSTION_ERRNOS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC})
+EXHAUSTION_ERRNOS = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC})
 """The machine has no process, memory, file descriptor or disk space left just now."""
 _UNKNOWN_NAME = "Runtime.Unknown"
 _TOO_DEEP = "(nested too deeply to be shown)"
@@ -91,7 +91,7 @@ def not_started(request_id: str, error: OSError | ValueError, logs: Logs) -> Fai
     """There is no process, because of the machine, the function's program, or (a NUL in it) its configuration."""
     if not isinstance(error, OSError):
         return InvocationError("InvalidParameterValueException", f"The function cannot be started: {error}.")
-    if error.errno in _EXHAUSTION_ERRNOS:
+    if error.errno in EXHAUSTION_ERRNOS:
         return Throttled(f"a sandbox could not be started: {error.strerror}", everything=True)
     reason = (error.strerror or str(error)).lower()
     message = f"RequestId: {request_id} Error: fork/exec {error.filename}: {reason}"

@@ -16,6 +16,8 @@ _log = logging.getLogger(__name__)
 
 _MODULE = "taskd.runtime.local.launcher_process"
 _RESTART_PAUSE_S = 1.0
+_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "LC_ALL", "LANG")
+"""What the other process gets of this one's environment: what Python may need to start, and nobody's secrets."""
 
 
 class Launcher:
@@ -39,6 +41,7 @@ class Launcher:
                 stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.DEVNULL,
                 start_new_session=True,
+                env={name: os.environ[name] for name in _VARIABLES if name in os.environ},
             )
         except BaseException:
             ours.close()

@@ -10,6 +10,7 @@ import signal
 import socket
 
 from taskd.runtime.local import supervisor
+from taskd.runtime.local.confinement import kernel
 
 _FDS = 2
 
@@ -19,6 +20,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the daemon may still be shutting down in good order
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a supervisor
+    kernel.become_subreaper()  # nor for one that is the first of processes of its own
     with socket.socket(fileno=os.dup(0)) as requests:
         _detach_input()
         gc.disable()

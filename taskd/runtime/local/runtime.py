@@ -4,6 +4,7 @@ Puts the parts of this package together. Functions are confined as far as the ke
 """
 
 import asyncio
+import errno
 import logging
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from taskd.runtime.local import failures
 from taskd.runtime.local.call_queue import Call
 from taskd.runtime.local.child_process import ChildProcess, Launch
 from taskd.runtime.local.code_directory import CodeDirectory, unavailable
-from taskd.runtime.local.confinement import landlock, seccomp
-from taskd.runtime.local.confinement.confinement import Confinement, Means
+from taskd.runtime.local.confinement.confinement import Confinement
+from taskd.runtime.local.confinement.means import OF_THE_KERNEL, Means
 from taskd.runtime.local.deployed_function import DeployedFunction, environment
 from taskd.runtime.local.languages import PROGRAMS_DIRECTORY, Languages
 from taskd.runtime.local.launcher import Launcher
@@ -37,8 +38,16 @@ class LocalRuntime:
     Make it, start it, use it and stop it on one event loop.
     """
 
-    def __init__(self, directory: Path, settings: LocalSettings, clock: Clock = system_clock_ms) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: LocalSettings,
+        clock: Clock = system_clock_ms,
+        means: Means = OF_THE_KERNEL,
+    ) -> None:
+        """``means`` is what sandboxes are confined by at most."""
         self._clock = clock
+        self._means = means
         self._settings = settings
         self._confinement = Confinement(settings, None, ())
         self._code = CodeDirectory(directory)
@@ -56,7 +65,7 @@ class LocalRuntime:
         await self._launcher.start()
         try:
             await self._confine()
-        except TaskdError:
+        except (OSError, TaskdError):
             await self._launcher.stop()
             raise
         await self._api.start()
@@ -71,7 +80,7 @@ class LocalRuntime:
         if self._settings.confine == "off":
             _log.warning("functions are not confined: they can do what taskd's user can (local.confine is off)")
             return
-        means = Means(landlock.ABI, seccomp.IS_AVAILABLE, own_mounts=await self._can_mount())
+        means = await self._working_means()
         self._confinement = Confinement(self._settings, means, self._programs())
         gaps = means.missing() + self._exposed()
         if gaps and self._settings.confine == "required":
@@ -80,15 +89,25 @@ class LocalRuntime:
         for gap in gaps:
             _log.warning("functions are not confined by %s", gap)
 
-    async def _can_mount(self) -> bool:
-        """Whether a sandbox can have a view of the file system of its own, which shows only when it is tried."""
-        means = Means(landlock.ABI, seccomp.IS_AVAILABLE, own_mounts=True)
+    async def _working_means(self) -> Means:
+        """What confines sandboxes here; what a machine forbids shows only when it is tried."""
+        means = self._means
+        for means in self._means.fewer():
+            if await self._works(means):
+                break
+        return means
+
+    async def _works(self, means: Means) -> bool:
         confinement = Confinement(self._settings, means, self._programs())
         probe = ChildProcess(Launch([], {}, self._code.work, self._code.work, confinement), self._launcher, self._clock)
         try:
             return await probe.run() == 0
         except OSError as error:
-            _log.debug("no mounts of a sandbox's own: %s", error)
+            if error.errno in failures.EXHAUSTION_ERRNOS - {
+                errno.ENOSPC
+            }:  # that there may be no more namespaces is one, too
+                raise
+            _log.debug("sandboxes cannot be confined by %s: %s", means.describe(), error)
             return False
         finally:
             await probe.clean_up()
@@ -208,6 +227,7 @@ class LocalRuntime:
             code=deployment.code,
             work=self._code.work,
             confinement=self._confinement,
+            api_port=int(address.partition("/")[0].rpartition(":")[2]),
         )
         process = ChildProcess(launch, self._launcher, self._clock)
         sandbox = Sandbox(deployment, process, self._pool, self._clock)

@@ -24,5 +24,9 @@ class LocalSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Files and directories that every function may read, besides its code and the system's own."""
     writable: tuple[str, ...] = ()
     """Directories that every function may change, besides its own scratch directory."""
-    scratch_file_mib: Annotated[int, limits.Range(1, 1_048_576)] = 512
-    """The largest file that a confined function may write."""
+    scratch_mib: Annotated[int, limits.Range(1, 1_048_576)] = 512
+    """How much fits into the ``/tmp`` of a confined function, which is memory; also the largest file it may write."""
+    listen_ports: tuple[Annotated[int, limits.Range(1, 65_535)], ...] = ()
+    """The TCP ports that confined functions may listen on, besides those that the kernel chooses."""
+    connect_ports: tuple[Annotated[int, limits.Range(1, 65_535)], ...] = ()
+    """The TCP ports that confined functions may connect to; all, if none is named."""

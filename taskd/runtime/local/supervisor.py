@@ -3,6 +3,9 @@
 Runs in a fork of the launcher. Over its connection it gets one line that says what to start (:class:`Order`), and
 answers ``starting 0``, then ``started PID`` or ``failed ERRNO``, then ``ended STATUS``. When the other side closes the
 connection, or its half, the sandbox is to end. Knows nothing of calls.
+
+What it does itself needs nothing that a machine may forbid; what confines a sandbox is in its rules, and fails if it is
+forbidden.
 """
 
 import errno
@@ -12,13 +15,13 @@ import select
 import signal
 import socket
 from contextlib import suppress
-from typing import NoReturn, TypedDict
+from typing import NamedTuple, NoReturn, TypedDict
 
 from taskd.runtime.local.confinement import confine, kernel, mounts
+from taskd.runtime.local.confinement.badness import Badness
 from taskd.runtime.local.confinement.confine import Rules
 
 _READ_BYTES = 64 * 1024
-_SCRATCH = ("HOME", "TMPDIR")
 _RESET_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE)
 
 
@@ -58,16 +61,21 @@ def _supervise(connection: socket.socket, output_fd: int) -> None:
         return
     _tell(connection, b"starting 0\n")  # from here on the function may run
     try:
-        is_alone = _confine_self(order)
-        process = _start(order, output_fd)
-    except OSError as error:
+        rules = order["rules"]
+        if rules is not None:
+            _enter_namespaces(rules)
+        badness = Badness()
+        is_alone = rules is not None and confine.confine_supervisor(rules)
+        with badness.raised():
+            process = _start(order, output_fd)
+        os.close(output_fd)
+        _tell(connection, b"started %d\n" % process.host_id)
+        status = _wait(process.own_id, connection)
+        _end_descendants(is_alone=is_alone)
+    except Exception as error:
         _tell(connection, _failure(error))
-        return
-    os.close(output_fd)
-    _tell(connection, b"started %d\n" % process)
-    status = _wait(process, connection)
-    _end_descendants(is_alone=is_alone)
-    _tell(connection, b"ended %d\n" % status)
+    else:
+        _tell(connection, b"ended %d\n" % status)
 
 
 def _read_order(connection: socket.socket) -> Order | None:
@@ -87,45 +95,48 @@ def _tell(connection: socket.socket, message: bytes) -> None:
         connection.sendall(message)
 
 
-def _failure(error: OSError) -> bytes:
-    return b"failed %d\n" % (error.errno or errno.EIO)
+def _failure(error: Exception) -> bytes:
+    return b"failed %d\n" % (getattr(error, "errno", None) or errno.EIO)
 
 
-def _confine_self(order: Order) -> bool:
-    """Confines this process as far as its sandbox is; returns whether a signal to all reaches nobody else."""
-    rules = order["rules"]
-    if rules is None:
-        return False
-    is_alone = confine.confine_supervisor(rules)
-    if rules["own_mounts"]:
-        environment = order["environment"]
-        environment.update({name: mounts.TMP for name in _SCRATCH if environment.get(name) == rules["scratch"]})
-    return is_alone
+def _enter_namespaces(rules: Rules) -> None:
+    if rules["tree"] is not None:
+        mounts.enter_namespaces(own_processes=rules["own_processes"])
+    if rules["own_processes"] and os.fork() > 0:
+        os._exit(0)  # the child is the first of the new processes: with its end the kernel ends all of them
 
 
-def _start(order: Order, output_fd: int) -> int:
+class Process(NamedTuple):
+    """A process by its number here, and by its number for those outside."""
+
+    own_id: int
+    host_id: int
+
+
+def _start(order: Order, output_fd: int) -> Process:
     """Starts the program; it runs once this returns.
 
     :raises OSError: it could not be started.
     """
-    failure, failure_write_end = os.pipe()  # closed by the kernel once the program runs
+    report, report_write_end = os.pipe()  # closed by the kernel once the program runs
     supervisor = os.getpid()
     process = os.fork()
     if process == 0:
-        _become(order, output_fd, failure_write_end, supervisor)
-    os.close(failure_write_end)
-    with open(failure, "rb") as file:  # noqa: PTH123 - a descriptor
-        code = file.read()
+        _become(order, output_fd, report_write_end, supervisor)
+    os.close(report_write_end)
+    with open(report, "rb") as file:  # noqa: PTH123 - a descriptor
+        host_id, _, code = file.read().partition(b" ")
     if code:
         os.waitpid(process, 0)
         raise OSError(int(code), os.strerror(int(code)))
-    return process
+    return Process(process, int(host_id))
 
 
-def _become(order: Order, output_fd: int, failure_fd: int, supervisor: int) -> NoReturn:
+def _become(order: Order, output_fd: int, report_fd: int, supervisor: int) -> NoReturn:
     """Turns this fork into the program."""
     try:
         kernel.die_with_parent(supervisor)
+        os.write(report_fd, b"%d " % _host_id())
         os.setsid()
         for number in _RESET_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
@@ -138,23 +149,49 @@ def _become(order: Order, output_fd: int, failure_fd: int, supervisor: int) -> N
             os._exit(0)
         os.execve(order["command"][0], order["command"], order["environment"])  # noqa: S606 - that is the purpose
     except OSError as error:
-        os.write(failure_fd, b"%d" % (error.errno or errno.EIO))
+        os.write(report_fd, b"%d" % (error.errno or errno.EIO))
+    except Exception:
+        os.write(report_fd, b"%d" % errno.EIO)
     finally:
         os._exit(1)
 
 
+def _host_id() -> int:
+    """The number of this process for those outside, which ``/proc`` was mounted by."""
+    try:
+        return int(os.readlink("/proc/self"))  # noqa: PTH115 - before pathlib is imported
+    except (OSError, ValueError):
+        return os.getpid()
+
+
 def _wait(process: int, connection: socket.socket) -> int:
     """Waits until the program has ended, or is to end; gives its exit status, negative for a signal."""
-    ended = os.pidfd_open(process)
+    wakeups, wakeups_write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(wakeups_write_end, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
     poll = select.poll()
-    poll.register(ended, select.POLLIN)
+    poll.register(wakeups, select.POLLIN)
     poll.register(connection, select.POLLIN)
-    poll.poll()
+    status = _reap(process)
+    while status is None:
+        ready = dict(poll.poll())
+        if connection.fileno() in ready:
+            break
+        os.read(wakeups, _READ_BYTES)
+        status = _reap(process)
     with suppress(ProcessLookupError):
         os.killpg(process, signal.SIGKILL)
-    _, status = os.waitpid(process, 0)
-    os.close(ended)
-    return os.waitstatus_to_exitcode(status)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1] if status is None else status)
+
+
+def _reap(process: int) -> int | None:
+    """Takes in the ends of children; gives the wait status of ``process`` if it is among them."""
+    while True:
+        child, status = os.waitpid(-1, os.WNOHANG)
+        if child == process:
+            return status
+        if child == 0:
+            return None
 
 
 def _end_descendants(*, is_alone: bool) -> None:
@@ -163,10 +200,7 @@ def _end_descendants(*, is_alone: bool) -> None:
     Alone, one signal gets to all of them at once, so that they cannot fork faster than they are killed.
     """
     while True:
-        if is_alone:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(-1, signal.SIGKILL)
-        for child in _children():
+        for child in [-1] if is_alone else _children():
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(child, signal.SIGKILL)
         try:
@@ -176,5 +210,5 @@ def _end_descendants(*, is_alone: bool) -> None:
 
 
 def _children() -> list[int]:
-    with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:  # noqa: PTH123 - before pathlib is imported
+    with open("/proc/thread-self/children", "rb") as file:  # noqa: PTH123 - before pathlib is imported
         return list(map(int, file.read().split()))

@@ -12,6 +12,7 @@ from support.functions.zips import function, python_zip
 
 from taskd.model.function import Function
 from taskd.runtime.base import FunctionError, Invocation, InvocationError, InvocationResult, Success
+from taskd.runtime.local.confinement.means import OF_THE_KERNEL, Means
 from taskd.runtime.local.runtime import LocalRuntime
 from taskd.runtime.local.settings import LocalSettings
 
@@ -60,10 +61,14 @@ class LocalRuntimeHarness:
 
 @asynccontextmanager
 async def local_harness(
-    directory: Path, functions: list[Function] | None = None, **settings: Any
+    directory: Path, functions: list[Function] | None = None, means: Means = OF_THE_KERNEL, **settings: Any
 ) -> AsyncIterator[LocalRuntimeHarness]:
-    """A runtime on ``directory`` that has started with ``functions``, stopped at the end."""
-    runtime = LocalRuntime(directory, LocalSettings(**{"writable": (str(directory.parent),)} | settings))
+    """A runtime on ``directory`` that has started with ``functions``, stopped at the end.
+
+    Functions may write to the directory around it, unless ``settings`` say otherwise.
+    """
+    with_shared = LocalSettings(**{"writable": (str(directory.parent),)} | settings)
+    runtime = LocalRuntime(directory, with_shared, means=means)
     await runtime.start(functions or [])
     try:
         yield LocalRuntimeHarness(runtime, directory)

@@ -44,6 +44,8 @@ class Service(Struct):
     store: EmbeddedStore
     runtime: LocalRuntime
     app: web.Application
+    directory: Path
+    """Where functions may write."""
 
     async def create(self, **fields: Any) -> dict[str, Any]:
         """A task, created over HTTP."""
@@ -111,7 +113,7 @@ async def http_service(
         runner, url = await serve(app, "127.0.0.1", 0, answer_stall_s=server.answer_stall_s)
         stack.push_async_callback(runner.cleanup)
         client = await stack.enter_async_context(ClientSession(url))
-        yield Service(client, url, store, runtime, app)
+        yield Service(client, url, store, runtime, app, directory)
 
 
 def zipped(**files: str) -> str:

@@ -12,7 +12,9 @@ from typing import TypedDict
 
 from taskd.runtime.local.confinement import capabilities, kernel, landlock, mounts, seccomp
 
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_FILES_SOFT, _FILES_HARD = 1024, 4096
+_PROCESSES = 1024
+"""As many as at Lambda. The kernel counts those of each sandbox by itself, but none of root's."""
 
 
 class Rules(TypedDict):
@@ -24,8 +26,18 @@ class Rules(TypedDict):
     """Files and directories that it may read and run, and nothing else."""
     writable: list[str]
     """Directories that it may change besides the scratch directory."""
-    own_mounts: bool
-    """Whether it gets a view of the file system of its own."""
+    tree: mounts.Tree | None
+    """What it sees, where it has mounts of its own."""
+    own_processes: bool
+    """Whether it gets numbers of processes of its own, and so can name no other process."""
+    landlock_abi: int
+    """Which version of Landlock keeps it to that; 0 for none."""
+    listen_ports: list[int]
+    """The TCP ports that it may listen on; 0 stands for those that the kernel chooses."""
+    connect_ports: list[int] | None
+    """The TCP ports that it may connect to; ``None`` for all."""
+    seccomp: bool
+    """Whether its system calls are filtered."""
     file_max_bytes: int
     """The largest file that it may write."""
 
@@ -35,11 +47,13 @@ def confine_supervisor(rules: Rules) -> bool:
 
     :raises OSError: the kernel does not let it.
     """
-    if rules["own_mounts"]:
-        mounts.isolate(rules["scratch"], rules["writable"], rules["readable"])
+    if rules["tree"] is not None:
+        mounts.show_only(rules["tree"])
     kernel.forbid_new_privileges()
     capabilities.drop_all()
-    if landlock.ABI < landlock.ABI_SCOPE:
+    if rules["own_processes"]:
+        return True
+    if rules["landlock_abi"] < landlock.ABI_SCOPE:
         return False
     launcher = os.getppid()
     os.kill(launcher, 0)
@@ -63,19 +77,28 @@ def confine_program(rules: Rules) -> None:
 
     :raises OSError: the kernel does not let it.
     """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(ValueError):  # it may be lower already
-        resource.setrlimit(resource.RLIMIT_FSIZE, (rules["file_max_bytes"],) * 2)
-    if landlock.ABI:
-        landlock.restrict(_accesses(rules))
-    if seccomp.IS_AVAILABLE:
+    _limit(resource.RLIMIT_CORE, 0, 0)
+    _limit(resource.RLIMIT_FSIZE, rules["file_max_bytes"], rules["file_max_bytes"])
+    _limit(resource.RLIMIT_NOFILE, _FILES_SOFT, _FILES_HARD)
+    if rules["tree"] is not None:  # else it would count all that the user runs
+        _limit(resource.RLIMIT_NPROC, _PROCESSES, _PROCESSES)
+    if rules["landlock_abi"]:
+        ports = landlock.Ports(listen=rules["listen_ports"], connect=rules["connect_ports"])
+        landlock.restrict(_accesses(rules), ports, rules["landlock_abi"])
+    if rules["seccomp"]:
         seccomp.refuse_calls()
+
+
+def _limit(what: int, soft: int, hard: int) -> None:
+    """Sets a limit, unless it is lower already, or the machine does not let it."""
+    with suppress(OSError, ValueError):
+        _, most = resource.getrlimit(what)
+        if most == resource.RLIM_INFINITY or most > hard:
+            resource.setrlimit(what, (soft, hard))
 
 
 def _accesses(rules: Rules) -> Iterator[tuple[str, int]]:
     yield from ((path, landlock.WRITE | landlock.READ) for path in (rules["scratch"], *rules["writable"]))
-    if rules["own_mounts"]:
-        yield mounts.TMP, landlock.WRITE | landlock.READ
     yield from ((path, landlock.READ) for path in rules["readable"])
-    yield from ((device, landlock.DEVICE) for device in _DEVICES)
+    yield from ((device, landlock.DEVICE) for device in mounts.DEVICES)
     yield "/proc/self", landlock.READ

@@ -3,37 +3,13 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from msgspec import Struct
-
 from taskd.model import limits
-from taskd.runtime.local.confinement import landlock, visible
 from taskd.runtime.local.confinement.confine import Rules
+from taskd.runtime.local.confinement.means import Means
+from taskd.runtime.local.confinement.mounts import Tree
+from taskd.runtime.local.confinement.tree import is_beneath, tree_of
+from taskd.runtime.local.confinement.visible import system
 from taskd.runtime.local.settings import LocalSettings
-
-
-class Means(Struct, frozen=True):
-    """What the kernel gives."""
-
-    landlock_abi: int
-    seccomp: bool
-    own_mounts: bool
-
-    def missing(self) -> list[str]:
-        """What is not there, in words."""
-        gaps = {
-            "Landlock: functions can read and write what taskd can": self.landlock_abi == 0,
-            f"Landlock ABI {landlock.ABI_TRUNCATE}: functions can empty files": self.landlock_abi in (1, 2),
-            f"Landlock ABI {landlock.ABI_SCOPE}: functions can send signals to taskd": self.landlock_abi < 6,
-            "seccomp: functions can trace each other and change taskd's limits": not self.seccomp,
-            "mount namespaces: functions have no /tmp, and can change modes of taskd's files": not self.own_mounts,
-        }
-        return [gap for gap, is_open in gaps.items() if is_open]
-
-    def describe(self) -> str:
-        """One line for the log and for ``/health``."""
-        have = [f"Landlock ABI {self.landlock_abi}"] * bool(self.landlock_abi)
-        have += ["seccomp"] * self.seccomp + ["own mounts"] * self.own_mounts
-        return ", ".join(have) or "nothing"
 
 
 class Confinement:
@@ -42,23 +18,44 @@ class Confinement:
     def __init__(self, settings: LocalSettings, means: Means | None, programs: Iterable[str]) -> None:
         self._settings = settings
         self._means = means
-        self._readable = sorted({*visible.system(), *programs, *settings.readable})
+        self._readable = sorted({*system(), *programs, *settings.readable})
+        self._tree = tree_of(self._readable, settings.writable, settings.scratch_mib)
 
     @property
     def description(self) -> str:
         """One line that says how."""
         return "off" if self._means is None else self._means.describe()
 
-    def rules(self, scratch: str, code: str) -> Rules | None:
-        """Of a sandbox with a directory of its own that runs ``code``."""
+    @property
+    def has_own_tmp(self) -> bool:
+        """Whether sandboxes need no directory of their own."""
+        return self._means is not None and self._means.own_mounts
+
+    def rules(self, scratch: str, code: str, api_port: int) -> Rules | None:
+        """Of a sandbox with a directory of its own that runs ``code`` and is spoken to on a port of this machine."""
         if self._means is None:
             return None
         return Rules(
             scratch=scratch,
             readable=[*self._readable, code],
             writable=list(self._settings.writable),
-            own_mounts=self._means.own_mounts,
-            file_max_bytes=self._settings.scratch_file_mib * limits.MIB,
+            tree=self._tree_with(code) if self._means.own_mounts else None,
+            own_processes=self._means.own_processes,
+            landlock_abi=self._means.landlock_abi,
+            listen_ports=[0, *self._settings.listen_ports],
+            connect_ports=[api_port, *named] if (named := self._settings.connect_ports) else None,
+            seccomp=self._means.seccomp,
+            file_max_bytes=self._settings.scratch_mib * limits.MIB,
+        )
+
+    def _tree_with(self, code: str) -> Tree:
+        shown = self._tree["shown"]
+        is_shown = any(is_beneath(code, path) for path in shown)
+        return Tree(
+            shown=shown if is_shown else [*shown, code],
+            writable=self._tree["writable"],
+            links=self._tree["links"],
+            tmp_mib=self._tree["tmp_mib"],
         )
 
     def exposes(self, directory: Path) -> list[str]:

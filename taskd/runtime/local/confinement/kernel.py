@@ -3,11 +3,12 @@
 import ctypes
 import os
 import signal
+from contextlib import suppress
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_CHILD_SUBREAPER, _PR_GET_CHILD_SUBREAPER = 36, 37
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -48,18 +49,34 @@ def _checked(result: int) -> int:
     return result
 
 
+def has_subreapers() -> bool:
+    """Whether :func:`become_subreaper` does anything here."""
+    answer = ctypes.c_int()
+    try:
+        prctl(_PR_GET_CHILD_SUBREAPER, ctypes.addressof(answer))
+    except OSError:
+        return False
+    return True
+
+
 def become_subreaper() -> None:
-    """Descendants whose parent ends become children of this process."""
-    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    """Descendants whose parent ends become children of this process, where the machine lets it."""
+    with suppress(OSError):
+        prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent(parent: int) -> None:
-    """The kernel kills this process when ``parent`` ends, also if it has ended already."""
-    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    """The kernel kills this process when ``parent`` ends, where the machine lets it; also if it has ended already."""
+    with suppress(OSError):
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def forbid_new_privileges() -> None:
-    """No program that this process runs gets more rights than it has: no set-user-ID, no file capabilities."""
-    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    """No program that this process runs gets more rights than it has: no set-user-ID, no file capabilities.
+
+    Where the machine forbids even that, what depends on it says so: Landlock and the filter of system calls.
+    """
+    with suppress(OSError):
+        prctl(_PR_SET_NO_NEW_PRIVS, 1)

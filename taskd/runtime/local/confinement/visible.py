@@ -34,15 +34,15 @@ def system() -> Iterator[str]:
 
 def python() -> Iterator[str]:
     """The interpreter that runs taskd, with what is installed for it."""
-    yield os.path.realpath(sys.executable)
+    yield sys.executable
     for prefix in sorted({sys.prefix, sys.base_prefix}):
         yield from (str(path) for name in _OF_PREFIX if (path := Path(prefix, name)).exists())
 
 
 def program(command: str) -> Iterator[str]:
     """A program that is not one of the system's, and the libraries that were installed beside it."""
+    yield command
     real = Path(command).resolve()
-    yield str(real)
     libraries = real.parent.parent / "lib" / "node_modules"
     if libraries.is_dir():
         yield str(libraries)
