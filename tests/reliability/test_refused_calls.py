@@ -65,6 +65,7 @@ async def test_without_any_optional_call_tasks_run_and_are_found(tmp_path: Path,
     assert "Traceback" not in said
     for refused in ("have more open files", "lower the priority", "yield the processor", "keep its memory"):
         assert said.count(refused) == 1, said
+    assert "not confined by subreapers: what a function starts may live on after it" in said
 
 
 def test_what_is_refused_is_told_once_for_each_thing(

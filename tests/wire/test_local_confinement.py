@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+from ast import literal_eval
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from msgspec.structs import replace
 from support.daemon.process import DaemonProcess, api_of, running_daemon
 from support.functions.local_runtime import LocalRuntimeHarness, eventually, failure_of, is_alive, local_harness
+from support.functions.zips import zip_of
 from support.http.service import zipped
 
 from taskd.model.errors import TaskdError
@@ -28,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 TRY = """
-import ctypes, json, os, signal, subprocess
+import ctypes, fcntl, json, os, signal, socket, subprocess, termios
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -245,6 +247,33 @@ async def test_a_process_that_keeps_replacing_itself_ends_with_its_sandbox(tmp_p
         "call('syscall', 250, 0, 0)",
         "call('shmget', 7, 4096, 0o1666)",
         "call('syscall', 425, 1, 0)",
+        "call('process_vm_readv', {daemon}, None, 0, None, 0, 0)",
+        "call('syscall', 424, os.pidfd_open({daemon}), 9, None, 0)",
+        "call('syscall', 438, os.pidfd_open({daemon}), 0, 0)",
+        "call('syscall', 323, 0)",
+        "call('syscall', 298, None, 0, -1, -1, 0)",
+        "call('syscall', 321, 0, None, 0)",
+        "call('syscall', 304, -100, None, 0)",
+        "call('setresuid', 65534, 65534, 65534)",
+        "call('personality', 0x20000) or call('unshare', 0x40000000)",
+        "os.setrlimit(7, (1 << 20, 1 << 20)) if hasattr(os, 'setrlimit') else os.nice(-5)",
+        "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)",
+        "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
+        "socket.socket(socket.AF_VSOCK)",
+        "socket.socket(38, socket.SOCK_SEQPACKET)",
+        "fcntl.ioctl(0, termios.TIOCSTI, b'x')",
+        "open('/proc/self/oom_score_adj', 'w')",
+        "open('/proc/sys/kernel/core_pattern', 'w')",
+        "open('/proc/{daemon}/oom_score_adj', 'w')",
+        "os.listdir('/proc/{daemon}/root')",
+        "os.listdir('/proc/{daemon}/fd')",
+        "os.readlink('/proc/{daemon}/cwd')",
+        "open('/sys/fs/cgroup/cgroup.procs', 'w')",
+        "os.fchmod(os.open('index.py', os.O_RDONLY), 0o777)",
+        "os.setxattr('index.py', 'user.x', b'')",
+        "os.link('index.py', '/tmp/index.py')",
+        "os.mknod('/tmp/memory', 0o20666, os.makedev(1, 1))",
+        "os.chroot('/tmp')",
         "call('setuid', 65534)",
         "open('/dev/shm/x', 'w')",
         "os.listdir('/root')",
@@ -255,6 +284,75 @@ async def test_a_process_that_keeps_replacing_itself_ends_with_its_sandbox(tmp_p
 async def test_a_function_reaches_nothing_else(confined: LocalRuntimeHarness, reach: str) -> None:
     supervisor = (await attempt(confined, "os.getppid()"))["did"]
     assert "refused" in await attempt(confined, reach.format(daemon=supervisor))
+
+
+async def test_a_function_has_no_rights_and_inherits_no_descriptors(confined: LocalRuntimeHarness) -> None:
+    status = dict(line.split(":\t", 1) for line in (await said(confined, "/proc/self/status")).splitlines())
+    assert [int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")] == [0] * 5
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    own_bootstrap = zip_of({"bootstrap": DESCRIPTORS}, mode=0o755)
+    await confined.deploy(own_bootstrap, name="descriptors", runtime="provided.al2023")
+    assert await confined.value(name="descriptors") == {"0": "/dev/null", "1": "pipe", "2": "pipe"}
+
+
+async def said(harness: LocalRuntimeHarness, path: str) -> str:
+    """What a function reads in a file."""
+    return str(literal_eval((await attempt(harness, f"open({path!r}).read()"))["did"]))
+
+
+DESCRIPTORS = f"""\
+    #!{sys.executable}
+    import json, os
+    names = {{fd: f"/proc/self/fd/{{fd}}" for fd in range(100)}}
+    held = {{fd: os.readlink(name).partition(":")[0] for fd, name in names.items() if os.path.exists(name)}}
+    import urllib.request
+    api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
+    call = urllib.request.urlopen(api + "next").headers["Lambda-Runtime-Aws-Request-Id"]
+    urllib.request.urlopen(api + call + "/response", data=json.dumps(held).encode())
+    """
+
+
+async def test_functions_are_the_first_to_go_when_memory_runs_out(confined: LocalRuntimeHarness) -> None:
+    own = oom_score_adj("self")
+    assert int(await said(confined, "/proc/self/oom_score_adj")) == min(1000, own + 500)
+    supervisor = (await attempt(confined, "os.getppid()"))["did"]
+    assert oom_score_adj(supervisor) == own
+
+
+def oom_score_adj(process: str) -> int:
+    return int(Path(f"/proc/{process}/oom_score_adj").read_text())
+
+
+async def test_a_function_has_limits(confined: LocalRuntimeHarness) -> None:
+    limits = (await said(confined, "/proc/self/limits")).splitlines()
+    held = {line[:25].strip(): line[26:].split()[:2] for line in limits}
+    assert held["Max core file size"] == ["0", "0"]
+    assert held["Max open files"] == ["1024", "4096"]
+    assert held["Max processes"] == ["1024", "1024"]
+    assert held["Max file size"] == [str(512 << 20)] * 2
+
+
+async def test_a_function_cannot_have_the_kernel_send_a_signal_for_it(home: Path) -> None:
+    async with attacked_daemon(home, "on") as (daemon, attack):
+        await attack(SIGNAL_OF_A_FILE.format(daemon.process.pid))
+        assert "did" in await attack("os.getpid()")
+        assert daemon.process.returncode is None
+
+
+SIGNAL_OF_A_FILE = (
+    "[(fcntl.fcntl(r, fcntl.F_SETOWN, {}), fcntl.fcntl(r, 10, 9), fcntl.fcntl(r, fcntl.F_SETFL, 0o20000),"
+    " os.write(w, b'x')) for r, w in [os.pipe()]]"
+)
+"""The end of a pipe whose owner gets SIGKILL when there is something to read."""
+
+
+async def test_a_function_reaches_no_abstract_socket(confined: LocalRuntimeHarness) -> None:
+    await confined.deploy_python(CONNECT, name="connects")
+    name = f"\0taskd-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(name)
+        server.listen()
+        assert failure_of(await confined.call(name, "connects")).name == "PermissionError"
 
 
 @pytest.mark.parametrize(

@@ -86,3 +86,19 @@ async def test_a_launcher_that_is_killed_is_replaced_and_its_sandboxes_go_on(
         other = await harness.value(name="other")
     for process in (sandbox, other):
         await ended(process)
+
+
+async def test_the_launcher_gets_none_of_the_daemons_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TASKD_TOKEN", "AWS_SECRET_ACCESS_KEY", "NOTIFY_SOCKET", "LD_DEBUG_OUTPUT"):
+        monkeypatch.setenv(name, "/secret")
+    async with local_harness(tmp_path / "functions") as harness:
+        launcher = harness.runtime._launcher._process
+        assert launcher is not None
+        environment = environment_of(launcher.pid)
+        assert "PATH" in environment
+        assert "/secret" not in environment.values()
+
+
+def environment_of(process: int) -> dict[str, str]:
+    variables = Path(f"/proc/{process}/environ").read_text().split("\0")
+    return dict(variable.split("=", 1) for variable in variables if variable)

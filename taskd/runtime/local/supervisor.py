@@ -56,26 +56,32 @@ def refuse(connection_fd: int, error: OSError) -> None:
 
 
 def _supervise(connection: socket.socket, output_fd: int) -> None:
-    order = _read_order(connection)
-    if order is None:
-        return
-    _tell(connection, b"starting 0\n")  # from here on the function may run
     try:
-        rules = order["rules"]
-        if rules is not None:
-            _enter_namespaces(rules)
-        badness = Badness()
-        is_alone = rules is not None and confine.confine_supervisor(rules)
-        with badness.raised():
-            process = _start(order, output_fd)
-        os.close(output_fd)
-        _tell(connection, b"started %d\n" % process.host_id)
-        status = _wait(process.own_id, connection)
-        _end_descendants(is_alone=is_alone)
+        order = _read_order(connection)
+        if order is None:
+            return
+        _tell(connection, b"starting 0\n")  # from here on the function may run
+        status = _run(order, connection, output_fd)
     except Exception as error:
         _tell(connection, _failure(error))
     else:
         _tell(connection, b"ended %d\n" % status)
+
+
+def _run(order: Order, connection: socket.socket, output_fd: int) -> int:
+    """Runs the program, confined; returns its exit status when all that came of it is gone."""
+    rules = order["rules"]
+    if rules is not None:
+        _enter_namespaces(rules)
+    badness = Badness()
+    is_alone = rules is not None and confine.confine_supervisor(rules)
+    with badness.raised():
+        process = _start(order, output_fd)
+    os.close(output_fd)
+    _tell(connection, b"started %d\n" % process.host_id)
+    status = _wait(process.own_id, connection)
+    _end_descendants(is_alone=is_alone)
+    return status
 
 
 def _read_order(connection: socket.socket) -> Order | None:

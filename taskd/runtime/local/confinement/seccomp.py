@@ -110,6 +110,9 @@ _OWN_ONLY = {
     "ioprio_set": (251, (1,)),
 }
 _UNSHARE, _CLONE, _CLONE3 = 272, 56, 435
+_SOCKET = 41
+_FAMILIES = (1, 2, 10, 16)
+"""Of sockets: Unix, IPv4, IPv6, and what programs list network interfaces by. Others are reason for concern alone."""
 
 
 class _Program(ctypes.Structure):
@@ -159,6 +162,7 @@ def _program() -> Iterator[bytes]:
         yield from (_instruction(_JUMP_EQUAL, number, 0, 3 * len(arguments) + 1), *_own_only(arguments), allow)
     # the program cannot look at what clone3 points to; told that there is none, libraries call clone
     yield from (_instruction(_JUMP_EQUAL, _CLONE3, 0, 1), _instruction(_RETURN, _REFUSE | errno.ENOSYS))
+    yield from _one_of(_SOCKET, _FAMILIES, errno.EAFNOSUPPORT)
     yield from _no_flags(_CLONE, _NEW_NAMESPACES & ~_CLONE_SIGNAL)
     yield from _no_flags(_UNSHARE, _NEW_NAMESPACES)
     yield allow
@@ -169,6 +173,16 @@ def _own_only(arguments: tuple[int, ...]) -> Iterator[bytes]:
         yield _instruction(_LOAD_WORD, _ARGUMENTS + 8 * argument)
         yield _instruction(_JUMP_EQUAL, 0, 1, 0)
         yield _instruction(_RETURN, _REFUSE | errno.EPERM)
+
+
+def _one_of(number: int, values: tuple[int, ...], error: int) -> Iterator[bytes]:
+    """The call's first argument is one of these."""
+    yield _instruction(_JUMP_EQUAL, number, 0, len(values) + 3)
+    yield _instruction(_LOAD_WORD, _ARGUMENTS)
+    for left, value in zip(range(len(values), 0, -1), values, strict=True):
+        yield _instruction(_JUMP_EQUAL, value, left, 0)
+    yield _instruction(_RETURN, _REFUSE | error)
+    yield _instruction(_RETURN, _ALLOW)
 
 
 def _no_flags(number: int, flags: int) -> Iterator[bytes]:
