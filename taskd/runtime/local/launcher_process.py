@@ -37,9 +37,11 @@ def _detach_input() -> None:
 
 def _serve(requests: socket.socket) -> bool:
     """Forks one supervisor; ``False`` at the end of the connection."""
-    message, fds, _, _ = socket.recv_fds(requests, 1, _FDS, socket.MSG_CMSG_CLOEXEC)
+    message, fds, _, _ = socket.recv_fds(requests, 1, _FDS)
     if not message:
         return False
+    for fd in fds:  # the standard library does not pass on the flag for it
+        os.set_inheritable(fd, False)  # noqa: FBT003 - the name of the function says it
     try:
         if len(fds) == _FDS and os.fork() == 0:
             requests.close()
