@@ -41,7 +41,8 @@ NODE = """
 const fs = require('node:fs');
 exports.handler = async () => {
   fs.writeFileSync('/tmp/x', 'x');
-  return {files: fs.readdirSync('/'), home: process.env.HOME};
+  const seen = ['/etc', '/usr', '/run', '/root', '/home', '/boot', '/srv'].filter(fs.existsSync);
+  return {seen, home: process.env.HOME};
 };
 """
 
@@ -69,9 +70,7 @@ def test_functions_are_confined_by_all_that_the_kernel_has(service: Machine) -> 
 
 def test_a_node_function_sees_a_file_system_of_its_own(service: Machine) -> None:
     deploy(service, node_zip(NODE), "nodejs18.x")
-    seen = execute(service)
-    assert seen["home"] == "/tmp"
-    assert not {"run", "root", "home", "boot", "srv"} & set(seen["files"])
+    assert execute(service) == {"seen": ["/etc", "/usr"], "home": "/tmp"}
 
 
 ATTEMPTS = (

@@ -85,12 +85,17 @@ async def test_a_function_over_its_memory_limit_is_killed(harness: LocalRuntimeH
     assert await harness.value(20) == 20
 
 
-async def test_memory_of_a_functions_children_counts_too(harness: LocalRuntimeHarness) -> None:
-    hog = "import time; kept = b'x' * (200 << 20); time.sleep(600)"
+HOG = "import time; kept = b'x' * (200 << 20); time.sleep(600)"
+FORKS_AWAY = f"import os; os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0); {HOG}"
+
+
+@pytest.mark.parametrize(("hog", "apart"), [(HOG, False), (HOG, True), (FORKS_AWAY, True)])
+async def test_memory_of_a_functions_children_counts_too(harness: LocalRuntimeHarness, hog: str, apart: bool) -> None:
     await harness.deploy_python(f"""
-        import subprocess, sys
+        import subprocess, sys, time
         def handler(event, context):
-            subprocess.run([sys.executable, "-c", {hog!r}])
+            subprocess.run([sys.executable, "-c", {hog!r}], start_new_session={apart})
+            time.sleep(600)
         """)
     assert failure_of(await harness.call()).name == "Runtime.OutOfMemory"
 

@@ -1,5 +1,8 @@
 """How much memory each sandbox has resident, and the monitor that ends those over their limit.
 
+A sandbox is the process that leads a group, and all that comes of it: whoever leaves the group still descends from the
+supervisor, which is the leader's parent and nobody else's.
+
 What is resident is polled: a limit of the address space would break V8 and libcurl, which reserve far more than
 they use. Where ``/proc`` is not Linux's, nothing is limited.
 """
@@ -9,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PROC = Path("/proc")
@@ -87,15 +90,37 @@ def groups_over_limit(limit_bytes: dict[int, int]) -> set[int]:
 
 
 def _members(groups: Iterable[int]) -> dict[int, dict[int, int]]:
-    """For each group its processes, and for each of those what it has resident, in bytes."""
+    """For each group the processes of its sandbox, and for each of those what it has resident, in bytes."""
     members: dict[int, dict[int, int]] = {group: {} for group in groups}
-    for process in _processes():
-        stat = _read(_PROC / str(process) / "stat")
-        # pid (name) state parent group ...; the name may hold anything, spaces and parentheses too
-        fields = stat[stat.rfind(b")") + 1 :].split(None, 22)
-        if len(fields) > 21 and (group := int(fields[2])) in members:
-            members[group][process] = int(fields[21]) * _PAGE_BYTES
+    stats = {process: stat for process in _processes() if (stat := _stat(process)) is not None}
+    sandbox_of = {stats[group].parent: group for group in members if group in stats and stats[group].parent > 1}
+    for process, stat in stats.items():
+        group = stat.group if stat.group in members else _sandbox(process, stats, sandbox_of)
+        if group is not None:
+            members[group][process] = stat.resident_bytes
     return members
+
+
+class _Stat(NamedTuple):
+    parent: int
+    group: int
+    resident_bytes: int
+
+
+def _stat(process: int) -> _Stat | None:
+    text = _read(_PROC / str(process) / "stat")
+    # pid (name) state parent group ...; the name may hold anything, spaces and parentheses too
+    fields = text[text.rfind(b")") + 1 :].split(None, 22)
+    return _Stat(int(fields[1]), int(fields[2]), int(fields[21]) * _PAGE_BYTES) if len(fields) > 21 else None
+
+
+def _sandbox(process: int, stats: dict[int, _Stat], sandbox_of: dict[int, int]) -> int | None:
+    """The sandbox that the process came of, by the supervisors in ``sandbox_of``."""
+    for _ in stats:  # they were not read at one moment, so there could be a circle
+        process = stats[process].parent
+        if process in sandbox_of or process not in stats:
+            break
+    return sandbox_of.get(process)
 
 
 def _processes() -> list[int]:
