@@ -249,6 +249,8 @@ async def test_a_process_that_keeps_replacing_itself_ends_with_its_sandbox(tmp_p
         "call('syscall', 425, 1, 0)",
         "call('process_vm_readv', {daemon}, None, 0, None, 0, 0)",
         "call('syscall', 424, os.pidfd_open({daemon}), 9, None, 0)",
+        "call('syscall', 129, {daemon}, 9, (ctypes.c_int * 32)(9, 0, -1))",
+        "call('syscall', 234, {daemon}, {daemon}, 9)",
         "call('syscall', 438, os.pidfd_open({daemon}), 0, 0)",
         "call('syscall', 323, 0)",
         "call('syscall', 298, None, 0, -1, -1, 0)",
@@ -427,6 +429,27 @@ async def test_a_function_uses_the_ports_that_are_named_and_no_others(tmp_path: 
             assert "refused" in await attempt(harness, LISTEN.format(free_port()))
             assert await harness.value(reachable, "connects") == "greeting"
             assert failure_of(await harness.call(unreachable, "connects")).name == "PermissionError"
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).bind(('127.0.0.1', {free}))",
+        "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132).bind(('127.0.0.1', {free}))",
+        "socket.socket(socket.AF_INET6, socket.SOCK_STREAM).bind(('::', {free}))",
+        "socket.socket().sendto(b'x', 0x20000000, ('127.0.0.1', {other}))",
+        "socket.socket().sendmsg([b'x'], [], 0x20000000, ('127.0.0.1', {other}))",
+        "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).connect(('127.0.0.1', {other}))",
+    ],
+)
+async def test_no_way_leads_around_the_rules_for_ports(tmp_path: Path, way: str) -> None:
+    async with (
+        await asyncio.start_server(_greet, "127.0.0.1", 0) as other,
+        local_harness(tmp_path / "functions", writable=(), connect_ports=(1,)) as harness,
+    ):
+        await harness.deploy_python(TRY)
+        port = other.sockets[0].getsockname()[1]
+        assert "refused" in await attempt(harness, way.format(free=free_port(), other=port))
 
 
 async def test_a_function_may_use_any_udp_port(confined: LocalRuntimeHarness) -> None:

@@ -110,9 +110,13 @@ _OWN_ONLY = {
     "ioprio_set": (251, (1,)),
 }
 _UNSHARE, _CLONE, _CLONE3 = 272, 56, 435
-_SOCKET = 41
+_SOCKET, _SEND_TO, _SEND_MESSAGE, _SEND_MESSAGES = 41, 44, 46, 307
 _FAMILIES = (1, 2, 10, 16)
-"""Of sockets: Unix, IPv4, IPv6, and what programs list network interfaces by. Others are reason for concern alone."""
+"""Of sockets: Unix, IPv4, IPv6, and what programs list network interfaces by."""
+_MULTIPATH_TCP, _SCTP = 262, 132
+"""Protocols with ports that Landlock's rules are not for; libraries then use TCP."""
+_CONNECT_AND_SEND = 0x20000000
+"""``MSG_FASTOPEN``: connects where Landlock may not look."""
 
 
 class _Program(ctypes.Structure):
@@ -156,13 +160,16 @@ def _program() -> Iterator[bytes]:
     yield _instruction(_LOAD_WORD, _NUMBER)
     yield _instruction(_JUMP_AT_LEAST, _X32, 0, 1)
     yield refuse
+    socket = list(_socket())
+    yield from (_instruction(_JUMP_EQUAL, _SOCKET, 0, len(socket)), *socket)
+    for number, flags in ((_SEND_TO, 3), (_SEND_MESSAGE, 2), (_SEND_MESSAGES, 3)):
+        yield from _no_flags(number, _CONNECT_AND_SEND, flags, errno.EOPNOTSUPP)
     for number in _REFUSED.values():
         yield from (_instruction(_JUMP_EQUAL, number, 0, 1), refuse)
     for number, arguments in _OWN_ONLY.values():
         yield from (_instruction(_JUMP_EQUAL, number, 0, 3 * len(arguments) + 1), *_own_only(arguments), allow)
     # the program cannot look at what clone3 points to; told that there is none, libraries call clone
     yield from (_instruction(_JUMP_EQUAL, _CLONE3, 0, 1), _instruction(_RETURN, _REFUSE | errno.ENOSYS))
-    yield from _one_of(_SOCKET, _FAMILIES, errno.EAFNOSUPPORT)
     yield from _no_flags(_CLONE, _NEW_NAMESPACES & ~_CLONE_SIGNAL)
     yield from _no_flags(_UNSHARE, _NEW_NAMESPACES)
     yield allow
@@ -175,21 +182,24 @@ def _own_only(arguments: tuple[int, ...]) -> Iterator[bytes]:
         yield _instruction(_RETURN, _REFUSE | errno.EPERM)
 
 
-def _one_of(number: int, values: tuple[int, ...], error: int) -> Iterator[bytes]:
-    """The call's first argument is one of these."""
-    yield _instruction(_JUMP_EQUAL, number, 0, len(values) + 3)
+def _socket() -> Iterator[bytes]:
+    """Of a family above, and of no protocol above."""
     yield _instruction(_LOAD_WORD, _ARGUMENTS)
-    for left, value in zip(range(len(values), 0, -1), values, strict=True):
-        yield _instruction(_JUMP_EQUAL, value, left, 0)
-    yield _instruction(_RETURN, _REFUSE | error)
+    for left, family in zip(range(len(_FAMILIES), 0, -1), _FAMILIES, strict=True):
+        yield _instruction(_JUMP_EQUAL, family, left, 0)
+    yield _instruction(_RETURN, _REFUSE | errno.EAFNOSUPPORT)
+    yield _instruction(_LOAD_WORD, _ARGUMENTS + 8 * 2)
+    for protocol in (_MULTIPATH_TCP, _SCTP):
+        yield _instruction(_JUMP_EQUAL, protocol, 0, 1)
+        yield _instruction(_RETURN, _REFUSE | errno.EPROTONOSUPPORT)
     yield _instruction(_RETURN, _ALLOW)
 
 
-def _no_flags(number: int, flags: int) -> Iterator[bytes]:
+def _no_flags(number: int, flags: int, argument: int = 0, error: int = errno.EPERM) -> Iterator[bytes]:
     yield _instruction(_JUMP_EQUAL, number, 0, 4)
-    yield _instruction(_LOAD_WORD, _ARGUMENTS)
+    yield _instruction(_LOAD_WORD, _ARGUMENTS + 8 * argument)
     yield _instruction(_JUMP_ANY_BIT, flags, 0, 1)
-    yield _instruction(_RETURN, _REFUSE | errno.EPERM)
+    yield _instruction(_RETURN, _REFUSE | error)
     yield _instruction(_RETURN, _ALLOW)
 
 
