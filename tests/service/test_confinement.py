@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 TRIES = """
-import os, signal, socket
+import os, signal, socket, threading
 
 def tell_systemd(message):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
@@ -30,6 +30,16 @@ def fill():
     with open("/tmp/x", "wb") as file:
         while True:
             file.write(bytes(1 << 20))
+
+def start_threads():
+    over = threading.Event()
+    try:
+        for _ in range(1100):
+            threading.Thread(target=over.wait).start()
+    except RuntimeError as error:
+        raise OSError(11, str(error)) from error
+    finally:
+        over.set()
 
 def handler(event, context):
     try:
@@ -96,6 +106,7 @@ ATTEMPTS = (
     "os.chmod('/opt/taskd', 0o777)",
     "os.rename(os.getcwd(), os.getcwd() + 'x')",
     "fill()",
+    "start_threads()",
 )
 
 
