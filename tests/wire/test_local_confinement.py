@@ -22,7 +22,7 @@ from support.http.service import zipped
 
 from taskd.model.errors import TaskdError
 from taskd.runtime.local.confinement import landlock, seccomp
-from taskd.runtime.local.confinement.means import OF_THE_KERNEL, of_the_kernel
+from taskd.runtime.local.confinement.means import OF_THE_KERNEL, Means, of_the_kernel
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or landlock.ABI < landlock.ABI_SCOPE or not seccomp.IS_AVAILABLE,
@@ -518,6 +518,18 @@ async def test_directories_that_are_named_can_be_used(tmp_path: Path) -> None:
         assert (await attempt(harness, f"open({str(tmp_path / 'models' / 'weights')!r}).read()"))["did"] == "'7'"
         assert "refused" in await attempt(harness, f"open({str(tmp_path / 'models' / 'weights')!r}, 'w')")
     assert (tmp_path / "shared" / "x").read_text() == "1"
+
+
+@pytest.mark.parametrize(
+    "means", {means.describe(): means for abi in (7, 5, 4, 1) for means in of_the_kernel(abi).fewer()}.values()
+)
+async def test_with_whatever_a_machine_has_functions_run_and_health_says_what_it_is(
+    tmp_path: Path, means: Means
+) -> None:
+    async with local_harness(tmp_path / "functions", means=means, writable=()) as harness:
+        await harness.deploy_python(TRY)
+        assert "did" in await attempt(harness, "open(os.environ['TMPDIR'] + '/x', 'w').write('1')")
+        assert harness.runtime.confinement == means.describe()
 
 
 async def test_required_does_not_start_where_something_is_missing(tmp_path: Path) -> None:
