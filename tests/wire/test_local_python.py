@@ -134,7 +134,7 @@ LEAVES_A_NOTE = """
 
 @pytest.mark.parametrize("means", [OF_THE_KERNEL, replace(OF_THE_KERNEL, own_mounts=False)])
 async def test_home_and_tmp_are_a_writable_place_that_goes_with_the_sandbox(tmp_path: Path, means: Means) -> None:
-    async with local_harness(tmp_path / "functions", means=means) as harness:
+    async with local_harness(tmp_path / "functions", means=means, max_sandboxes=1) as harness:
         for change in ("", "\n"):
             await harness.deploy_python(LEAVES_A_NOTE + change)
             assert await harness.value() == [True, False]
