@@ -1,4 +1,4 @@
-"""The parts of a daemon that run tasks, in this process: store, AWS runtime and runner, against a stub."""
+"""The parts of a daemon that run tasks, in this process: store, runtime and runner; the AWS runtime against a stub."""
 
 import asyncio
 import os
@@ -15,6 +15,7 @@ from taskd.model.status import FINAL
 from taskd.model.task import Task
 from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.aws.settings import AwsSettings
+from taskd.runtime.base import Runtime
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.store import EmbeddedStore
 from taskd.system.gc_freeze import FrozenHeap, shorten_switch_interval
@@ -78,17 +79,24 @@ async def open_store(
 
 @asynccontextmanager
 async def open_engine(folder: Path, url: str, in_flight: int, wanted: int) -> AsyncIterator[Engine]:
-    """An engine on the data in ``folder`` that counts ``wanted`` ends; all is stopped at the end."""
+    """An engine on the data in ``folder`` that invokes at ``url``, counts ``wanted`` ends and stops."""
     os.environ.update(AWS_ENVIRONMENT)
     async with open_store(folder) as store:
         runtime = AwsRuntime(AwsSettings(region=REGION, endpoint_url=url))
         await runtime.start([])
-        ends = EndCounter(wanted)
-        settings = DispatchSettings(max_in_flight=in_flight)
-        runner = Runner(store, runtime, settings, on_fatal=ends.fail, telemetry=ends)
-        try:
-            yield Engine(store, runner, ends)
-        finally:
-            await runner.drain(10)
-            await runtime.stop()
-            await runner.join()
+        async with running_on(store, runtime, in_flight, wanted) as engine:
+            yield engine
+
+
+@asynccontextmanager
+async def running_on(store: EmbeddedStore, runtime: Runtime, in_flight: int, wanted: int) -> AsyncIterator[Engine]:
+    """An engine of a store and a runtime that have started; both runner and runtime are stopped at the end."""
+    ends = EndCounter(wanted)
+    settings = DispatchSettings(max_in_flight=in_flight)
+    runner = Runner(store, runtime, settings, on_fatal=ends.fail, telemetry=ends)
+    try:
+        yield Engine(store, runner, ends)
+    finally:
+        await runner.drain(10)
+        await runtime.stop()
+        await runner.join()

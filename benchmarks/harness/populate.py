@@ -19,22 +19,24 @@ _FAILURES_EVERY = 49
 """Not a multiple of the functions, so that tasks of each of them fail."""
 
 
-def body(number: int, start_ms: int, data_bytes: int = 100) -> bytes:
+def body(number: int, start_ms: int, data_bytes: int = 100, functions: int = _FUNCTIONS) -> bytes:
     """The body of a request that creates a task; its data has ``data_bytes`` bytes as JSON, and at least some 40."""
     template = f'{{"patient":{number % 1_000},"number":{number},"pad":""}}'
     data = f'{template[:-2]}{"x" * (data_bytes - len(template))}"}}'
-    return f'{{"functionName":"noop{number % _FUNCTIONS}","startTimestamp":{start_ms},"data":{data}}}'.encode()
+    return f'{{"functionName":"noop{number % functions}","startTimestamp":{start_ms},"data":{data}}}'.encode()
 
 
-def drafts(count: int, start_ms: int, data_bytes: int = 100, spread_ms: int = 0) -> Iterator[list[TaskDraft]]:
+def drafts(
+    count: int, start_ms: int, data_bytes: int = 100, spread_ms: int = 0, functions: int = _FUNCTIONS
+) -> Iterator[list[TaskDraft]]:
     """``count`` drafts in batches, each read from a body of its own as the API does, so that they share nothing.
 
-    They start at even distances within ``spread_ms`` from ``start_ms`` on.
+    They start at even distances within ``spread_ms`` from ``start_ms`` on; their functions take turns.
     """
     now_ms = system_clock_ms()
     for begin in range(0, count, AT_ONCE):
         numbers = range(begin, min(begin + AT_ONCE, count))
-        bodies = (body(number, start_ms + number * spread_ms // count, data_bytes) for number in numbers)
+        bodies = (body(number, start_ms + number * spread_ms // count, data_bytes, functions) for number in numbers)
         yield [task_draft(decode_task(text), None, now_ms, EVERYTHING) for text in bodies]
 
 
@@ -46,9 +48,10 @@ async def add_pending(
     data_bytes: int = 100,
     per_frame: int = AT_ONCE,
     spread_ms: int = 0,
+    functions: int = _FUNCTIONS,
 ) -> None:
     """Adds ``count`` tasks, ``per_frame`` in one atomic step; returns when they can be read in listings."""
-    for number, batch in enumerate(drafts(count, start_ms, data_bytes, spread_ms), 1):
+    for number, batch in enumerate(drafts(count, start_ms, data_bytes, spread_ms, functions), 1):
         steps = (batch[begin : begin + per_frame] for begin in range(0, len(batch), per_frame))
         await asyncio.gather(*map(store.add, steps))
         if number * AT_ONCE % _CATCH_UP_EVERY == 0:

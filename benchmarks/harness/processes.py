@@ -100,6 +100,15 @@ def session_cpu_s(pid: int) -> float:
     return sum(_ticks(stat) for stat in stats if stat and int(stat[3]) == pid) / _TICKS_PER_S
 
 
+def descendants_cpu_s(pid: int) -> float:
+    """CPU time so far of all living processes that ``pid`` has started, or those that these have."""
+    stats = {int(path.name): _stat(path) for path in Path("/proc").glob("[0-9]*")}
+    found = {pid}
+    while more := {child for child, stat in stats.items() if stat and int(stat[1]) in found} - found:
+        found |= more
+    return sum(_ticks(stats[child]) for child in found - {pid}) / _TICKS_PER_S
+
+
 def resident_bytes() -> int:
     """Memory of this process that is resident now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])

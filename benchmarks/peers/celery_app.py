@@ -7,6 +7,7 @@ from celery import Celery
 from celery.signals import worker_process_init
 
 from benchmarks.peers.lambda_call import blocking_client, invoke
+from benchmarks.peers.work import mark
 
 app = Celery("benchmark", broker=os.environ["BENCHMARK_BROKER"])
 app.conf.update(task_ignore_result=True, broker_connection_retry_on_startup=True)
@@ -25,7 +26,13 @@ def call(number: int) -> None:
     invoke(clients[0])
 
 
-def put_in(count: int) -> None:
+@app.task(name="nothing")
+def nothing(number: int) -> None:
+    """The task that does nothing."""
+    mark()
+
+
+def put_in(count: int, task: str) -> None:
     """Puts in ``count`` tasks."""
     for number in range(count):
-        call.delay(number)
+        app.tasks[task].delay(number)

@@ -7,6 +7,7 @@ from typing import Any
 from procrastinate import App, PsycopgConnector
 
 from benchmarks.peers.lambda_call import CONCURRENCY, async_client, invoke_async
+from benchmarks.peers.work import mark
 
 app = App(connector=PsycopgConnector(conninfo=os.environ["BENCHMARK_BROKER"]))
 clients: list[Any] = []
@@ -18,9 +19,15 @@ async def call(number: int) -> None:
     await invoke_async(clients[0])
 
 
-def put_in(count: int) -> None:
+@app.task(name="nothing")
+async def nothing(number: int) -> None:
+    """The task that does nothing."""
+    mark()
+
+
+def put_in(count: int, task: str) -> None:
     """Puts in ``count`` tasks, into a new database."""
-    asyncio.run(_put_in(count))
+    asyncio.run(_put_in(count, task))
 
 
 def work() -> None:
@@ -28,11 +35,11 @@ def work() -> None:
     asyncio.run(_work())
 
 
-async def _put_in(count: int) -> None:
+async def _put_in(count: int, task: str) -> None:
     async with app.open_async():
         await app.schema_manager.apply_schema_async()
         for number in range(count):
-            await call.defer_async(number=number)
+            await app.tasks[task].defer_async(number=number)
 
 
 async def _work() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from saq import Queue
 
 from benchmarks.peers.lambda_call import CONCURRENCY, close_client, invoke_async, open_client
+from benchmarks.peers.work import mark
 
 queue = Queue.from_url(os.environ["BENCHMARK_BROKER"])
 
@@ -16,9 +17,14 @@ async def call(context: dict[str, Any], *, number: int) -> None:
     await invoke_async(context["client"])
 
 
+async def nothing(context: dict[str, Any], *, number: int) -> None:
+    """The task that does nothing."""
+    mark()
+
+
 settings = {
     "queue": queue,
-    "functions": [call],
+    "functions": [call, nothing],
     "concurrency": CONCURRENCY,
     "startup": open_client,
     "shutdown": close_client,
@@ -26,13 +32,13 @@ settings = {
 """What ``saq`` reads."""
 
 
-def put_in(count: int) -> None:
+def put_in(count: int, task: str) -> None:
     """Puts in ``count`` tasks."""
-    asyncio.run(_put_in(count))
+    asyncio.run(_put_in(count, task))
 
 
-async def _put_in(count: int) -> None:
+async def _put_in(count: int, task: str) -> None:
     await queue.connect()
     for number in range(count):
-        await queue.enqueue("call", number=number)
+        await queue.enqueue(task, number=number)
     await queue.disconnect()

@@ -14,9 +14,19 @@ def test_every_benchmark_measures_prints_and_writes_its_results(tmp_path: Path) 
     outcome = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert outcome.exit_code == 0, outcome.output
     reports = {path.stem: json.loads(path.read_text()) for path in results.glob("*.json")}
-    assert {"dispatch", "create", "bulk", "lateness", "recovery", "memory", "mixed", "compaction", "growth"} <= set(
-        reports
+    expected = (
+        "dispatch",
+        "local",
+        "create",
+        "bulk",
+        "lateness",
+        "recovery",
+        "memory",
+        "mixed",
+        "compaction",
+        "growth",
     )
+    assert set(expected) <= set(reports)
     for name, report in reports.items():
         assert all(row["runs"] or row["absent"] for row in report["rows"]), name
         assert f"Written: {results / name}.json" in outcome.output, name
