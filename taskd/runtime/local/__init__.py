@@ -1,1 +1,1 @@
-"""Functions as child processes of this machine, confined, speaking the real Lambda Runtime API."""
+"""Functions as child processes, confined. Programs of others speak the real Lambda Runtime API; ours, a channel."""

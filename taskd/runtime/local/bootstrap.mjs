@@ -1,50 +1,93 @@
-// Runs a Node.js handler: speaks Lambda's Runtime API and behaves to the handler as Lambda's own runtime does.
-// The program of a sandbox; needs nothing but Node's standard library.
+// Runs a Node.js handler: speaks to the daemon on a channel and behaves to the handler as Lambda's own runtime does.
+// The program of a sandbox; needs nothing but Node's standard library. The format of the channel is told in channel.py
+// beside this file.
 
 import fs from 'node:fs';
-import http from 'node:http';
 import { createRequire } from 'node:module';
+import net from 'node:net';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const environment = process.env;
-const api = new URL(`http://${environment.AWS_LAMBDA_RUNTIME_API}/2018-06-01/runtime/`);
-const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
 const taskRoot = environment.LAMBDA_TASK_ROOT;
 
 const EXIT_UNHANDLED_REJECTION = 128;
 const EXIT_UNCAUGHT_EXCEPTION = 129;
 
-// ---- The Runtime API -------------------------------------------------------------------------------------------
+// ---- The channel -----------------------------------------------------------------------------------------------
 
-function request(method, endpoint, body, headers = {}) {
-  return new Promise((resolve, reject) => {
-    const length = body === undefined ? {} : { 'Content-Length': Buffer.byteLength(body) };
-    const options = { method, agent, headers: { 'Content-Type': 'application/json', ...length, ...headers } };
-    const outgoing = http.request(new URL(endpoint, api), options, (incoming) => {
-      const chunks = [];
-      incoming.on('data', (chunk) => chunks.push(chunk));
-      incoming.on('end', () => resolve({ incoming, body: Buffer.concat(chunks) }));
-      incoming.on('error', reject);
-    });
-    outgoing.on('error', reject);
-    outgoing.end(body);
-  });
+const CHANNEL_FD = 10;
+const READY = 1;
+const RESULT = 2;
+const ERROR = 3;
+const LAST_ERROR = 4;
+const INIT_ERROR = 5;
+const ID_BYTES = 36;
+const HEAD_BYTES = 5 + ID_BYTES; // kind, length, id
+const CALL_BYTES = 14 + ID_BYTES; // lengths of event and ARN, deadline, id
+const READ_BYTES = 64 * 1024;
+
+/** Keeps the event loop alive only while it waits for a call: then a handler that is done with all is seen to be. */
+class Channel {
+  constructor() {
+    const onread = { buffer: Buffer.allocUnsafe(READ_BYTES), callback: (size, buffer) => this.receive(size, buffer) };
+    this.socket = new net.Socket({ fd: CHANNEL_FD, readable: true, writable: true, onread });
+    this.socket.on('error', () => {});
+    this.socket.on('close', () => this.onCall && process.exit(1));
+    this.socket.unref();
+    this.parts = []; // what has come of a message that is not whole yet
+    this.onCall = undefined;
+  }
+
+  next() {
+    this.socket.ref();
+    return new Promise((resolve) => (this.onCall = resolve));
+  }
+
+  receive(size, buffer) {
+    let message = buffer.subarray(0, size);
+    if (this.parts.length > 0 || !isWhole(message)) {
+      this.parts.push(Buffer.from(message));
+      this.wanted = this.wanted || (this.length() >= CALL_BYTES && wholeBytes(Buffer.concat(this.parts)));
+      if (!this.wanted || this.length() < this.wanted) return true;
+      message = Buffer.concat(this.parts);
+      this.parts = [];
+      this.wanted = undefined;
+    }
+    this.socket.unref();
+    const { onCall } = this;
+    this.onCall = undefined;
+    onCall(new Call(message));
+    return true;
+  }
+
+  length() {
+    return this.parts.reduce((sum, part) => sum + part.length, 0);
+  }
+
+  /** Resolves when the message is on its way. */
+  send(kind, text, requestId = '') {
+    const length = Buffer.byteLength(text);
+    const message = Buffer.allocUnsafe(HEAD_BYTES + length);
+    message.writeUInt8(kind, 0);
+    message.writeUInt32BE(length, 1);
+    message.write(requestId.padEnd(ID_BYTES), 5, ID_BYTES, 'latin1');
+    message.write(text, HEAD_BYTES);
+    return new Promise((resolve) => this.socket.write(message, resolve));
+  }
 }
 
-async function nextInvocation() {
-  const { incoming, body } = await request('GET', 'invocation/next');
-  if (incoming.statusCode !== 200) throw new Error(`no next invocation: HTTP ${incoming.statusCode}`);
-  return { headers: incoming.headers, event: body };
+const wholeBytes = (message) => CALL_BYTES + message.readUInt32BE(0) + message.readUInt16BE(4);
+const isWhole = (message) => message.length >= CALL_BYTES && message.length >= wholeBytes(message);
+
+let channel; // opened when the handler is loaded, or could not be
+
+function open() {
+  channel ??= new Channel();
+  return channel;
 }
 
-const postResult = (requestId, json) => request('POST', `invocation/${requestId}/response`, json);
-
-function postError(endpoint, error) {
-  const shape = errorShape(error);
-  const headers = { 'Lambda-Runtime-Function-Error-Type': encodeURIComponent(shape.errorType) };
-  return request('POST', endpoint, JSON.stringify(shape), headers);
-}
+const sendError = (kind, error, requestId) => open().send(kind, JSON.stringify(errorShape(error)), requestId);
 
 // ---- Errors ----------------------------------------------------------------------------------------------------
 
@@ -125,11 +168,12 @@ function isEsModule(file) {
 let current; // the call under way
 
 class Call {
-  constructor({ headers, event }) {
-    this.requestId = headers['lambda-runtime-aws-request-id'];
-    this.deadlineMs = Number(headers['lambda-runtime-deadline-ms']);
-    this.arn = headers['lambda-runtime-invoked-function-arn'];
-    this.event = event;
+  constructor(message) {
+    const eventAt = CALL_BYTES + message.readUInt16BE(4);
+    this.deadlineMs = message.readUInt32BE(6) * 2 ** 32 + message.readUInt32BE(10);
+    this.requestId = message.latin1Slice(14, CALL_BYTES);
+    this.arn = message.utf8Slice(CALL_BYTES, eventAt);
+    this.event = message.utf8Slice(eventAt, message.length);
     this.waitsForEmptyEventLoop = true;
     this.pending = undefined; // the outcome of a callback that waits for the event loop to empty
     this.done = new Promise((resolve) => (this.finish = resolve));
@@ -196,11 +240,15 @@ class Call {
     };
   }
 
-  async report(outcome) {
+  /** Tells the outcome, which also asks for the next call. */
+  report(outcome) {
     const { json, error } = 'error' in outcome ? outcome : toJson(outcome.value);
-    if (json !== undefined) return postResult(this.requestId, json);
+    if (json !== undefined) {
+      channel.send(RESULT, json, this.requestId);
+      return;
+    }
     logError('Invoke Error', error, this.requestId);
-    return postError(`invocation/${this.requestId}/error`, error);
+    sendError(ERROR, error, this.requestId);
   }
 }
 
@@ -217,8 +265,8 @@ function toJson(value) {
 function die(title, error, exitCode) {
   const call = current;
   logError(title, error, call?.requestId);
-  const endpoint = isLoaded ? call && `invocation/${call.requestId}/error` : 'init/error';
-  const told = endpoint ? postError(endpoint, error) : Promise.resolve();
+  const kind = isLoaded ? call && LAST_ERROR : INIT_ERROR;
+  const told = kind ? sendError(kind, error, call?.requestId) : Promise.resolve();
   told.finally(() => process.exit(exitCode));
 }
 
@@ -244,13 +292,15 @@ async function serve() {
     return;
   }
   isLoaded = true;
+  open().send(READY, '');
   for (;;) {
-    const call = new Call(await nextInvocation());
+    const call = await channel.next();
     current = call;
     call.run(handler);
-    await call.report(await call.done);
+    const outcome = await call.done;
+    call.report(outcome);
     current = undefined;
   }
 }
 
-serve().catch(() => process.exit(1)); // the Runtime API is gone, and with it whoever wanted a result
+serve();

@@ -12,6 +12,7 @@ import socket
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -40,6 +41,16 @@ class Launch(Struct, frozen=True):
     """Of the Runtime API, which it may always connect to."""
 
 
+class InheritedSocket(Protocol):
+    """A connection to the process, one end of which it inherits."""
+
+    async def open(self) -> socket.socket:
+        """Opens it; returns the end that the process gets, which the caller closes."""
+
+    def close(self) -> None:
+        """Closes the other end. Idempotent."""
+
+
 class ChildProcess:
     """Started once, killed at most once, gone when :meth:`run` returns."""
 
@@ -49,6 +60,8 @@ class ChildProcess:
         self._clock = clock
         self._output: OutputPipe | None = None
         self._scratch: str | None = None
+        self.channel: InheritedSocket | None = None
+        """What the process inherits, if it is to; set before :meth:`run`."""
         self._connection: socket.socket | None = None
         """To the supervisor."""
         self.group: int | None = None
@@ -64,8 +77,7 @@ class ChildProcess:
         """
         order = self._order()
         self._output = OutputPipe(self._clock)
-        self._connection = self._launcher.supervisor(self._output.write_fd)
-        self._output.close_write_end()
+        self._connection = await self._supervisor(self._output)
         try:
             return await self._converse(self._connection, order)
         finally:
@@ -73,6 +85,18 @@ class ChildProcess:
             self.group = None
             self._connection.close()
             self._connection = None
+            if self.channel is not None:
+                self.channel.close()
+
+    async def _supervisor(self, output: OutputPipe) -> socket.socket:
+        """A connection to a new supervisor, to which what the process inherits is handed on."""
+        if self.channel is None:
+            connection = self._launcher.supervisor(output.write_fd)
+        else:
+            with await self.channel.open() as theirs:
+                connection = self._launcher.supervisor(output.write_fd, theirs.fileno())
+        output.close_write_end()
+        return connection
 
     def _order(self) -> bytes:
         """What the supervisor is told."""

@@ -25,6 +25,8 @@ class Language(Protocol):
 
     prefix: str
     """What the names of its runtimes begin with."""
+    has_channel: bool
+    """Whether the program that runs them speaks on a channel; else it speaks the Runtime API."""
 
     def describe(self) -> str:
         """What really runs the family's functions."""
@@ -52,12 +54,13 @@ class Language(Protocol):
 
 
 class Python:
-    """AWS's own ``awslambdaric`` on the interpreter that runs taskd, whatever minor version is asked for.
+    """AWS's own ``awslambdaric`` on our channel and on taskd's own interpreter, whatever minor version is asked for.
 
     What is installed for that interpreter can be imported too; the function's own modules come first.
     """
 
     prefix = "python3."
+    has_channel = True
 
     def describe(self) -> str:
         """The interpreter."""
@@ -92,6 +95,7 @@ class Node:
     """A small bootstrap of ours on the machine's ``node``, whatever major version is asked for."""
 
     prefix = "nodejs"
+    has_channel = True
     _OUTSIDE_HEAP_MB = 64
     """What Node needs beside its heap; a heap that may fill the whole memory limit is killed, not collected."""
     _YOUNG_MAX_MB = 16
@@ -149,6 +153,7 @@ class Provided:
     """Whatever executable ``bootstrap`` the zip holds; it speaks the Runtime API itself."""
 
     prefix = "provided."
+    has_channel = False
 
     def describe(self) -> str:
         """The zip's own program."""

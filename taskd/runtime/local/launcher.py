@@ -63,14 +63,14 @@ class Launcher:
             except OSError as error:
                 _log.warning("the launcher of the sandboxes could not be started: %s", error.strerror)
 
-    def supervisor(self, output_fd: int) -> socket.socket:
-        """A connection to a new supervisor, whose sandbox prints to ``output_fd``.
+    def supervisor(self, output_fd: int, *channel_fd: int) -> socket.socket:
+        """A connection to a new supervisor, whose sandbox prints to ``output_fd`` and inherits ``channel_fd``.
 
         :raises OSError: there can be none just now.
         """
         ours, theirs = socket.socketpair()
         try:
-            self._send([theirs.fileno(), output_fd])
+            self._send([theirs.fileno(), output_fd, *channel_fd])
         except BaseException:
             ours.close()
             raise

@@ -13,6 +13,8 @@ from taskd.runtime.local import supervisor
 from taskd.runtime.local.confinement import kernel
 
 _FDS = 2
+_FDS_MAX = 3
+"""With the channel of a sandbox that has one."""
 
 
 def main() -> None:
@@ -37,13 +39,13 @@ def _detach_input() -> None:
 
 def _serve(requests: socket.socket) -> bool:
     """Forks one supervisor; ``False`` at the end of the connection."""
-    message, fds, _, _ = socket.recv_fds(requests, 1, _FDS)
+    message, fds, _, _ = socket.recv_fds(requests, 1, _FDS_MAX)
     if not message:
         return False
     for fd in fds:  # the standard library does not pass on the flag for it
         os.set_inheritable(fd, False)  # noqa: FBT003 - the name of the function says it
     try:
-        if len(fds) == _FDS and os.fork() == 0:
+        if len(fds) >= _FDS and os.fork() == 0:
             requests.close()
             supervisor.main(*fds)
     except OSError as error:

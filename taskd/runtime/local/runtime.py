@@ -16,6 +16,7 @@ from taskd.model.function import Function
 from taskd.runtime.base import Invocation, InvocationError, InvocationResult, ResultCallback
 from taskd.runtime.local import failures
 from taskd.runtime.local.call_queue import Call
+from taskd.runtime.local.channel import Channel
 from taskd.runtime.local.child_process import ChildProcess, Launch
 from taskd.runtime.local.code_directory import CodeDirectory, unavailable
 from taskd.runtime.local.confinement.confinement import Confinement
@@ -221,8 +222,9 @@ class LocalRuntime:
 
     def _make_sandbox(self, deployment: DeployedFunction) -> Sandbox:
         secret, address = self._api.new_address()
+        language = self._languages.of(deployment.function)
         launch = Launch(
-            command=self._languages.of(deployment.function).command_line(deployment.function, deployment.code),
+            command=language.command_line(deployment.function, deployment.code),
             environment=environment(deployment, address, PROGRAMS_DIRECTORY),
             code=deployment.code,
             work=self._code.work,
@@ -231,6 +233,8 @@ class LocalRuntime:
         )
         process = ChildProcess(launch, self._launcher, self._clock)
         sandbox = Sandbox(deployment, process, self._pool, self._clock)
+        if language.has_channel:
+            process.channel = Channel(sandbox)
         self._api.register(secret, sandbox)
         return sandbox
 

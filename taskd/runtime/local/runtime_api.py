@@ -4,6 +4,7 @@ HTTP only: what a request means is decided by the sandbox. Nothing that a functi
 call but the current one of its own sandbox.
 """
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from taskd.model import limits
+from taskd.runtime.local.call_queue import Call
 from taskd.runtime.local.connection_registry import ConnectionRegistry, RegisteredConnection
 from taskd.runtime.local.deployed_function import function_arn
 from taskd.runtime.local.sandbox import RefusedError, Sandbox
@@ -117,7 +119,9 @@ class RuntimeApi:
 
 
 async def _next(request: web.Request, sandbox: Sandbox) -> web.Response:
-    call = await sandbox.poll()
+    coming: asyncio.Future[Call | None] = asyncio.get_running_loop().create_future()
+    sandbox.poll(lambda call: None if coming.done() else coming.set_result(call))
+    call = await coming
     if call is None:
         raise RefusedError(403, "InvalidStateTransition", "There are no more calls")
     headers = {

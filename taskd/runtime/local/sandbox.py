@@ -23,6 +23,9 @@ from taskd.runtime.local.child_process import ChildProcess
 from taskd.runtime.local.deployed_function import DeployedFunction
 from taskd.runtime.local.failures import Logs
 
+CallReceiver = Callable[[Call | None], None]
+"""Takes a sandbox's next call to the program inside; ``None`` when there will be none."""
+
 
 class RefusedError(TaskdError):
     """The runtime in the sandbox asked for something it may not have; ``kind`` is Lambda's name for that."""
@@ -59,7 +62,7 @@ class Sandbox:
         self._loop = asyncio.get_running_loop()
         self._call: Call | None = None
         self._is_delivered = False
-        self._poll: asyncio.Future[Call | None] | None = None
+        self._poll: CallReceiver | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     @property
@@ -113,9 +116,9 @@ class Sandbox:
 
     def _deliver(self, call: Call | None) -> None:
         poll, self._poll = self._poll, None
-        if poll is not None and not poll.done():
-            poll.set_result(call)
         self._is_delivered = call is not None
+        if poll is not None:
+            poll(call)
 
     def _settle(self, result_of: Callable[[str, Logs], InvocationResult]) -> None:
         """Settles the current call, if there is one; ``result_of`` gets its request id and its log."""
@@ -128,8 +131,8 @@ class Sandbox:
         self._call = None
         self._is_delivered = False
 
-    def poll(self) -> "asyncio.Future[Call | None]":
-        """The runtime asks for its next call; ``None`` comes when there will be none.
+    def poll(self, receive: CallReceiver) -> None:
+        """The runtime asks for its next call, which ``receive`` gets once, within this call or later.
 
         :raises RefusedError: the current call is not settled yet.
         """
@@ -137,13 +140,17 @@ class Sandbox:
             raise RefusedError(403, "InvalidStateTransition", "The call in hand has no answer yet")
         was_polling = self._poll is not None
         self._deliver(None)  # to a connection that the runtime has abandoned
-        self._poll = poll = self._loop.create_future()
+        self._poll = receive
         if self.is_ending or self._call is not None:
             self._deliver(self._call)
         elif not was_polling:
             self._cancel_deadline()
             self._owner.sandbox_is_idle(self)
-        return poll
+
+    def hang_up(self, receive: CallReceiver) -> None:
+        """``receive`` can take no call any more. Without it nobody asks for one."""
+        if self._poll == receive:
+            self.end()
 
     def require_current(self, request_id: str) -> None:
         """Checks that ``request_id`` is the current call: no sandbox may answer for another.

@@ -22,6 +22,8 @@ from taskd.runtime.local.confinement.badness import Badness
 from taskd.runtime.local.confinement.confine import Rules
 
 _READ_BYTES = 64 * 1024
+CHANNEL_FD = 10
+"""Where the program finds its channel: past what the launcher has open. Node hands on what is past 15."""
 _RESET_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE)
 
 
@@ -36,10 +38,13 @@ class Order(TypedDict):
     """How it is confined; ``None`` where it is not."""
 
 
-def main(connection_fd: int, output_fd: int) -> NoReturn:
+def main(connection_fd: int, output_fd: int, *channel_fd: int) -> NoReturn:
     """Runs one sandbox from its order to its end."""
     status = 1
     try:
+        for fd in channel_fd:
+            os.dup2(fd, CHANNEL_FD)  # inherited, as the others are not
+            os.close(fd)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or there would be no exit status
         kernel.become_subreaper()
         with socket.socket(fileno=connection_fd) as connection:
