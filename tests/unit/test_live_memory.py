@@ -135,7 +135,7 @@ async def test_what_follows_from_tasks_that_exist_goes_on_in_a_full_store(tmp_pa
     first, second, third = await store.claim(3)
     outcomes: list[Outcome] = [Retried(first.id, ERROR, TaskDraft("g", b"x" * 5_000, FAR_MS)), Completed(second.id)]
     assert [task.status for task in await store.settle(outcomes) if task] == [Status.RETRIED, Status.COMPLETE]
-    assert [occurrence.task.schedule_id for occurrence in await store.fire(1)] == [schedule.id]
+    assert [occurrence.task.schedule_id for occurrence in (await store.fire(1)).occurrences] == [schedule.id]
     await fill(store)
     await store.stop()
     store = await a_store(tmp_path / "data", clock)
