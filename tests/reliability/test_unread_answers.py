@@ -13,6 +13,7 @@ import pytest
 from support.auth.accounts import EVERYBODY, holder, with_holders
 from support.auth.service import secured_service
 from support.daemon.process import DaemonProcess, api_of, running_daemon
+from support.http.service import http_service
 
 from taskd.api.settings import ServerSettings
 from taskd.model.limits import MIB
@@ -58,6 +59,14 @@ async def begins(connection: socket.socket) -> None:
             await readable.wait()
     finally:
         loop.remove_reader(connection)
+
+
+async def reads(connection: socket.socket, size_bytes: int) -> None:
+    """Returns when so much of the answer has been read."""
+    while size_bytes > 0:
+        part = await asyncio.get_running_loop().sock_recv(connection, MIB)
+        assert part, f"it ended {size_bytes} bytes before"
+        size_bytes -= len(part)
 
 
 async def is_dropped(*connections: socket.socket) -> None:
@@ -137,6 +146,18 @@ async def test_in_a_crowd_the_caller_who_holds_most_loses_the_oldest(tmp_path: P
                 headers = {"Authorization": f"Bearer {GREEDY.token}"}
                 async with service.client.get("/tasks/v1?limit(100)", headers=headers) as response:
                     assert len((await response.json())["data"]) == 8
-                got = 0
-                while got < 8 * MIB:
-                    got += len(await asyncio.get_running_loop().sock_recv(modest, MIB))
+                await reads(modest, 8 * MIB)
+
+
+async def test_where_callers_are_not_told_apart_addresses_behind_a_proxy_are(tmp_path: Path) -> None:
+    async with http_service(tmp_path, ServerSettings(answers_max_bytes=4 * MIB)) as service:
+        await service.store.add([TaskDraft("f", b'{"a":"%b"}' % (b"x" * MIB), 0)] * 8)
+
+        def request_of(address: str) -> bytes:
+            return LISTING.replace(b"\r\n\r\n", f"\r\nX-Forwarded-For: {address}\r\n\r\n".encode())
+
+        async with not_reading(service.url, request_of("192.0.2.1"), 1) as [modest]:
+            await begins(modest)
+            async with not_reading(service.url, request_of("192.0.2.2"), 12) as greedy:
+                await asyncio.gather(*map(begins, greedy))
+                await reads(modest, 8 * MIB)

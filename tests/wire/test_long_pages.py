@@ -13,6 +13,7 @@ from aiohttp import ClientError, ClientSession, web
 from support.http.raw import send_raw
 from support.http.service import BASE, Service, http_service
 
+from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.pages import Pages
 from taskd.api.http.request_parts import query_of
 from taskd.api.http.server import serve
@@ -135,7 +136,7 @@ async def test_a_page_that_cannot_be_read_to_its_end_does_not_look_whole(
     store = HalfReadStore(StoreSettings(data=str(tmp_path)))
     await store.start()
     await store.add([TaskDraft("f", data(1_500_000), 0)] * 2)
-    pages = Pages(store, 64 * MIB, UnreadAnswers(64 * MIB))
+    pages = Pages(store, 64 * MIB, UnreadAnswers(64 * MIB, ClientAddresses(())))
 
     async def listing(request: web.Request) -> web.StreamResponse:
         query = query_of(request)

@@ -31,12 +31,13 @@ class Admission:
         self._body_max_bytes = settings.body_max_bytes
         self.requests = 0
         self.bodies_bytes = 0
-        self.unread_answers = UnreadAnswers(settings.answers_max_bytes)
+        addresses = ClientAddresses(settings.trusted_proxies)
+        self.unread_answers = UnreadAnswers(settings.answers_max_bytes, addresses)
         self._rooms: dict[int, BodyRoom] = {}
         """By the identity of their requests: looked up only where there is one."""
         self.anonymous_bodies = AnonymousBodies(
             self,
-            ClientAddresses(settings.trusted_proxies),
+            addresses,
             max(1, settings.requests_max // _ANONYMOUS_REQUESTS_SHARE),
             settings.bodies_max_bytes // _ANONYMOUS_BYTES_SHARE,
         )

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from aiohttp import web
 
 from taskd.api.http.authorization import CALLER
+from taskd.api.http.client_address import ClientAddresses
 from taskd.api.http.reading_watch import drop
 
 LONG_BYTES = 64 * 1024
@@ -20,8 +21,8 @@ LONG_BYTES = 64 * 1024
 class _Answer:
     """One answer on its way to its client."""
 
-    def __init__(self, request: web.Request, size_bytes: int) -> None:
-        self.owner = _owner(request)
+    def __init__(self, owner: str, request: web.Request, size_bytes: int) -> None:
+        self.owner = owner
         self.size_bytes = size_bytes
         self.transport = request.transport
 
@@ -29,8 +30,9 @@ class _Answer:
 class UnreadAnswers:
     """Counts the bytes that answers hold, by caller, or by address where callers are not told apart."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, addresses: ClientAddresses) -> None:
         self._max_bytes = max_bytes
+        self._addresses = addresses
         self._by_owner: dict[str, dict[_Answer, None]] = {}
         """Without empty ones; those of an owner in the order in which they began."""
         self._bytes_by_owner: dict[str, int] = {}
@@ -49,7 +51,7 @@ class UnreadAnswers:
     @contextmanager
     def holding(self, request: web.Request, size_bytes: int) -> Iterator[None]:
         """Counts ``size_bytes`` for as long as the block sends the answer to ``request``."""
-        answer = _Answer(request, size_bytes)
+        answer = _Answer(self._owner(request), request, size_bytes)
         self._add(answer)
         try:
             yield
@@ -80,7 +82,6 @@ class UnreadAnswers:
         if not answers:
             del self._by_owner[answer.owner], self._bytes_by_owner[answer.owner]
 
-
-def _owner(request: web.Request) -> str:
-    caller = request.get(CALLER)
-    return (caller.key if caller is not None else None) or request.remote or ""
+    def _owner(self, request: web.Request) -> str:
+        caller = request.get(CALLER)
+        return (caller.key if caller is not None else None) or self._addresses.of(request)
