@@ -87,6 +87,22 @@ async def test_what_changes_something_is_there_with_who_did_it_and_from_where(se
     assert entries[4]["detail"] == {"fields": "description environmentVariables"}
 
 
+async def test_who_paused_changed_and_resumed_is_there(secured: SecuredService) -> None:
+    later = {"functionName": "hello", "startTimestamp": "2199-01-01T00:00:00.000Z"}
+    schedule = await call(secured, "POST", "/tasks/v1/schedules", {**later, "interval": 60})
+    path = f"/tasks/v1/schedules/{schedule['id']}"
+    await call(secured, "PUT", path, {"note": "n"})
+    await call(secured, "POST", f"{path}/pause")
+    await call(secured, "POST", f"{path}/resume")
+    await call(secured, "POST", FUNCTIONS, function_body())
+    await call(secured, "POST", f"{FUNCTIONS}/hello/pause")
+    await call(secured, "POST", f"{FUNCTIONS}/hello/resume")
+    assert (await did(secured))[1:] == [
+        *((f"schedules.{verb}", schedule["id"], "done") for verb in ("update", "pause", "resume")),
+        *((f"functions.{verb}", "hello", "done") for verb in ("create", "pause", "resume")),
+    ]
+
+
 async def test_a_look_at_environment_variables_is_there_and_at_a_function_without_any_is_not(
     secured: SecuredService,
 ) -> None:

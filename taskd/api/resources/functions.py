@@ -108,6 +108,7 @@ class FunctionHandlers:
             is_body_optional=True,
             response=FunctionView,
             errors=(errors.RESOURCE_UNKNOWN,),
+            audited=Audited(Action.FUNCTIONS_PAUSE, "function", "name"),
         )
         yield Route(
             *("POST", "/functions/{name}/resume", self.resume, Permission.UPDATE_TASK_FUNCTION),
@@ -115,6 +116,7 @@ class FunctionHandlers:
             summary="Resume a function",
             response=FunctionView,
             errors=(errors.RESOURCE_UNKNOWN,),
+            audited=Audited(Action.FUNCTIONS_RESUME, "function", "name"),
         )
 
     async def listing(self, request: web.Request) -> web.StreamResponse:

@@ -86,6 +86,7 @@ class ScheduleHandlers:
             response=ScheduleView,
             also_needs=(Permission.CREATE_TASKS,),
             errors=(errors.RESOURCE_UNKNOWN,),
+            audited=Audited(Action.SCHEDULES_UPDATE, "schedule", "id"),
         )
         yield Route(
             *("POST", "/schedules/{id}/pause", self.pause, Permission.CREATE_TASK_SCHEDULE),
@@ -95,6 +96,7 @@ class ScheduleHandlers:
             is_body_optional=True,
             response=ScheduleView,
             errors=(errors.RESOURCE_UNKNOWN,),
+            audited=Audited(Action.SCHEDULES_PAUSE, "schedule", "id"),
         )
         yield Route(
             *("POST", "/schedules/{id}/resume", self.resume, Permission.CREATE_TASK_SCHEDULE),
@@ -103,6 +105,7 @@ class ScheduleHandlers:
             response=ScheduleView,
             also_needs=(Permission.CREATE_TASKS,),
             errors=(errors.RESOURCE_UNKNOWN,),
+            audited=Audited(Action.SCHEDULES_RESUME, "schedule", "id"),
         )
 
     async def listing(self, request: web.Request) -> web.StreamResponse:
