@@ -110,7 +110,8 @@ class Schedule(Struct, frozen=True, gc=False, array_like=True):
         """Whether something is to be done; ``is_active``: an earlier task of it waits or runs."""
         if self.paused:
             return False
-        return self.next_ms <= now_ms or (self.buffered_ms is not None and not is_active)
+        is_buffered = self.buffered_ms is not None and self.buffered_ms <= now_ms  # else the clock was set back
+        return self.next_ms <= now_ms or (is_buffered and not is_active)
 
 
 def require_room(draft: ScheduleDraft, others: Collection[Schedule]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -65,7 +65,11 @@ def made_in(draft: ScheduleDraft, steps: list[tuple[int, bool]]) -> list[Made]:
     return [made for _, made in live(schedule_of(draft), steps) if made is not None]
 
 
+BUFFERING = ScheduleDraft("f", b"{}", 100, BEGIN_MS - 5_000, overlap=Overlap.BUFFER_ONE)
+
+
 @given(drafts, lives)
+@example(BUFFERING, [(-1, False), (1, False), (-200_000, True)])
 def test_each_task_is_of_a_time_of_its_own_in_order_and_never_early(
     draft: ScheduleDraft, steps: list[tuple[int, bool]]
 ) -> None:
