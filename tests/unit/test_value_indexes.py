@@ -107,6 +107,13 @@ def test_what_was_there_is_indexed_step_by_step_and_used_when_all_is(catalogue: 
     assert [task.seq for task in page.rows] == [2400]
 
 
+def test_large_data_is_indexed_in_smaller_steps(catalogue: MemoryCatalogue) -> None:
+    catalogue.fill([task_of(seq, {"n": seq, "padding": "x" * 600_000}) for seq in range(1, 6)])
+    indexes = ValueIndexes(catalogue.connection, [PATIENT, ("data", "n")])
+    assert [indexes.step() for _ in range(4)] == [True, True, True, False]
+    assert ("data", "n") in indexes.usable
+
+
 def test_indexing_that_is_interrupted_goes_on(catalogue: MemoryCatalogue) -> None:
     catalogue.fill([task_of(seq, {"n": seq}) for seq in range(1, 2501)])
     ValueIndexes(catalogue.connection, [PATIENT, ("data", "n")]).step()

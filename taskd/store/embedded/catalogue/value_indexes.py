@@ -29,6 +29,8 @@ _TEXT_MAX_CHARS = 256
 """No less than a tag may have."""
 _STEP_ROWS = 1000
 """Tasks that are indexed, or values that are removed, in one transaction: some milliseconds."""
+_STEP_CHARS = 1 << 20
+"""Of the JSON of tasks that are indexed in one, the last of them apart: bounds the memory that it takes."""
 
 CREATE = """
 CREATE TABLE value_fields (
@@ -104,11 +106,9 @@ class ValueIndexes:
 
     def _index_some(self, path: Path, field: int) -> None:
         [(indexed_seq,)] = self._rows("SELECT indexed_seq FROM value_fields WHERE field = ?", field)
-        column = "tags" if path == TAGS else "data"
-        some = f"SELECT seq, {column} FROM tasks WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {_STEP_ROWS}"
-        tasks = self._rows(some, indexed_seq, self._last_seq)
+        tasks = self._next_tasks("tags" if path == TAGS else "data", indexed_seq)
         values = [(field, value, seq) for seq, text in tasks if text for value in _values_in(text, path)]
-        reached = tasks[-1][0] if len(tasks) == _STEP_ROWS else _ALL
+        reached = tasks[-1][0] if tasks and tasks[-1][0] < self._last_seq else _ALL
         with _transaction(self._connection):
             self._connection.executemany(f"{INSERT.begin} (?, ?, ?)", values)
             self._connection.execute("UPDATE value_fields SET indexed_seq = ? WHERE field = ?", (reached, field))
@@ -117,6 +117,17 @@ class ValueIndexes:
             self.usable = self._complete()
             if self._last_seq:
                 log.info("The tasks are indexed by %s.", ".".join(path))
+
+    def _next_tasks(self, column: str, after_seq: int) -> list[tuple[int, str | None]]:
+        """As many as are indexed in one step, with the JSON in ``column``, which may be long."""
+        some = f"SELECT seq, {column} FROM tasks WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {_STEP_ROWS}"
+        tasks, chars = [], 0
+        for seq, text in self._connection.execute(some, (after_seq, self._last_seq)):
+            tasks.append((seq, text))
+            chars += len(text or "")
+            if chars > _STEP_CHARS:
+                break
+        return tasks
 
     def _remove_some(self) -> bool:
         unwanted = self._rows("SELECT field FROM value_fields WHERE NOT wanted LIMIT 1")
