@@ -44,7 +44,7 @@ async def test_a_function_that_keeps_connections_is_refused_more_and_the_others_
         await harness.deploy_python("def handler(event, context): return event", name="quick")
         assert await harness.value(1, "quick") == 1
         statuses = await keep_connections(harness)
-        assert statuses == ["400"] * (PER_SANDBOX_MAX - 1) + ["429"] * (CALLING - PER_SANDBOX_MAX + 1)
+        assert statuses == ["400"] * PER_SANDBOX_MAX + ["429"] * (CALLING - PER_SANDBOX_MAX)
         connections = harness.runtime._api._connections
         assert len(connections) <= UNIDENTIFIED_MAX + 2 * PER_SANDBOX_MAX
         assert await harness.value(2, "quick") == 2

@@ -134,8 +134,8 @@ class LocalRuntime:
         await self._code.close()
 
     def begin(self, call: Invocation, on_result: ResultCallback) -> None:
-        """See :meth:`invoke`; beside a child process the future costs nothing."""
-        self.invoke(call).add_done_callback(lambda future: on_result(future.result()))
+        """See :meth:`invoke`."""
+        self._pool.submit(Call(call, on_result))
 
     def invoke(self, call: Invocation) -> "asyncio.Future[InvocationResult]":
         """Runs the call in a sandbox, at once or when one is free.
@@ -144,7 +144,9 @@ class LocalRuntime:
         (or ``timeout_s``, if that is shorter) has not run and is :class:`~taskd.runtime.base.Throttled`.
         """
         future: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
-        self._pool.submit(Call(call, future))
+        waiting = Call(call, lambda result: None if future.done() else future.set_result(result))
+        future.add_done_callback(lambda _: waiting.abandon())
+        self._pool.submit(waiting)
         return future
 
     async def prepare(self, function: Function, code: bytes | None) -> Function:

@@ -63,7 +63,10 @@ class Sandbox:
         self._call: Call | None = None
         self._is_delivered = False
         self._poll: CallReceiver | None = None
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline_s: float | None = None
+        """By the loop's clock, while there is one."""
+        self._timer: asyncio.TimerHandle | None = None
+        """Fires at a deadline or before it: it is left as it is when a call ends in time."""
 
     @property
     def group(self) -> int | None:
@@ -112,7 +115,19 @@ class Sandbox:
         time_limit_s = self.deployment.function.time_limit_s
         call.deadline_ms = self._clock() + int(time_limit_s * 1000)
         self._call = call
-        self._deadline = self._loop.call_later(time_limit_s, self._time_out)
+        self._deadline_s = self._loop.time() + time_limit_s
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._deadline_s, self._look_at_deadline)
+
+    def _look_at_deadline(self) -> None:
+        """One timer serves many calls, as deadlines only move back: one for each would cost much of a call."""
+        self._timer = None
+        if self._deadline_s is None:
+            return
+        if self._deadline_s <= self._loop.time():
+            self._time_out()
+        else:
+            self._timer = self._loop.call_at(self._deadline_s, self._look_at_deadline)
 
     def _deliver(self, call: Call | None) -> None:
         poll, self._poll = self._poll, None
@@ -144,7 +159,7 @@ class Sandbox:
         if self.is_ending or self._call is not None:
             self._deliver(self._call)
         elif not was_polling:
-            self._cancel_deadline()
+            self._deadline_s = None
             self._owner.sandbox_is_idle(self)
 
     def hang_up(self, receive: CallReceiver) -> None:
@@ -202,15 +217,12 @@ class Sandbox:
         if self.is_ending:
             return
         self.is_ending = True
-        self._cancel_deadline()
+        self._deadline_s = None
+        if self._timer is not None:
+            self._timer.cancel()
         self._process.kill()
         self._settle(lambda *_: OutcomeUnknown("the sandbox was ended while the call ran"))
         self._deliver(None)
-
-    def _cancel_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
 
 
 def _as_json(payload: bytes) -> bytes:

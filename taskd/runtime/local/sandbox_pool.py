@@ -39,8 +39,9 @@ class SandboxPool:
         self._sandboxes: dict[Sandbox, asyncio.Task[None]] = {}
         self._cleaning: set[asyncio.Task[None]] = set()
         self._idle: dict[str, list[Sandbox]] = {}
-        """Only sandboxes of what is deployed now; the last is the one used last."""
+        """Only sandboxes of what is deployed now; the last is the one used last. No list is empty."""
         self._waiting = CallQueue()
+        self._wait_end: asyncio.TimerHandle | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._turnaround: asyncio.TimerHandle | None = None
         self._is_stopped = False
@@ -93,10 +94,29 @@ class SandboxPool:
             self._wait(call)
 
     def _wait(self, call: Call) -> None:
-        wait_s = min(self._settings.queue_wait_s, call.invocation.timeout_s)
         call.waiting_since_s = self._loop.time()
-        call.wait_timeout = self._loop.call_later(wait_s, call.settle, failures.no_sandbox(wait_s))
+        call.waits_until_s = call.waiting_since_s + min(self._settings.queue_wait_s, call.invocation.timeout_s)
         self._waiting.add(call)
+        if self._wait_end is None or self._wait_end.when() > call.waits_until_s:
+            self._arm_wait_end(call.waits_until_s)
+
+    def _arm_wait_end(self, when_s: float) -> None:
+        """One timer for all that wait: a timer for each call would cost a good part of the call itself."""
+        if self._wait_end is not None:
+            self._wait_end.cancel()
+        self._wait_end = self._loop.call_at(when_s, self._end_waits)
+
+    def _end_waits(self) -> None:
+        """Refuses the calls that have waited for as long as they may."""
+        self._wait_end = None
+        now_s = self._loop.time()
+        waiting = list(self._waiting)
+        for call in waiting:
+            if call.waits_until_s <= now_s:
+                call.settle(failures.no_sandbox(call.waits_until_s - call.waiting_since_s))
+        left_s = [call.waits_until_s for call in waiting if call.waits_until_s > now_s]
+        if left_s:
+            self._arm_wait_end(min(left_s))
 
     def _serve_waiting(self) -> None:
         while (call := self._waiting.first()) is not None and self._serve(call):
@@ -110,9 +130,10 @@ class SandboxPool:
         elif deployment.error is not None:
             call.settle(deployment.error)
         elif idle := self._idle.get(call.function_name):
-            self._assign(idle.pop(), call)
-        elif self._is_turning_around(call.function_name):
-            self._arm_turnaround()
+            sandbox = idle[-1]
+            self._leave_idle(sandbox)
+            self._assign(sandbox, call)
+        elif self._is_full_and_busy() or self._is_turning_around(call.function_name):
             return False
         elif len(self._sandboxes) < self._settings.max_sandboxes:
             self._begin(deployment, call)
@@ -121,13 +142,20 @@ class SandboxPool:
             return False
         return True
 
+    def _is_full_and_busy(self) -> bool:
+        """Whether nothing can be done for a call: most often so under load, and then known at once."""
+        return len(self._sandboxes) >= self._settings.max_sandboxes and not self._idle
+
     def _is_turning_around(self, name: str) -> bool:
-        """Whether a sandbox of what is deployed now is about to ask for a call."""
+        """Whether a sandbox of what is deployed now is about to ask for a call; then it is waited for."""
         deployment, since_s = self._deployments[name], self._loop.time() - _TURNAROUND_S
-        return any(
+        is_about_to = any(
             sandbox.deployment is deployment and sandbox.is_between_calls and sandbox.answered_s > since_s
             for sandbox in self._sandboxes
         )
+        if is_about_to:
+            self._arm_turnaround()
+        return is_about_to
 
     def _arm_turnaround(self) -> None:
         """In case a sandbox takes its time to ask, or never does."""
@@ -156,8 +184,17 @@ class SandboxPool:
             self._end(min(idle, key=lambda sandbox: sandbox.idle_since_s))
 
     def _end(self, sandbox: Sandbox) -> None:
-        self._idle[sandbox.deployment.function.name].remove(sandbox)
+        self._leave_idle(sandbox)
         sandbox.end()
+
+    def _leave_idle(self, sandbox: Sandbox) -> None:
+        """``sandbox`` is no longer idle, if it was."""
+        name = sandbox.deployment.function.name
+        idle = self._idle.get(name, [])
+        if sandbox in idle:
+            idle.remove(sandbox)
+            if not idle:
+                del self._idle[name]
 
     def sandbox_is_idle(self, sandbox: Sandbox) -> None:
         """It takes the next call of its function, or waits for one, or is ended if its function has changed."""
@@ -190,9 +227,7 @@ class SandboxPool:
         cleaning = self._sandboxes.pop(sandbox)
         self._cleaning.add(cleaning)
         cleaning.add_done_callback(self._cleaning.discard)
-        idle = self._idle.get(sandbox.deployment.function.name, [])
-        if sandbox in idle:  # its process ended between calls
-            idle.remove(sandbox)
+        self._leave_idle(sandbox)  # its process ended between calls
         self._on_ended(sandbox)
         self._serve_waiting()
 
@@ -204,15 +239,15 @@ class SandboxPool:
     def _expire(self) -> None:
         self._expiry = None
         newest_expired_s = self._loop.time() - self._settings.idle_expiry_s
-        for sandboxes in self._idle.values():
-            for sandbox in [sandbox for sandbox in sandboxes if sandbox.idle_since_s <= newest_expired_s]:
-                self._end(sandbox)
+        idle = [sandbox for sandboxes in self._idle.values() for sandbox in sandboxes]
+        for sandbox in [sandbox for sandbox in idle if sandbox.idle_since_s <= newest_expired_s]:
+            self._end(sandbox)
         self._arm_expiry()
 
     async def stop(self) -> None:
         """Refuses what waits, ends every sandbox, and returns when all are gone. Idempotent."""
         self._is_stopped = True
-        for timer in (self._expiry, self._turnaround):
+        for timer in (self._wait_end, self._expiry, self._turnaround):
             if timer is not None:
                 timer.cancel()
         for call in self._waiting.remove_all():
