@@ -73,7 +73,18 @@ class Channel {
     message.writeUInt32BE(length, 1);
     message.write(requestId.padEnd(ID_BYTES), 5, ID_BYTES, 'latin1');
     message.write(text, HEAD_BYTES);
-    return new Promise((resolve) => this.socket.write(message, resolve));
+    const rest = message.subarray(this.writeAtOnce(message));
+    return rest.length > 0 ? new Promise((resolve) => this.socket.write(rest, resolve)) : Promise.resolve();
+  }
+
+  /** How much of the message could be written: past the stream, which takes a quarter of all that a call costs here. */
+  writeAtOnce(message) {
+    if (this.socket.writableLength > 0) return 0;
+    try {
+      return fs.writeSync(CHANNEL_FD, message);
+    } catch {
+      return 0; // there is no room just now, or nobody left; the stream will see which
+    }
   }
 }
 
