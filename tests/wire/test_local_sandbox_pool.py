@@ -65,6 +65,15 @@ async def test_never_more_sandboxes_than_allowed_over_all_functions(tmp_path: Pa
         assert len(list(marks.iterdir())) < 12  # they do not take each other's sandboxes in turns
 
 
+async def test_functions_that_start_slowly_do_not_take_each_others_sandbox_for_every_call(tmp_path: Path) -> None:
+    source = f"import time\ntime.sleep(0.4)\n{WHO}"
+    async with local_harness(tmp_path, max_sandboxes=1, queue_wait_s=60) as harness:
+        for name in ("a", "b"):
+            await harness.deploy_python(source, name=name)
+        results = await asyncio.gather(*(harness.call(None, name) for _ in range(15) for name in ("a", "b")))
+        assert len({success_of(result).payload for result in results}) <= 8  # it was one for each call
+
+
 async def test_calls_of_one_function_wait_in_the_order_they_came(tmp_path: Path) -> None:
     async with local_harness(tmp_path, max_sandboxes=1) as harness:
         await harness.deploy_python("count = 0\ndef handler(event, context):\n global count; count += 1; return count")

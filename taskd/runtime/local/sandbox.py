@@ -53,6 +53,8 @@ class Sandbox:
         self.deployment = deployment
         self.idle_since_s = 0.0
         """By the loop's clock; the owner's to keep."""
+        self.ready_since_s = 0.0
+        """When it first asked for a call, by the loop's clock."""
         self.answered_s = 0.0
         """When its last call got its result, by the loop's clock."""
         self.is_ending = False
@@ -154,6 +156,7 @@ class Sandbox:
         if self._is_delivered:
             raise RefusedError(403, "InvalidStateTransition", "The call in hand has no answer yet")
         was_polling = self._poll is not None
+        self.ready_since_s = self.ready_since_s or self._loop.time()
         self._deliver(None)  # to a connection that the runtime has abandoned
         self._poll = receive
         if self.is_ending or self._call is not None:

@@ -15,7 +15,9 @@ from taskd.runtime.local.settings import LocalSettings
 _AFFINITY_S = 0.5
 """While the call whose turn it is has not waited longer, a free sandbox goes on with calls of its own function.
 
-Strictly in turns would make two busy functions take each other's sandboxes in turns, a cold start each time.
+Strictly in turns would make two busy functions take each other's sandboxes in turns, a cold start each time. And where
+starts are slow, nothing but starts would be done once calls wait longer: so a sandbox also goes on for as long as this
+since it was ready first.
 """
 _TURNAROUND_S = 0.05
 """A sandbox that has answered asks for its next call well within this, which is less than a cold start takes."""
@@ -202,7 +204,7 @@ class SandboxPool:
         if self._deployments.get(name) is not sandbox.deployment:
             sandbox.end()
             return
-        call = self._next_of(name)
+        call = self._next_for(sandbox)
         if call is not None:
             self._waiting.remove(call)
             self._assign(sandbox, call)
@@ -215,12 +217,14 @@ class SandboxPool:
         self._idle.setdefault(sandbox.deployment.function.name, []).append(sandbox)
         self._arm_expiry()
 
-    def _next_of(self, name: str) -> Call | None:
-        """The waiting call that a free sandbox of the function may take out of turn."""
+    def _next_for(self, sandbox: Sandbox) -> Call | None:
+        """The waiting call that a free sandbox may take out of turn."""
         first = self._waiting.first()
-        if first is None or self._loop.time() - first.waiting_since_s > _AFFINITY_S:
+        if first is None:
             return None
-        return self._waiting.first_of(name)
+        if self._loop.time() - max(first.waiting_since_s, sandbox.ready_since_s) > _AFFINITY_S:
+            return None
+        return self._waiting.first_of(sandbox.deployment.function.name)
 
     def sandbox_has_ended(self, sandbox: Sandbox) -> None:
         """Its place is free."""
