@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ FAMILIES_MAX = 1_000
 _USES_MAX = 100
 """Of one family within the grace: a client that refreshes more often has no use for older ones."""
 _LOCK_TIMEOUT_S = 10.0
+_LOCK_POLL_S = 0.01
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS families (
     id TEXT PRIMARY KEY, login TEXT NOT NULL, newest INTEGER NOT NULL, expiry_ms INTEGER NOT NULL,
@@ -111,13 +113,27 @@ def _opened(path: Path) -> sqlite3.Connection:
     sync_directory(path.parent)
     connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        _log_ahead(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.executescript(_SCHEMA)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Has the file written ahead of. SQLite itself does not wait where another process is just doing the same."""
+    deadline_s = time.monotonic() + _LOCK_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
+                raise
+            time.sleep(_LOCK_POLL_S)
+        else:
+            return
 
 
 def _use(connection: sqlite3.Connection, claims: Claims, now_ms: int, expiry_ms: int) -> int | None:

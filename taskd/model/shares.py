@@ -8,7 +8,7 @@ to know who will ask. What all hold together stays below four thirds of ``alone_
 a limit is no tighter for a caller on their own than it says.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -34,6 +34,10 @@ class Shares(Generic[K]):
     def held(self, owner: K) -> int:
         """How much ``owner`` holds."""
         return self._held.get(owner, 0)
+
+    def all(self) -> Iterator[tuple[K, int]]:
+        """Each owner that holds something, and how much."""
+        return iter(self._held.items())
 
     def has_room(self, owner: K, alone_max: float) -> bool:
         """Whether ``owner`` may take one more."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from support.store.catalogues import MemoryCatalogue, on_the_wire
 from support.store.naive_filter import field_matches, naive_matches, naive_page
 
@@ -170,7 +171,7 @@ def test_an_index_on_values_leads_to_the_same_page(
     query = Query(where, tuple(sort), 3, offset)
     page = catalogue.page_by_values(query)
     if page is not None:
-        assert page == catalogue.page(query), query
+        assert page == replace(catalogue.page(query), scanned=False), query
 
 
 @settings(max_examples=250)

@@ -78,7 +78,7 @@ async def test_whoever_was_refused_gets_the_slot_that_comes_free(tmp_path: Path,
     folders = [tmp_path / str(number) for number in range(SLOTS + 1)]
     for folder in folders:
         folder.mkdir()
-    async with http_service(tmp_path / "service", dispatch=dispatch, authenticate=from_test_header) as service:
+    async with http_service(tmp_path, dispatch=dispatch, authenticate=from_test_header) as service:
         await deploy(service, HOLD)
         held = [asyncio.create_task(begin(service, GREEDY, folder)) for folder in folders[:SLOTS]]
         for folder in folders[:SLOTS]:

@@ -6,6 +6,7 @@ hand to the catalogue, now and then compact. The catalogue is a stub that rememb
 
 import random
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -155,14 +156,16 @@ def copy_of_state(state: LiveState) -> LiveState:
     """A state that may be changed without changing the first."""
     copy = LiveState()
     copy.tasks.put(state.tasks.values())
-    copy.functions, copy.schedules = dict(state.functions), dict(state.schedules)
+    copy.functions, copy.schedules, copy.active = dict(state.functions), dict(state.schedules), dict(state.active)
+    copy.used_keys, copy.key_shares = state.used_keys.copy(), deepcopy(state.key_shares)
     copy.last_seq, copy.last_id, copy.ended = state.last_seq, state.last_id, state.ended
     return copy
 
 
 def contents(state: LiveState) -> dict[str, Any]:
     """What two states must have in common to be equal."""
-    return vars(copy_of_state(state)) | {"tasks": {task.id: task for task in state.tasks.values()}}
+    tasks = {task.id: task for task in state.tasks.values()}
+    return vars(copy_of_state(state)) | {"tasks": tasks, "key_shares": dict(state.key_shares.all())}
 
 
 class FrameHistory:
