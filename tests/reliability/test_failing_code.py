@@ -54,12 +54,15 @@ async def readied(harness: LocalRuntimeHarness, calls: FailingCalls, monkeypatch
 async def refusal(
     harness: LocalRuntimeHarness, calls: FailingCalls, monkeypatch: pytest.MonkeyPatch
 ) -> ContractError | None:
-    """What a failing call makes of readying; ``None`` if it does not matter: a folder is made that is there already."""
+    """What a failing call makes of readying; ``None`` if it does not matter.
+
+    It does not where a folder is made that is there already, or one is looked for that was moved away.
+    """
     try:
         await check_second(harness, await readied(harness, calls, monkeypatch))
     except ContractError as error:
         return error
-    assert calls.failed == "mkdir"
+    assert calls.failed in ("mkdir", "open")
     return None
 
 
