@@ -9,6 +9,18 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("taskd", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("taskd")
 
+_USUAL_MARKS = "not boot"
+"""What ``pyproject.toml`` asks for where nobody asks for anything else."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is slow where nobody asked for it: by a path, ``-k`` or ``-m``."""
+    is_all = config.args == config.getini("testpaths") and not config.option.keyword
+    if is_all and config.option.markexpr == _USUAL_MARKS:
+        slow = [item for item in items if "slow" in item.keywords]
+        items[:] = [item for item in items if "slow" not in item.keywords]
+        config.hook.pytest_deselected(items=slow)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def settings_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -17,6 +17,8 @@ from support.http.error_shape import assert_error
 
 from taskd.api.http import anonymous_bodies
 
+pytestmark = pytest.mark.slow
+
 UNFINISHED = int(os.environ.get("TASKD_CONNECTIONS", "5000"))
 LOGIN_PATH = "/auth/v2/oauth2/tokens"
 LOGIN = {"grant_type": "password", "username": ADA.email, "password": PASSWORD, "client_id": PUBLIC_CLIENT.key}

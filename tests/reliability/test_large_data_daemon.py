@@ -4,10 +4,13 @@ import gzip
 import os
 from pathlib import Path
 
+import pytest
 from aiohttp import ClientSession, ClientTimeout
 from support.daemon.process import DaemonProcess, running_daemon
 
 from benchmarks.harness.processes import anonymous_bytes, peak_resident_bytes
+
+pytestmark = pytest.mark.slow
 
 MIB = 1 << 20
 TASKS = int(os.environ.get("TASKD_LARGE_TASKS", "60"))

@@ -46,6 +46,8 @@ import asyncio, os, sys
 from taskd.store.embedded.store import EmbeddedStore
 from taskd.store.embedded.settings import StoreSettings
 
+pytestmark = pytest.mark.slow
+
 async def main():
     store = EmbeddedStore(StoreSettings(data=sys.argv[1]))
     await store.start()

@@ -19,9 +19,13 @@ CODES = {
     "nodejs20.x": node_zip("exports.handler = async () => ({});\n"),
 }
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or platform.machine() not in OPTIONAL, reason="no filter of system calls for this machine"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        sys.platform != "linux" or platform.machine() not in OPTIONAL,
+        reason="no filter of system calls for this machine",
+    ),
+]
 
 
 def refusing_daemon(folder: Path, *calls: str) -> DaemonProcess:

@@ -6,8 +6,11 @@
 import os
 from pathlib import Path
 
+import pytest
 from support.storm.aws import aws_storm
 from support.storm.storm import disk_for, run_storm
+
+pytestmark = pytest.mark.slow
 
 FAULTS = int(os.environ.get("TASKD_STORM_FAULTS", "8"))
 SEED = int(os.environ.get("TASKD_STORM_SEED", "1"))

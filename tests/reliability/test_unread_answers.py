@@ -19,6 +19,8 @@ from taskd.api.settings import ServerSettings
 from taskd.model.limits import MIB
 from taskd.model.task import TaskDraft
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 40
 TASKS, TASK_BYTES = 48, MIB - 1_000
 GROWTH_MAX_BYTES = 200 * MIB

@@ -38,12 +38,15 @@ def filled(pattern: str) -> str:
 def test_a_query_full_of_large_patterns_is_refused_in_milliseconds(pattern: str) -> None:
     """It took up to 750 ms."""
     query = filled(pattern)
-    matcher_for.cache_clear()
-    begin_s = time.process_time()
-    with pytest.raises(RqlError, match="too large") as error:
-        parse(query)
-    assert time.process_time() - begin_s < 0.05
-    assert query.startswith("re:", error.value.position)
+    took_s: list[float] = []
+    for _ in range(3):  # what else the interpreter has to do, such as collecting garbage, is not the query's
+        matcher_for.cache_clear()
+        begin_s = time.thread_time()
+        with pytest.raises(RqlError, match="too large") as error:
+            parse(query)
+        took_s.append(time.thread_time() - begin_s)
+        assert query.startswith("re:", error.value.position)
+    assert min(took_s) < 0.05
 
 
 @pytest.mark.parametrize("is_known", [False, True])

@@ -21,6 +21,8 @@ from taskd.store.base import TaskStore
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.store import EmbeddedStore
 
+pytestmark = pytest.mark.slow
+
 CODE = python_zip("def handler(event, context): return 1")
 OTHER_CODE = python_zip("def handler(event, context): return 2")
 PREFIX = "test-"

@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from benchmarks.__main__ import main
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_benchmark_measures_prints_and_writes_its_results(tmp_path: Path) -> None:

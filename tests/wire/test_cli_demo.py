@@ -17,6 +17,8 @@ from taskd.cli.demo_daemon import DaemonDiedError, running_daemon
 from taskd.cli.demo_tasks import NODE, PLANS
 from taskd.cli.exit_codes import ExitCode
 
+pytestmark = pytest.mark.slow
+
 DEMO = [sys.executable, "-m", "taskd", "demo"]
 ORDER = [plan.label for plan in sorted(PLANS, key=lambda plan: -plan.priority)]
 TIMEOUT_S = 60

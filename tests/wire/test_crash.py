@@ -19,6 +19,8 @@ SEED = 20_26
 RUN_LOGGER = """
 import os, time
 
+pytestmark = pytest.mark.slow
+
 def handler(task, context):
     run_log = os.open(os.environ["RUN_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(run_log, (task["id"] + "\\n").encode())  # one write: whole or not at all

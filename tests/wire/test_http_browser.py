@@ -17,7 +17,10 @@ from support.http.service import BASE, Service, function_body
 CHROMIUM = shutil.which("chromium")
 TIMEOUT_S = 60
 FUNCTIONS = f"{BASE}/functions"
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"),
+]
 
 
 @asynccontextmanager

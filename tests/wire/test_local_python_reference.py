@@ -14,6 +14,8 @@ from support.functions.zips import zip_of
 
 from taskd.runtime.base import FunctionError, InvocationError, InvocationResult, Success
 
+pytestmark = pytest.mark.slow
+
 LAUNCH = f"#!/bin/sh\nexec {sys.executable} -P reference_bootstrap.py\n"
 REFERENCE = Path(reference_bootstrap.__file__).read_text()
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

@@ -236,6 +236,7 @@ async def test_the_description_is_open_to_those_without_credentials(tmp_path: Pa
             await assert_error(response, 104)
 
 
+@pytest.mark.slow
 async def test_requests_made_up_from_the_document_get_the_answers_it_promises(tmp_path: Path) -> None:
     async with running_daemon(tmp_path) as daemon, api_of(daemon) as api:
         await api.call("POST", "/functions", function_body())

@@ -20,6 +20,8 @@ ACTIVATED = """
 import os, sys
 from taskd.cli import main
 
+pytestmark = pytest.mark.slow
+
 for at, fd in enumerate(map(int, sys.argv.pop(1).split(","))):
     os.dup2(fd, 3 + at)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(at + 1), LISTEN_FDNAMES="taskd.socket")
