@@ -92,7 +92,7 @@ async def _check(store: TaskStore, tasks: int) -> None:
 
 
 @click.command()
-@size("--tasks", 10_000)
+@size("--tasks", 30_000)
 @size("--in-flight", 256, "Calls at once, most of which wait for a sandbox.")
 @size("--sandboxes", 16, "Processes at once.")
 @size("--peer-tasks", 5_000, "How many tasks the other queues run.", least=2)
