@@ -13,13 +13,11 @@ _USUAL_MARKS = "not boot"
 """What ``pyproject.toml`` asks for where nobody asks for anything else."""
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what is slow where nobody asked for it: by a path, ``-k`` or ``-m``."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Leaves out what is slow where nobody asked for it: by a path, ``-k`` or ``-m``. Workers are told what is run."""
     is_all = config.args == config.getini("testpaths") and not config.option.keyword
-    if is_all and config.option.markexpr == _USUAL_MARKS:
-        slow = [item for item in items if "slow" in item.keywords]
-        items[:] = [item for item in items if "slow" not in item.keywords]
-        config.hook.pytest_deselected(items=slow)
+    if is_all and config.option.markexpr == _USUAL_MARKS and not hasattr(config, "workerinput"):
+        config.option.markexpr = f"{_USUAL_MARKS} and not slow"
 
 
 @pytest.fixture(scope="session", autouse=True)

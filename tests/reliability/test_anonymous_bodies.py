@@ -19,6 +19,7 @@ from taskd.api.http import anonymous_bodies
 
 pytestmark = pytest.mark.slow
 
+
 UNFINISHED = int(os.environ.get("TASKD_CONNECTIONS", "5000"))
 LOGIN_PATH = "/auth/v2/oauth2/tokens"
 LOGIN = {"grant_type": "password", "username": ADA.email, "password": PASSWORD, "client_id": PUBLIC_CLIENT.key}

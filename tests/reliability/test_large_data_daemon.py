@@ -12,6 +12,7 @@ from benchmarks.harness.processes import anonymous_bytes, peak_resident_bytes
 
 pytestmark = pytest.mark.slow
 
+
 MIB = 1 << 20
 TASKS = int(os.environ.get("TASKD_LARGE_TASKS", "60"))
 DATA_BYTES = 5_800_000

@@ -29,6 +29,8 @@ from support.power_cut.observations import KnownState, ObservationLog
 from support.power_cut.recorded_disk import KILL_SIGNAL, RecordedDisk, TimedOperation, persistent_files
 from support.power_cut.workload import CONFIG, Workload, create_once
 
+pytestmark = pytest.mark.slow
+
 STATES = int(os.environ.get("TASKD_POWER_STATES", "20"))
 SEED = int(os.environ.get("TASKD_POWER_SEED", "1"))
 LIFETIME_S = min(8.0, 0.6 + STATES / 50)
@@ -46,7 +48,6 @@ import asyncio, os, sys
 from taskd.store.embedded.store import EmbeddedStore
 from taskd.store.embedded.settings import StoreSettings
 
-pytestmark = pytest.mark.slow
 
 async def main():
     store = EmbeddedStore(StoreSettings(data=sys.argv[1]))

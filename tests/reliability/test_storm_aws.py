@@ -12,6 +12,7 @@ from support.storm.storm import disk_for, run_storm
 
 pytestmark = pytest.mark.slow
 
+
 FAULTS = int(os.environ.get("TASKD_STORM_FAULTS", "8"))
 SEED = int(os.environ.get("TASKD_STORM_SEED", "1"))
 

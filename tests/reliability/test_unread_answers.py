@@ -21,6 +21,7 @@ from taskd.model.task import TaskDraft
 
 pytestmark = pytest.mark.slow
 
+
 CLIENTS = 40
 TASKS, TASK_BYTES = 48, MIB - 1_000
 GROWTH_MAX_BYTES = 200 * MIB

@@ -23,6 +23,7 @@ from taskd.store.embedded.store import EmbeddedStore
 
 pytestmark = pytest.mark.slow
 
+
 CODE = python_zip("def handler(event, context): return 1")
 OTHER_CODE = python_zip("def handler(event, context): return 2")
 PREFIX = "test-"

@@ -19,6 +19,7 @@ from taskd.cli.exit_codes import ExitCode
 
 pytestmark = pytest.mark.slow
 
+
 DEMO = [sys.executable, "-m", "taskd", "demo"]
 ORDER = [plan.label for plan in sorted(PLANS, key=lambda plan: -plan.priority)]
 TIMEOUT_S = 60

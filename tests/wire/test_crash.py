@@ -7,9 +7,12 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
+import pytest
 from aiohttp import ClientError
 from support.daemon.process import Api, DaemonProcess, api_of, running_daemon
 from support.functions.zips import python_zip
+
+pytestmark = pytest.mark.slow
 
 TASKS = 2_000
 CLIENTS = 16
@@ -19,7 +22,6 @@ SEED = 20_26
 RUN_LOGGER = """
 import os, time
 
-pytestmark = pytest.mark.slow
 
 def handler(task, context):
     run_log = os.open(os.environ["RUN_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)

@@ -16,6 +16,7 @@ from taskd.runtime.base import FunctionError, InvocationError, InvocationResult,
 
 pytestmark = pytest.mark.slow
 
+
 LAUNCH = f"#!/bin/sh\nexec {sys.executable} -P reference_bootstrap.py\n"
 REFERENCE = Path(reference_bootstrap.__file__).read_text()
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")

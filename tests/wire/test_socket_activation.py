@@ -16,11 +16,12 @@ from support.daemon.process import READY
 
 from taskd.cli.exit_codes import ExitCode
 
+pytestmark = pytest.mark.slow
+
 ACTIVATED = """
 import os, sys
 from taskd.cli import main
 
-pytestmark = pytest.mark.slow
 
 for at, fd in enumerate(map(int, sys.argv.pop(1).split(","))):
     os.dup2(fd, 3 + at)
