@@ -1,6 +1,5 @@
 """OAuth 1 signatures: the examples of RFC 5849, and every way to touch a signed request."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from oauthlib.oauth1 import Client
+from support import own_loop
 from support.auth.accounts import ADA, CONSUMER, EVERYBODY
 from support.clocks import FakeClock
 
@@ -131,7 +131,7 @@ class Signer:
         self.signatures.use(Directory(EVERYBODY), KEY)
 
     def take(self, request: SignedRequest, header: str) -> oauth1_verifier.Signer:
-        return asyncio.run(self.signatures.signer(request, header))
+        return own_loop.run(self.signatures.signer(request, header))
 
     def kind_of_refusal(self, request: SignedRequest, header: str) -> errors.ErrorKind:
         with pytest.raises(ContractError) as caught:

@@ -1,6 +1,5 @@
 """A signed request is taken once, whatever becomes of the process, of its clock and of the client's clock."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import own_loop
 from support.clocks import FakeClock
 
 from taskd.auth.nonces import WINDOW_S, Nonces
@@ -43,7 +43,7 @@ class Processes:
             self._nonces.check_timestamp(timestamp_s)
             self._marks.check(timestamp_s, signer)
             self._nonces.remember(timestamp_s, signer, nonce)
-            asyncio.run(self._marks.move(timestamp_s, signer, self.now_s))
+            own_loop.run(self._marks.move(timestamp_s, signer, self.now_s))
         except ContractError as error:
             if error.kind is not errors.REPLAYED:
                 raise
