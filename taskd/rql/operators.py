@@ -60,6 +60,11 @@ class Comparison(Operator, frozen=True, kw_only=True):
     sign: str | None = None
     """How mathematics writes ``holds``, where it does: what databases compare by, and find by an index."""
 
+    @property
+    def is_relation(self) -> bool:
+        """Whether what it finds stands together in an index: a value, or all on one side of it."""
+        return self.sign is not None and self.negates is None
+
 
 def _named(name: str) -> Callable[[Any], Any]:
     return lambda value: {name: value}

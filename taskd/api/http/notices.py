@@ -23,10 +23,12 @@ def _indexable(where: Node | None) -> Iterator[Path]:
     if isinstance(where, Group) and where.op == "and":
         for condition in where.conditions:
             yield from _indexable(condition)
-    elif isinstance(where, Compare | Member) and where.path[0] == "data" and len(where.path) > 1:
-        comparison = COMPARISONS[where.op]
-        if comparison.sign is not None and comparison.negates is None:
-            yield where.path
+    elif isinstance(where, Compare | Member) and COMPARISONS[where.op].is_relation and _is_inside_of_data(where.path):
+        yield where.path
+
+
+def _is_inside_of_data(path: Path) -> bool:
+    return path[0] == "data" and len(path) > 1
 
 
 def _shown(path: Path) -> str:

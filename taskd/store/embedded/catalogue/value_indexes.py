@@ -12,12 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import orjson
-
 from taskd.model.task import Task
 from taskd.rql.evaluate import values_at
 from taskd.rql.query import Path
-from taskd.rql.scalars import comparable, is_number, parse_integer
+from taskd.rql.scalars import comparable, is_number
+from taskd.store.embedded.catalogue.sql.user_functions import decode_document
 from taskd.store.embedded.catalogue.statements import Row, Statement
 
 log = logging.getLogger(__name__)
@@ -175,18 +174,10 @@ def _values(tags: Sequence[str], data: bytes, path: Path) -> Iterator[Any]:
 
 def _values_in(text: str | bytes, path: Path) -> Iterator[Any]:
     """The scalars in a column of JSON that ``path`` leads to and that conditions can be on."""
-    for found in values_at([_decoded(text)], path[1:]):
+    for found in values_at([decode_document(text)], path[1:]):
         for value in found if isinstance(found, list) else (found,):
             if isinstance(value, str) or is_number(value):
                 yield _kept(value)
-
-
-def _decoded(text: str | bytes) -> Any:
-    """Any JSON that was accepted once: also what only the lenient decoder reads, such as half of a surrogate pair."""
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return json.loads(text, parse_int=parse_integer)
 
 
 def _kept(value: Any) -> Any:

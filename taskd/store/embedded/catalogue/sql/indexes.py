@@ -23,9 +23,7 @@ def _is_index_lookup(node: Node, resource: Resource) -> bool:
         return all(_is_index_lookup(condition, resource) for condition in node.conditions)
     if isinstance(node, Contains) or not _has_index(node.path, resource):
         return False
-    comparison = COMPARISONS[node.op]
-    is_range = comparison.sign is not None and comparison.negates is None
-    return is_range and not any(isinstance(value, Pattern) for value in node.values)
+    return COMPARISONS[node.op].is_relation and not any(isinstance(value, Pattern) for value in node.values)
 
 
 def _has_index(path: Path, resource: Resource) -> bool:

@@ -4,10 +4,11 @@ A lookup finds at least what satisfies its condition. Nothing else is done by it
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 from msgspec import Struct
 
-from taskd.rql.coerce import Kind, coerce
+from taskd.rql.coerce import coerce
 from taskd.rql.operators import COMPARISONS
 from taskd.rql.query import Compare, Group, Member, Node, Path
 from taskd.rql.scalars import comparable, is_number
@@ -45,19 +46,14 @@ def _usable(where: Node | None, resource: Resource, fields: FieldNumbers) -> Ite
         for condition in where.conditions:
             yield from _usable(condition, resource, fields)
     elif isinstance(where, Compare | Member) and where.path in fields:
-        kind = resource.fields[where.path[0]].kind
-        if _is_lookup(node := coerce(where, kind), kind):
-            assert isinstance(node, Compare | Member)
+        node = cast("Compare | Member", coerce(where, resource.fields[where.path[0]].kind))
+        if _is_lookup(node):
             yield node
 
 
-def _is_lookup(node: Node, kind: Kind) -> bool:
-    if not isinstance(node, Compare | Member):
-        return False
-    comparison = COMPARISONS[node.op]
-    is_positive = comparison.sign is not None and comparison.negates is None
+def _is_lookup(node: Compare | Member) -> bool:
     are_plain = all(isinstance(value, str) or is_number(value) for value in node.values)
-    return is_positive and are_plain and 0 < len(node.values) <= _VALUES_MAX
+    return COMPARISONS[node.op].is_relation and are_plain and 0 < len(node.values) <= _VALUES_MAX
 
 
 def _sequences(field: int, node: Compare | Member) -> Fragment:

@@ -57,10 +57,10 @@ def _deadline(time_limit_s: float) -> Cancelled:
 
 
 def _roots(document: str | None) -> list[Any]:
-    return [] if document is None else [_decode(document)]
+    return [] if document is None else [decode_document(document)]
 
 
-def _decode(document: str) -> Any:
+def decode_document(document: str | bytes) -> Any:
     """Any JSON that was accepted once: also what only the lenient decoder reads, such as half of a surrogate pair."""
     try:
         return orjson.loads(document)
@@ -70,4 +70,4 @@ def _decode(document: str) -> Any:
 
 def _scalar(document: str | None, path: str) -> str | None:
     """The JSON text of the scalar that a document is ordered by."""
-    return None if document is None else json.dumps(scalar_at(_decode(document), _decode_path(path)))
+    return None if document is None else json.dumps(scalar_at(decode_document(document), _decode_path(path)))
