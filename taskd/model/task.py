@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from taskd.model.errors import TaskdError
 from taskd.model.status import NEXT, Status
+from taskd.model.task_extras import TaskExtras
 
 
 class ErrorType(StrEnum):
@@ -43,6 +44,7 @@ class TaskDraft(Struct, frozen=True, gc=False):
     schedule_id: str | None = None
     direct: bool = False
     """Executed at once for a caller who waits, and so never tried again."""
+    extras: TaskExtras | None = None
 
 
 class Task(Struct, frozen=True, gc=False, array_like=True):
@@ -75,6 +77,7 @@ class Task(Struct, frozen=True, gc=False, array_like=True):
     """A requeued task is not due before this, whatever its ``start_ms``."""
     direct: bool = False
     """Executed at once for a caller who waits, and so never tried again."""
+    extras: TaskExtras | None = None
 
     @property
     def due_ms(self) -> int:
@@ -108,6 +111,7 @@ def create(draft: TaskDraft, task_id: str, seq: int, now_ms: int) -> Task:
         retry_for_task_ids=draft.retry_for_task_ids,
         schedule_id=draft.schedule_id,
         direct=draft.direct,
+        extras=draft.extras,
     )
 
 
