@@ -30,3 +30,5 @@ class TaskExtras(Struct, frozen=True, gc=False, array_like=True):
     """The ended task that this one repeats."""
     event_chain: int = 0
     """How many tasks, each made because the one before it failed, led to this one."""
+    replayed_by_task_id: str | None = None
+    """The newest task that repeats this one, which has ended."""

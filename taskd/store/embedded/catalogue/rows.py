@@ -7,6 +7,7 @@ import msgspec
 
 from taskd.model.status import Status
 from taskd.model.task import Task, TaskError
+from taskd.model.task_extras import TaskExtras
 
 COLUMNS = (
     "seq",
@@ -24,6 +25,7 @@ COLUMNS = (
     "schedule_id",
     "retry_for_task_ids",
     "error",
+    "extras",
     "data",
 )
 CHANGING = ("status", "status_changed_ms", "error", "retried_by_task_id")
@@ -44,6 +46,7 @@ class _ErrorObject(msgspec.Struct):
 
 _encode = msgspec.json.Encoder().encode
 _decode_strings = msgspec.json.Decoder(tuple[str, ...]).decode
+_decode_extras = msgspec.json.Decoder(TaskExtras).decode
 _decode_error = msgspec.json.Decoder(_ErrorObject).decode
 
 
@@ -59,6 +62,7 @@ def row(task: Task) -> tuple[Any, ...]:
         task.schedule_id,
         _strings(task.retry_for_task_ids),
         _error(task.error),
+        _extras(task.extras),
         data,
     )
 
@@ -91,7 +95,7 @@ def change(task: Task) -> tuple[Any, ...]:
 def task_of(columns: sqlite3.Row | tuple[Any, ...]) -> Task:
     """The task of a row with all columns. What matters only before its end is not kept here."""
     (seq, task_id, status, function_name, start_ms, priority, creation_ms, status_changed_ms, tags) = columns[:9]
-    (user_id, application_id, retried_by, schedule_id, retry_for, error, data) = columns[9:]
+    (user_id, application_id, retried_by, schedule_id, retry_for, error, extras, data) = columns[9:]
     return Task(
         id=task_id,
         seq=seq,
@@ -108,12 +112,17 @@ def task_of(columns: sqlite3.Row | tuple[Any, ...]) -> Task:
         retry_for_task_ids=_decode_strings(retry_for) if retry_for else (),
         schedule_id=schedule_id,
         error=_error_of(error),
+        extras=_decode_extras(extras) if extras else None,
         retried_by_task_id=retried_by,
     )
 
 
 def _strings(values: tuple[str, ...]) -> str | None:
     return _encode(values).decode() if values else None
+
+
+def _extras(extras: TaskExtras | None) -> str | None:
+    return None if extras is None else _encode(extras).decode()
 
 
 def _error(error: TaskError | None) -> str | None:

@@ -10,7 +10,7 @@ from taskd.system.files import sync_directory
 
 log = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = 4
 """``PRAGMA user_version``. To change the schema, raise it and add the step to it to ``_MIGRATIONS``."""
 
 _CREATE = """
@@ -60,7 +60,10 @@ CREATE TABLE api_requests (
 );
 CREATE INDEX api_requests_function ON api_requests (function_name);
 """
-_MIGRATIONS: dict[int, str] = {0: _CREATE, 1: counts.CREATE, 2: value_indexes.CREATE}
+_ADD_EXTRAS = """
+ALTER TABLE tasks ADD COLUMN extras TEXT;  -- JSON array of TaskExtras, NULL for most
+"""
+_MIGRATIONS: dict[int, str] = {0: _CREATE, 1: counts.CREATE, 2: value_indexes.CREATE, 3: _ADD_EXTRAS}
 """For each version, the step to the next."""
 
 

@@ -126,4 +126,4 @@ def updates(tasks: Iterable[Task]) -> Iterator[Write]:
 
 def _has_links(task: Task) -> bool:
     created_by = task.created_by_user_id or task.created_by_application_id
-    return bool(created_by or task.schedule_id or task.retried_by_task_id)
+    return bool(created_by or task.schedule_id or task.retried_by_task_id or task.extras)
