@@ -24,10 +24,13 @@ from taskd.model.errors import TaskdError
 from taskd.runtime.local.confinement import landlock, seccomp
 from taskd.runtime.local.confinement.means import OF_THE_KERNEL, Means, of_the_kernel
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or landlock.ABI < landlock.ABI_SCOPE or not seccomp.IS_AVAILABLE,
-    reason="this kernel does not confine",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        sys.platform != "linux" or landlock.ABI < landlock.ABI_SCOPE or not seccomp.IS_AVAILABLE,
+        reason="this kernel does not confine",
+    ),
+]
 
 TRY = """
 import ctypes, fcntl, json, os, signal, socket, subprocess, termios
