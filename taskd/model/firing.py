@@ -28,12 +28,16 @@ class Firing(Struct, frozen=True):
     :data:`COUNTED_MAX`."""
 
 
-def fire(schedule: Schedule, now_ms: int, *, is_active: bool) -> Firing:
+def fire(schedule: Schedule, now_ms: int, *, is_active: bool, is_taken: bool = False) -> Firing:
     """The step of a schedule that is due; ``is_active``: an earlier task of it waits or runs.
+
+    ``is_taken``: the unique key of its tasks is another's, so that it makes none and goes on.
 
     A schedule whose times cannot be told any more is paused, and says why.
     """
     try:
+        if is_taken:
+            return _kept_out(schedule, now_ms)
         if schedule.buffered_ms is not None and not is_active:
             return _made(replace(schedule, buffered_ms=None), schedule.buffered_ms, now_ms, 0)
         if is_active and schedule.overlap is not Overlap.ALLOW:
@@ -85,6 +89,16 @@ def _kept_back(schedule: Schedule, now_ms: int) -> Firing:
         buffered_ms, skipped = schedule.next_ms, skipped - 1
     following = recurrence.aimed_after(schedule, max(now_ms, schedule.next_time_ms))
     return Firing(replace(following, buffered_ms=buffered_ms, update_ms=now_ms), None, skipped)
+
+
+def _kept_out(schedule: Schedule, now_ms: int) -> Firing:
+    """Nothing is made of what has passed, nor of what was buffered."""
+    skipped = int(schedule.buffered_ms is not None)
+    following = schedule
+    if schedule.next_ms <= now_ms:
+        skipped += _count(schedule, schedule.next_time_ms - 1, now_ms)
+        following = recurrence.aimed_after(schedule, max(now_ms, schedule.next_time_ms))
+    return Firing(replace(following, buffered_ms=None, update_ms=now_ms), None, skipped)
 
 
 def _made(following: Schedule, due_ms: int, now_ms: int, skipped: int) -> Firing:

@@ -76,6 +76,12 @@ IDEMPOTENCY_KEY_TTL_MS = 86_400_000
 IDEMPOTENCY_KEYS_MAX = 1_000_000
 """Keys of one caller that are remembered at a time; others have shares of their own, see ``shares.py``."""
 
+UNIQUE_KEY_MAX_CHARS = 256
+UNIQUE_SECONDS_MAX = 366 * 86_400
+"""For how long the key of a task may last, from its creation on."""
+UNIQUE_KEYS_MAX = 1_000_000
+"""Keys of one caller that last for some time and are remembered at a time; others have shares of their own."""
+
 INDEXES_MAX = 16
 """Indexed fields of tasks' data: each is looked for in every task."""
 

@@ -44,6 +44,7 @@ def create(draft: ScheduleDraft, schedule_id: str, now_ms: int) -> Schedule:
         remaining=draft.remaining,
         note=draft.note,
         tags=draft.tags,
+        unique=draft.unique,
     )
     return aimed_after(schedule, draft.start_ms - 1)
 

@@ -4,6 +4,7 @@ from zlib import crc32
 
 from taskd.model.function import Function, RetryPolicy
 from taskd.model.task import ZOMBIE_ERROR_NAME, ErrorType, Task, TaskDraft, TaskError
+from taskd.model.task_extras import inherited
 
 
 def unknown_outcome(reason: str) -> TaskError:
@@ -32,6 +33,7 @@ def successor_of(task: Task, function: Function | None, error: TaskError, now_ms
         created_by_application_id=task.created_by_application_id,
         retry_for_task_ids=(*task.retry_for_task_ids, task.id),
         schedule_id=task.schedule_id,
+        extras=inherited(task.extras),
     )
 
 

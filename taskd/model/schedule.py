@@ -14,6 +14,7 @@ from taskd.model import limits
 from taskd.model.errors import ILLEGAL_STATE, ContractError
 from taskd.model.shares import has_room
 from taskd.model.task import TaskDraft
+from taskd.model.task_extras import OnConflict, TaskExtras, UniqueKey, UniqueRule
 
 NEVER_MS = 2**62
 """When the next task of a schedule is made that makes no more."""
@@ -51,6 +52,7 @@ class ScheduleDraft(Struct, frozen=True, gc=False):
     paused: bool = False
     note: str | None = None
     tags: tuple[str, ...] = ()
+    unique: UniqueRule | None = None
 
 
 class Schedule(Struct, frozen=True, gc=False, array_like=True):
@@ -95,6 +97,8 @@ class Schedule(Struct, frozen=True, gc=False, array_like=True):
     """How much later than its time the next occurrence is due, because of the jitter."""
     buffered_ms: int | None = None
     """When an occurrence was due that waits for the end of an earlier task."""
+    unique: UniqueRule | None = None
+    """The key of its tasks: while another task has it, none is made."""
 
     @property
     def next_time_ms(self) -> int:
@@ -138,7 +142,13 @@ def occurrence(schedule: Schedule, due_ms: int) -> TaskDraft:
         created_by_user_id=schedule.created_by_user_id,
         created_by_application_id=schedule.created_by_application_id,
         schedule_id=schedule.id,
+        extras=None if schedule.unique is None else _keyed(schedule.unique),
+        on_conflict=OnConflict.EXISTING if schedule.unique is None else schedule.unique.on_conflict,
     )
+
+
+def _keyed(rule: UniqueRule) -> TaskExtras:
+    return TaskExtras(unique=UniqueKey(rule.key, rule.lasts))
 
 
 def pause(schedule: Schedule, now_ms: int, reason: str | None) -> Schedule:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from taskd.model.errors import TaskdError
 from taskd.model.status import NEXT, Status
-from taskd.model.task_extras import TaskExtras
+from taskd.model.task_extras import OnConflict, TaskExtras
 
 
 class ErrorType(StrEnum):
@@ -45,6 +45,18 @@ class TaskDraft(Struct, frozen=True, gc=False):
     direct: bool = False
     """Executed at once for a caller who waits, and so never tried again."""
     extras: TaskExtras | None = None
+    on_conflict: OnConflict = OnConflict.EXISTING
+    """Of its unique key, if it has one."""
+
+
+class Replacement(Struct, frozen=True, gc=False, array_like=True):
+    """What a waiting task takes over of a draft. Persisted in this order: add new fields at the end, with a default."""
+
+    data: bytes
+    start_ms: int
+    priority: int
+    created_by_user_id: str | None
+    created_by_application_id: str | None
 
 
 class Task(Struct, frozen=True, gc=False, array_like=True):
@@ -149,6 +161,26 @@ def cancel(task: Task, now_ms: int) -> Task:
     """Somebody called the task off before it started."""
     _require(task, Status.CANCELED)
     return replace(task, status=Status.CANCELED, status_changed_ms=now_ms, not_before_ms=0)
+
+
+def replacement(draft: TaskDraft) -> Replacement:
+    """What can be taken over of ``draft``."""
+    created_by = (draft.created_by_user_id, draft.created_by_application_id)
+    return Replacement(draft.data, draft.start_ms, draft.priority, *created_by)
+
+
+def take_over(task: Task, new: Replacement) -> Task:
+    """The task, which waits, has the data, start and priority of ``new`` from now on, and is in the name of that."""
+    if task.status is not Status.NEW:
+        raise IllegalTransitionError(task, Status.NEW)
+    return replace(
+        task,
+        data=new.data,
+        start_ms=new.start_ms,
+        priority=new.priority,
+        created_by_user_id=new.created_by_user_id,
+        created_by_application_id=new.created_by_application_id,
+    )
 
 
 def _require(task: Task, to: Status) -> None:

@@ -58,6 +58,14 @@ class Requeued(Struct, frozen=True, gc=False):
     not_before_ms: int
 
 
+class UniqueResult(Struct, frozen=True, gc=False):
+    """What a creation is answered with."""
+
+    task: Task
+    conflict: bool = False
+    """Whether the task was there already, with the key of the one that was asked for."""
+
+
 Outcome = Completed | Failed | Retried | Requeued
 
 
@@ -196,6 +204,16 @@ class TaskQueue(Protocol):
         With a ``key`` that was used before and has not expired, nothing is added: gives the tasks of that first use,
         as they are now. Raises ``ContractError``: ``ILLEGAL_ARGUMENT`` if the key came with another request then,
         ``RESOURCE_UNKNOWN`` if those tasks are gone, ``TOO_MANY_REQUESTS`` if no more keys can be remembered.
+        """
+
+    async def add_unique(self, drafts: Sequence[TaskDraft], key: IdempotencyKey | None = None) -> list[UniqueResult]:
+        """As :meth:`add`, which looks at no unique keys; gives for each, in this order, a new task or who has its key.
+
+        Of any number of calls at once, on any nodes, one makes the task of a key; two with the same key in one call are
+        as two calls, one after the other. A waiting task takes over what ``OnConflict.REPLACE`` says: data, start,
+        priority, and in whose name it is; nothing comes between that and its start. ``key`` has what was answered
+        answered again. Raises ``ContractError`` as :meth:`add` does, ``TOO_MANY_REQUESTS`` also if no more unique keys
+        can be remembered, ``RESOURCE_UNKNOWN`` if who has a key is gone; ``UniqueConflictError``, which is one.
         """
 
     async def add_started(self, draft: TaskDraft) -> Task:

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from taskd.model.limits import IDEMPOTENCY_KEY_TTL_MS
 from taskd.model.schedule import Overlap, Schedule, ScheduleDraft
 from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
+from taskd.model.task_extras import OnConflict, TaskExtras, UniqueKey, WhileKind, inherited
+from taskd.model.uniqueness import UniqueConflictError
 from taskd.rql.parser import parse
 from taskd.store.base import Completed, Failed, Outcome, Requeued, Retried
 from taskd.store.embedded.events import decode_events
@@ -33,6 +36,7 @@ from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.state import LiveState
 from taskd.store.embedded.store import EmbeddedStore
 from taskd.store.embedded.stored_data import IN_MEMORY_MAX_BYTES, without_large_data
+from taskd.store.embedded.unique_keys import UniqueKeys
 
 COUNTED = ("stored", "loaded_bytes", "_beyond_bytes", "_count")
 ERROR = TaskError(ErrorType.RUNTIME, "E", "m")
@@ -58,10 +62,23 @@ unscheduling = st.tuples(st.just("unschedule"), st.integers(0, 9))
 pausing = st.tuples(st.just("pause"), st.tuples(st.integers(0, 9), st.booleans()))
 firing = st.tuples(st.just("fire"), st.integers(1, 4))
 keyed = st.tuples(st.just("keyed"), st.tuples(st.sampled_from("klm"), st.integers(1, 3)))
+unique = st.tuples(
+    st.just("unique"),
+    st.lists(
+        st.tuples(
+            st.sampled_from("klm"),
+            st.sampled_from((WhileKind.PENDING, WhileKind.ACTIVE, 1, 2)),
+            st.sampled_from(OnConflict),
+            st.integers(-2, 2),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+)
 compacting = st.tuples(st.just("compact"), st.none())
 anything = st.one_of(
     *(adding, claiming, executing, settling, cancelling, passing, putting, removing),
-    *(scheduling, unscheduling, pausing, firing, keyed),
+    *(scheduling, unscheduling, pausing, firing, keyed, unique),
 )
 operations = st.lists(anything, min_size=1, max_size=25)
 operations_with_compaction = st.lists(anything | compacting, min_size=1, max_size=25)
@@ -104,7 +121,11 @@ class Driver:
         outcomes: list[Outcome] = []
         running = [task for task in self.state.tasks.values() if task.status is Status.IN_PROGRESS]
         for task, choice in zip(running, choices, strict=False):
-            successor = TaskDraft("f", task.data, self.clock() + 5, retry_for_task_ids=(task.id,))
+            successor = TaskDraft(
+                *("f", task.data, self.clock() + 5),
+                retry_for_task_ids=(task.id,),
+                extras=inherited(task.extras),
+            )
             possible: list[Outcome] = [
                 Completed(task.id),
                 Failed(task.id, ERROR),
@@ -157,6 +178,22 @@ class Driver:
         drafts = [TaskDraft("f", b"{}", self.clock()) for _ in range(count)]
         await self.store.add(drafts, IdempotencyKey(name.encode(), b"the same request"))
 
+    async def unique(self, specs: list[tuple[str, WhileKind | int, OnConflict, int]]) -> None:
+        """With one of a few keys, some for a time that passes meanwhile; every other time under a key of the request's
+        own."""
+        self.clock.advance(500)
+        drafts = [
+            TaskDraft(
+                *("f", data_for(priority), self.clock() + priority, priority),
+                extras=TaskExtras(unique=UniqueKey(key, lasts)),
+                on_conflict=on_conflict,
+            )
+            for key, lasts, on_conflict, priority in specs
+        ]
+        request = IdempotencyKey(b"unique", b"the same request") if len(specs) == 2 else None
+        with suppress(UniqueConflictError):
+            await self.store.add_unique(drafts, request)
+
     async def compact(self, _: None) -> None:
         await self.store.compact()
 
@@ -191,8 +228,15 @@ def contents(state: LiveState) -> tuple[object, ...]:
     counted_anew.put(state.tasks.values())
     assert [vars(counted_anew)[key] for key in COUNTED] == [vars(state.tasks)[key] for key in COUNTED]
     alive = (tasks, dict(state.functions), list(state.schedules.items()), list(state.used_keys.items()))
+    keys_anew = UniqueKeys(counted_anew)
+    for task in state.tasks.values():
+        keys_anew.added(task)
+    keys_anew.keep(state.unique.kept.values())
+    assert [state.unique.holders, state.unique.kept] == [keys_anew.holders, keys_anew.kept]
+    assert dict(state.unique.shares.all()) == dict(keys_anew.shares.all())
+    assert counted_anew.beside_bytes == state.tasks.beside_bytes
     assert state.active == Counter(task.schedule_id for task in tasks.values() if task.schedule_id is not None)
-    return *alive, state.last_seq, state.last_id, state.ended
+    return *alive, dict(state.unique.kept), state.last_seq, state.last_id, state.ended
 
 
 @settings(max_examples=200, deadline=None)

@@ -48,6 +48,8 @@ class CommitLog:
         self._on_applied = on_applied
         self._on_fatal = on_fatal
         self._reserved: set[str] = set()
+        self._freed: dict[str, asyncio.Future[None]] = {}
+        """Who waits until nothing is being decided about a task, by its id."""
         self._gathered: list[Pending] = []
         self._unwritten_bytes = 0
         self._loop = asyncio.get_running_loop()
@@ -68,7 +70,21 @@ class CommitLog:
 
     def release(self, task_ids: Iterable[str]) -> None:
         """No frame will come for tasks that were reserved."""
-        self._reserved.difference_update(task_ids)
+        ids = tuple(task_ids)
+        self._reserved.difference_update(ids)
+        if self._freed:
+            self._tell_freed(ids)
+
+    def when_free(self, task_id: str) -> "asyncio.Future[None]":
+        """Done when no decision about the task, which is reserved, is on its way any more. May be shared."""
+        if task_id not in self._freed:
+            self._freed[task_id] = self._loop.create_future()
+        return self._freed[task_id]
+
+    def _tell_freed(self, task_ids: Iterable[str]) -> None:
+        for task_id in task_ids:
+            if (waiting := self._freed.pop(task_id, None)) is not None:
+                waiting.set_result(None)
 
     def require_writable(self) -> None:
         """Raises ``StoreUnavailableError`` while only what is essential can be written."""
@@ -167,6 +183,8 @@ class CommitLog:
         self._unwritten_bytes -= len(pending.payload)
         if pending.reserved:
             self._reserved.difference_update(pending.reserved)
+            if self._freed:
+                self._tell_freed(pending.reserved)
 
 
 def unavailable(error: OSError) -> StoreUnavailableError:

@@ -3,14 +3,14 @@
 Events may grow by trailing fields with defaults. Tags are never reused for something else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from msgspec import Struct
 
 from taskd.model.function import Function
 from taskd.model.schedule import Schedule
-from taskd.model.task import Task, TaskError
+from taskd.model.task import Replacement, Task, TaskError
 
 
 class UsedKey(Struct, frozen=True, gc=False, array_like=True):
@@ -24,6 +24,22 @@ class UsedKey(Struct, frozen=True, gc=False, array_like=True):
     count: int
     owner: str = ""
     """As in ``IdempotencyKey``."""
+    conflicts: tuple[tuple[int, int], ...] = ()
+    """Places of the request that were answered with a task there was, and its number; those are no part of the tasks
+    that were numbered on."""
+
+
+class KeptKey(Struct, frozen=True, gc=False, array_like=True):
+    """A unique key that outlasts its task. Written to the journal in this order: add new fields at the end."""
+
+    function_name: str
+    key: str
+    task_id: str
+    seq: int
+    """The task's number."""
+    ends_ms: int
+    owner: str
+    """Whose share of all kept keys it takes."""
 
 
 class Added(Struct, tag="a", array_like=True, frozen=True, gc=False):
@@ -123,6 +139,27 @@ class KeysUsed(Struct, tag="k", array_like=True, frozen=True, gc=False):
     kept_from_ms: int
 
 
+class Replaced(Struct, tag="ur", array_like=True, frozen=True, gc=False):
+    """A waiting task took over what a later one of its unique key was to be."""
+
+    task_id: str
+    seq: int
+    """The task's number."""
+    new: Replacement
+
+
+class UniqueKeysKept(Struct, tag="uk", array_like=True, frozen=True, gc=False):
+    """Keys of tasks that have ended are still theirs: in snapshots, where their tasks are not."""
+
+    keys: tuple[KeptKey, ...]
+
+
+class UniqueKeysForgotten(Struct, tag="uf", array_like=True, frozen=True, gc=False):
+    """Kept keys that had ended by then are gone. Some go without it, whenever the task of such a key ends."""
+
+    until_ms: int
+
+
 class Counters(Struct, tag="n", array_like=True, frozen=True, gc=False):
     """What a snapshot must carry besides what is alive, so that numbering goes on and losses can be named."""
 
@@ -146,8 +183,20 @@ Event = (
     | ScheduleAdvanced
     | ScheduleRemoved
     | KeysUsed
+    | Replaced
+    | UniqueKeysKept
+    | UniqueKeysForgotten
     | Counters
 )
+
+
+def data_in(event: Event) -> Iterator[tuple[int, bytes]]:
+    """The data that ``event`` says tasks have from then on, by their numbers."""
+    if isinstance(event, Added):
+        yield from ((task.seq, task.data) for task in event.tasks)
+    elif isinstance(event, Replaced):
+        yield event.seq, event.new.data
+
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[list[Event]] = msgspec.msgpack.Decoder(list[Event])

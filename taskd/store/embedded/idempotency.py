@@ -9,6 +9,7 @@ from taskd.model.clock import Clock
 from taskd.model.errors import ILLEGAL_ARGUMENT, RESOURCE_UNKNOWN, TOO_MANY_REQUESTS, ContractError
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.task import Task, TaskDraft
+from taskd.store.base import UniqueResult
 from taskd.store.embedded.catalogue import queries
 from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.commit import CommitLog
@@ -32,39 +33,65 @@ class KeyedCreation:
 
     async def add(self, drafts: Sequence[TaskDraft], key: IdempotencyKey) -> list[Task]:
         """See ``TaskStore``. Waits for another call with this key, and creates only if that one did not."""
-        while (first := self._on_the_way.get(key.digest)) is not None:
+        while (first := self.on_the_way(key)) is not None:
             await asyncio.wait([first])
-        used = self._commits.state.used_keys.get(key.digest)
-        if used is not None and used.at_ms >= self._kept_from_ms():
-            return await self._created_before(used, key)
+        if (used := self.used(key)) is not None:
+            return [result.task for result in await self.answered_before(used, key)]
         return await self._create(drafts, key)
 
-    async def _create(self, drafts: Sequence[TaskDraft], key: IdempotencyKey) -> list[Task]:
-        self._require_room(key.owner)
-        admitted_bytes = self._memory.admit(drafts)
-        added = self._creation(drafts)
-        used = UsedKey(key.digest, key.fingerprint, self._clock(), added.tasks[0].seq, len(drafts), key.owner)
-        done = self._commits.submit([added, KeysUsed((used,), self._kept_from_ms())])
-        self._memory.hold(admitted_bytes, done)
+    def on_the_way(self, key: IdempotencyKey) -> "asyncio.Future[list[Task]] | None":
+        """What another request with this key waits for, if there is one."""
+        return self._on_the_way.get(key.digest)
+
+    def hold(self, key: IdempotencyKey, done: "asyncio.Future[list[Task]]") -> None:
+        """Another request with this key is to wait until then."""
         self._on_the_way[key.digest] = done
         done.add_done_callback(functools.partial(self._arrived, key.digest))
+
+    def used(self, key: IdempotencyKey) -> UsedKey | None:
+        """Its use before, if that is remembered."""
+        used = self._commits.state.used_keys.get(key.digest)
+        return used if used is not None and used.at_ms >= self._kept_from_ms() else None
+
+    def use(
+        self, key: IdempotencyKey, first_seq: int, count: int, conflicts: tuple[tuple[int, int], ...] = ()
+    ) -> KeysUsed:
+        """The event that the key is used now, for so many tasks in all; see ``UsedKey``."""
+        used = UsedKey(key.digest, key.fingerprint, self._clock(), first_seq, count, key.owner, conflicts)
+        return KeysUsed((used,), self._kept_from_ms())
+
+    async def _create(self, drafts: Sequence[TaskDraft], key: IdempotencyKey) -> list[Task]:
+        self.require_room(key.owner)
+        admitted_bytes = self._memory.admit(drafts)
+        added = self._creation(drafts)
+        done = self._commits.submit([added, self.use(key, added.tasks[0].seq, len(drafts))])
+        self._memory.hold(admitted_bytes, done)
+        self.hold(key, done)
         return await asyncio.shield(done)  # a caller that gives up does not call off what the journal is writing
 
     def _arrived(self, digest: bytes, _: "asyncio.Future[list[Task]]") -> None:
         del self._on_the_way[digest]
 
-    async def _created_before(self, used: UsedKey, key: IdempotencyKey) -> list[Task]:
+    async def answered_before(self, used: UsedKey, key: IdempotencyKey) -> list[UniqueResult]:
+        """What was answered at that use, as it is now. Raises ``ContractError`` as ``TaskQueue.add`` does."""
         if used.fingerprint != key.fingerprint:
             message = "The Idempotency-Key was used for another request before; use a new key for each request."
             raise ContractError(ILLEGAL_ARGUMENT, message)
-        numbered = functools.partial(queries.tasks_numbered, first_seq=used.first_seq, count=used.count)
-        tasks = await self._catalogue.read(numbered)
-        if len(tasks) < used.count:
+        made = used.count - len(used.conflicts)
+        tasks = await self._numbered(used.first_seq, made)
+        before: dict[int, Task] = {}
+        for _, seq in used.conflicts:
+            before |= {task.seq: task for task in ([] if seq in before else await self._numbered(seq, 1))}
+        if len(tasks) < made or any(seq not in before for _, seq in used.conflicts):
             message = "The Idempotency-Key was used before, and what it created then is no longer kept."
             raise ContractError(RESOURCE_UNKNOWN, message)
-        return tasks
+        return _in_order(tasks, {place: before[seq] for place, seq in used.conflicts})
 
-    def _require_room(self, owner: str) -> None:
+    async def _numbered(self, first_seq: int, count: int) -> list[Task]:
+        return await self._catalogue.read(functools.partial(queries.tasks_numbered, first_seq=first_seq, count=count))
+
+    def require_room(self, owner: str) -> None:
+        """Raises ``ContractError`` (``TOO_MANY_REQUESTS``) if no more keys of ``owner`` can be remembered."""
         used_keys, shares = self._commits.state.used_keys, self._commits.state.key_shares
         if shares.has_room(owner, limits.IDEMPOTENCY_KEYS_MAX):
             return
@@ -75,3 +102,12 @@ class KeyedCreation:
 
     def _kept_from_ms(self) -> int:
         return self._clock() - limits.IDEMPOTENCY_KEY_TTL_MS
+
+
+def _in_order(made: Sequence[Task], before: dict[int, Task]) -> list[UniqueResult]:
+    """Those that were made, with those that were there ``before`` put at their places."""
+    rest = iter(made)
+    places = range(len(made) + len(before))
+    return [
+        UniqueResult(before[place], conflict=True) if place in before else UniqueResult(next(rest)) for place in places
+    ]

@@ -19,7 +19,7 @@ from taskd.store.base import StoreUnavailableError
 from taskd.store.embedded.catalogue import queries
 from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.errors import JournalDamagedError
-from taskd.store.embedded.events import Added, decode_events
+from taskd.store.embedded.events import data_in, decode_events
 from taskd.store.embedded.gil_pacing import GilPacer
 from taskd.store.embedded.journal.directory import segments
 from taskd.store.embedded.journal.replay import Replay
@@ -66,7 +66,8 @@ class LargeData:
 
     async def _read(self, wanted: dict[int, StoredData]) -> dict[int, bytes]:
         """Data by the numbers of tasks, without what is not as it was."""
-        found = self._catalogue.unwritten_data(wanted)
+        unwritten = self._catalogue.unwritten_data(wanted)
+        found = {seq: data for seq, data in unwritten.items() if wanted[seq].is_of(data)}  # it may have been replaced
         rest = {seq: stored for seq, stored in wanted.items() if seq not in found}
         if rest:
             found |= await self._catalogue.read_data(functools.partial(_checked, rest))
@@ -105,9 +106,7 @@ def _found_in(replay: Replay, wanted: dict[int, StoredData]) -> dict[int, bytes]
     pace = GilPacer()
     for _, payload in replay:
         for event in decode_events(payload):
-            for task in event.tasks if isinstance(event, Added) else ():
-                if task.seq in wanted and wanted[task.seq].is_of(task.data):
-                    found[task.seq] = task.data
+            found |= {seq: data for seq, data in data_in(event) if seq in wanted and wanted[seq].is_of(data)}
         if len(found) == len(wanted):
             break
         pace()

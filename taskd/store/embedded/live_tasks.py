@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from taskd.model.task import Task, TaskDraft
+from taskd.model.task_extras import UniqueKey
+from taskd.model.uniqueness import unique_key
 from taskd.store.embedded.stored_data import IN_MEMORY_MAX_BYTES
 
 _ALIKE = slice(6, 21, 14)
@@ -21,6 +23,8 @@ _STORED_BYTES = 48
 """What stands for data that is not in memory, beyond an empty one."""
 _TAG_BYTES = 60
 """Memory of a tag beside its characters."""
+UNIQUE_BYTES = 560
+"""Memory of a unique key beside its characters."""
 _WIDE_CHAR_BYTES = 4
 """At most, in a text that is not all ASCII."""
 
@@ -37,11 +41,13 @@ class LiveTasks:
         """How many tasks have their data elsewhere."""
         self.loaded_bytes = 0
         """Of large data that is in memory."""
+        self.beside_bytes = 0
+        """Memory of what is kept elsewhere for the sake of tasks, such as unique keys."""
 
     @property
     def memory_bytes(self) -> int:
         """The memory that all of them take, their places in the queue included."""
-        return self._count * TASK_BYTES + self._beyond_bytes
+        return self._count * TASK_BYTES + self._beyond_bytes + self.beside_bytes
 
     def __getitem__(self, task_id: str) -> Task:
         return self._parts[task_id[_ALIKE]][task_id]
@@ -127,7 +133,13 @@ def memory_of(draft: TaskDraft) -> int:
     """The memory in bytes that a task made of ``draft`` will take while it waits."""
     size_bytes = len(draft.data)
     beyond_bytes = size_bytes if size_bytes <= IN_MEMORY_MAX_BYTES else _STORED_BYTES
-    return TASK_BYTES + beyond_bytes + _tags_bytes(draft.tags)
+    unique = unique_key(draft)
+    return TASK_BYTES + beyond_bytes + _tags_bytes(draft.tags) + (0 if unique is None else unique_bytes(unique))
+
+
+def unique_bytes(unique: UniqueKey) -> int:
+    """The memory in bytes that a unique key takes, with its places where keys are looked up."""
+    return UNIQUE_BYTES + len(unique.key) * (1 if unique.key.isascii() else _WIDE_CHAR_BYTES)
 
 
 def _tags_bytes(tags: tuple[str, ...]) -> int:

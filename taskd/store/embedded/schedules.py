@@ -20,6 +20,8 @@ from taskd.store.embedded.catalogue.listing import prepared
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.creation import Creation
 from taskd.store.embedded.serial import SerialChanges
+from taskd.store.embedded.unique_gate import UniqueGate
+from taskd.store.embedded.unique_occurrences import UniqueOccurrences
 
 _CRONS_AT_ONCE = 8
 """So many may be planned on the event loop: a millisecond, or some for what is very rare."""
@@ -37,6 +39,7 @@ class Schedules:
         new_id: Callable[[], str],
         creation: Creation,
         wait_for_capacity: Callable[[], Awaitable[None]],
+        gate: UniqueGate,
     ) -> None:
         """``wait_for_capacity`` waits until more may be created, or raises ``StoreUnavailableError``."""
         self._commits = commits
@@ -45,6 +48,8 @@ class Schedules:
         self._new_id = new_id
         self._creation = creation
         self._wait_for_capacity = wait_for_capacity
+        self._gate = gate
+        self._unique = UniqueOccurrences(gate)
         self._changes = SerialChanges("schedules")
 
     async def add(self, draft: ScheduleDraft) -> Schedule:
@@ -110,12 +115,21 @@ class Schedules:
             return Fired([], [])
         await self._wait_for_capacity()
         allowed, objected = _divided(chosen, objection, now_ms)
-        firings = await _planned(allowed, [schedule.id in self._commits.state.active for schedule in allowed], now_ms)
+        async with self._unique.deciding(allowed) as first:
+            return await self._step(first, objected, now_ms)
+
+    async def _step(self, allowed: list[Schedule], objected: list[Schedule], now_ms: int) -> Fired:
+        taken = [self._unique.is_taken(schedule) for schedule in allowed]
+        active = [schedule.id in self._commits.state.active for schedule in allowed]
+        firings = await _planned(allowed, active, taken, now_ms)
+        kept_out = [schedule for schedule, is_taken in zip(allowed, taken, strict=True) if is_taken]
+        replaced = self._unique.replaced(kept_out, now_ms)
         making = [firing for firing in firings if firing.task is not None]
         drafts = [firing.task for firing in firings if firing.task is not None]
         moves = [_move(firing.schedule, now_ms) for firing in firings]
         added = [self._creation(drafts)] if drafts else []
-        tasks = await self._commits.submit([*map(events.SchedulePut, objected), *moves, *added])
+        batch = [*map(events.SchedulePut, objected), *moves, *added, *replaced]
+        tasks = (await self._gate.submit(batch, [event.task_id for event in replaced]))[: len(drafts)]
         made = [Occurrence(task, firing.skipped) for task, firing in zip(tasks, making, strict=True)]
         halted = [firing.schedule for firing in firings if firing.schedule.paused]
         return Fired(made, [*objected, *halted], _held_back(firings))
@@ -151,12 +165,13 @@ def _divided(chosen: list[Schedule], objection: Objection, now_ms: int) -> tuple
     return allowed, objected
 
 
-async def _planned(schedules: list[Schedule], active: list[bool], now_ms: int) -> list[Firing]:
+async def _planned(schedules: list[Schedule], active: list[bool], taken: list[bool], now_ms: int) -> list[Firing]:
     """What becomes of each; aside of the event loop where that takes long."""
 
     def plan() -> list[Firing]:
         return [
-            fire(schedule, now_ms, is_active=is_active) for schedule, is_active in zip(schedules, active, strict=True)
+            fire(schedule, now_ms, is_active=is_active, is_taken=is_taken)
+            for schedule, is_active, is_taken in zip(schedules, active, taken, strict=True)
         ]
 
     if sum(schedule.cron is not None for schedule in schedules) > _CRONS_AT_ONCE:

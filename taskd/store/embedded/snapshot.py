@@ -1,11 +1,21 @@
 """What a snapshot says: everything that is alive after some segments, as few frames of events."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TypeVar
 
 from taskd.model.schedule import Schedule
 from taskd.model.task import Task
-from taskd.store.embedded.events import Added, FunctionPut, KeysUsed, SchedulePut, decode_events, encode_events
+from taskd.store.embedded.events import (
+    Added,
+    FunctionPut,
+    KeysUsed,
+    SchedulePut,
+    UniqueKeysKept,
+    data_in,
+    decode_events,
+    encode_events,
+)
 from taskd.store.embedded.gil_pacing import GilPacer
 from taskd.store.embedded.journal.directory import Segment
 from taskd.store.embedded.journal.replay import Replay
@@ -40,35 +50,39 @@ def _payloads(sealed: list[Segment], pace: GilPacer) -> Iterator[bytes]:
     yield encode_events([state.counters(), *(FunctionPut(function) for function in state.functions.values())])
     for schedules in _chunks(_take_all(state.schedules)):
         yield encode_events([SchedulePut(schedule) for schedule in schedules])
-    large: dict[str, Task] = {}
+    large: dict[int, Task] = {}
     for tasks in _chunks(_small_tasks(state, large)):
         yield encode_events([Added(tuple(tasks))])
     for tasks in _chunks(_large_tasks(sealed, large, pace)):
         yield encode_events([Added(tuple(tasks))])
+    kept = state.unique.take_kept()
+    while unique_keys := tuple(islice(kept, CHUNK_RECORDS)):
+        yield encode_events([UniqueKeysKept(unique_keys)])
     while state.used_keys:
         keys = [state.used_keys.popitem(last=False)[1] for _ in range(min(CHUNK_RECORDS, len(state.used_keys)))]
         yield encode_events([KeysUsed(tuple(keys), EVERY_KEY_KEPT)])
 
 
-def _small_tasks(state: LiveState, large: dict[str, Task]) -> Iterator[Task]:
+def _small_tasks(state: LiveState, large: dict[int, Task]) -> Iterator[Task]:
     """The tasks whose data is in memory; the others go to ``large``."""
     for task in state.tasks.take_all():
         if stored_data(task) is None:
             yield task
         else:
-            large[task.id] = task
+            large[task.seq] = task
 
 
-def _large_tasks(sealed: list[Segment], large: dict[str, Task], pace: GilPacer) -> Iterator[Task]:
-    """The tasks in ``large``, with the data that they were added with: reads everything again, if there are any."""
+def _large_tasks(sealed: list[Segment], large: dict[int, Task], pace: GilPacer) -> Iterator[Task]:
+    """The tasks in ``large``, with the data that they have now: reads everything again, if there are any."""
     frames = iter(Replay(sealed))
     while large:
         _, payload = next(frames)
         pace()
         for event in decode_events(payload):
-            for added in event.tasks if isinstance(event, Added) else ():
-                if (task := large.pop(added.id, None)) is not None:
-                    yield with_data(task, added.data)
+            for seq, data in data_in(event):
+                task = large.get(seq)
+                if task is not None and (stored := stored_data(task)) is not None and stored.is_of(data):
+                    yield with_data(large.pop(seq), data)
 
 
 def _take_all(schedules: dict[str, Schedule]) -> Iterator[Schedule]:

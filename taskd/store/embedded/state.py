@@ -19,7 +19,11 @@ from taskd.model.task import Task
 from taskd.store.embedded import events
 from taskd.store.embedded.events import Added, Event, UsedKey
 from taskd.store.embedded.live_tasks import LiveTasks
-from taskd.store.embedded.stored_data import IN_MEMORY_MAX_BYTES, without_large_data
+from taskd.store.embedded.stored_data import IN_MEMORY_MAX_BYTES, with_data, without_large_data
+from taskd.store.embedded.unique_keys import UniqueKeys
+
+_WHOLE = (Added, events.Replaced)
+"""After these a task is not as it was in more than a transition changes."""
 
 
 class LiveState:
@@ -27,6 +31,7 @@ class LiveState:
 
     def __init__(self) -> None:
         self.tasks = LiveTasks()
+        self.unique = UniqueKeys(self.tasks)
         self.functions: dict[str, Function] = {}
         self.schedules: dict[str, Schedule] = {}
         self.active: dict[str, int] = {}
@@ -63,6 +68,8 @@ class LiveState:
     def replace(self, tasks: list[Task]) -> list[Task]:
         """Takes the new states of tasks that stay alive."""
         self.tasks.put(tasks)
+        if self.unique:
+            self.unique.changed(tasks)
         return tasks
 
     def end(self, tasks: list[Task]) -> list[Task]:
@@ -71,6 +78,8 @@ class LiveState:
             self.tasks.remove(task.id)
             if task.schedule_id is not None:
                 self._one_less(task.schedule_id)
+            if task.extras is not None:
+                self.unique.ended(task)
         self.ended += len(tasks)
         return tasks
 
@@ -101,27 +110,42 @@ def share(task: Task) -> None:
 
 
 def apply_frame(state: LiveState, events: Sequence[Event]) -> tuple[list[Task], list[Task]]:
-    """Applies one frame to the state; gives the tasks it added and those it changed, as the catalogue takes them."""
+    """Applies one frame to the state; gives the tasks it added and those it changed, as the catalogue takes them.
+
+    Those that took something over are among the first: all of them is told anew.
+    """
     added: list[Task] = []
     changed: list[Task] = []
     for event in events:
-        target = added if type(event) is Added else changed
+        target = added if type(event) in _WHOLE else changed
         target += state.apply(event)
     return added, changed
 
 
 def _added(state: LiveState, event: events.Added) -> list[Task]:
     is_large = False
+    unique: list[Task] = []
     for task in event.tasks:
         share(task)
         if task.schedule_id is not None and state.tasks.get(task.id) is None:
             state.one_more(task.schedule_id)
         if len(task.data) > IN_MEMORY_MAX_BYTES:
             is_large = True
+        if task.extras is not None and task.extras.unique is not None and task.id not in state.tasks:
+            unique.append(task)
     if event.tasks and event.tasks[-1].seq > state.last_seq:
         state.last_seq, state.last_id = event.tasks[-1].seq, event.tasks[-1].id
     state.tasks.put(map(without_large_data, event.tasks) if is_large else event.tasks)
+    for task in unique:
+        state.unique.added(task)
     return list(event.tasks)
+
+
+def _replaced(state: LiveState, event: events.Replaced) -> list[Task]:
+    task = transitions.take_over(state.tasks[event.task_id], event.new)
+    share(task)
+    state.replace([without_large_data(task)])
+    return [with_data(task, event.new.data)]
 
 
 def _started(state: LiveState, event: events.Started) -> list[Task]:
@@ -197,6 +221,16 @@ def _keys_used(state: LiveState, event: events.KeysUsed) -> list[Task]:
     return []
 
 
+def _unique_kept(state: LiveState, event: events.UniqueKeysKept) -> list[Task]:
+    state.unique.keep(event.keys)
+    return []
+
+
+def _unique_forgotten(state: LiveState, event: events.UniqueKeysForgotten) -> list[Task]:
+    state.unique.forget(event.until_ms)
+    return []
+
+
 def _counters(state: LiveState, event: events.Counters) -> list[Task]:
     state.last_seq, state.last_id, state.ended = event.last_seq, event.last_id, event.ended
     return []
@@ -216,5 +250,8 @@ _APPLY: dict[type, Callable[[LiveState, Any], list[Task]]] = {
     events.ScheduleAdvanced: _schedule_advanced,
     events.ScheduleRemoved: _schedule_removed,
     events.KeysUsed: _keys_used,
+    events.Replaced: _replaced,
+    events.UniqueKeysKept: _unique_kept,
+    events.UniqueKeysForgotten: _unique_forgotten,
     events.Counters: _counters,
 }

@@ -31,6 +31,7 @@ from taskd.store.base import (
     Page,
     ScheduleChange,
     StoreStatus,
+    UniqueResult,
     no_objection,
 )
 from taskd.store.embedded import events
@@ -56,6 +57,8 @@ from taskd.store.embedded.schedules import Schedules
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.settlement import Settlement
 from taskd.store.embedded.stored_data import stored_data, with_data
+from taskd.store.embedded.unique_creation import UniqueCreation
+from taskd.store.embedded.unique_gate import Queued, UniqueGate
 from taskd.system.process import end_after_store_failure
 
 log = logging.getLogger(__name__)
@@ -140,6 +143,12 @@ class EmbeddedStore:
         self._memory.hold(admitted_bytes, done)
         return await done
 
+    async def add_unique(self, drafts: Sequence[TaskDraft], key: IdempotencyKey | None = None) -> list[UniqueResult]:
+        """See ``TaskStore``."""
+        self._commits.require_room(self._settings.live_tasks_max)
+        await self._wait_for_capacity()
+        return await self._unique.add(drafts, key)
+
     async def add_started(self, draft: TaskDraft) -> Task:
         """See ``TaskStore``."""
         self._commits.require_room(self._settings.live_tasks_max)
@@ -179,11 +188,14 @@ class EmbeddedStore:
 
     async def cancel(self, task_id: str) -> Task:
         """See ``TaskStore``."""
+        await self._gate.replaced(task_id)
         task = self._commits.state.tasks.get(task_id)
         if task is None or not self._is_waiting(task):
             raise await self._why_not_cancel(task_id)
         self._commits.require_writable()
         data = await self._large.data_of(task) if stored_data(task) is not None else task.data
+        if task.extras is not None and self._commits.state.tasks.get(task_id) is not task:
+            return await self.cancel(task_id)  # it may have taken something over meanwhile
         if not self._is_waiting(task):
             raise await self._why_not_cancel(task_id)
         canceled = events.Canceled(task_id, self._clock())
@@ -368,11 +380,14 @@ class EmbeddedStore:
         self._compactor = Compactor(journal_path, self._journal, self._catalogue, self._clock, self._on_fatal)
         self._new_id = ObjectIdFactory(self._clock, state.last_id)
         self._creation = Creation(self._clock, self._new_id, state.last_seq)
+        queued = Queued(lambda task_ids: self._queue.forget(len(task_ids)), self._kept_waiting)
+        self._gate = UniqueGate(self._commits, self._clock, queued)
         self._schedules = Schedules(
             *(self._commits, self._catalogue, self._clock),
             new_id=self._new_id,
             creation=self._creation,
             wait_for_capacity=self._wait_for_capacity,
+            gate=self._gate,
         )
         self._node_id, self._started_ms = self._new_id(), self._clock()
         self._functions = Functions(self._commits, self._wait_for_capacity)
@@ -384,6 +399,13 @@ class EmbeddedStore:
             *(self._commits, self._catalogue, self._creation, self._clock), abandoned=abandoned, large=self._large
         )
         self._keyed = KeyedCreation(self._commits, self._catalogue, self._clock, self._creation, self._memory)
+        self._unique = UniqueCreation(
+            *(self._commits, self._clock, self._gate),
+            creation=self._creation,
+            memory=self._memory,
+            keyed=self._keyed,
+            get=self.get,
+        )
         waiting = (task for task in state.tasks.values() if task.status is Status.NEW)
         self._queue.load(waiting, self._clock())
 
@@ -447,6 +469,12 @@ class EmbeddedStore:
         self._enqueue(tasks)
         if self._awaited_due_ms is None or min(task.due_ms for task in tasks) < self._awaited_due_ms:
             self._tell(Change.DUE)
+
+    def _kept_waiting(self, task_ids: Sequence[str]) -> None:
+        """Puts back tasks that could not take something over."""
+        if task_ids:
+            self._queue.sweep()
+            self._push([self._commits.state.tasks[task_id] for task_id in task_ids])
 
     def _requeue_entry(self, task: Task) -> None:
         """Puts back a task whose cancelling failed; its old entry may be gone or not, so that is made sure first."""

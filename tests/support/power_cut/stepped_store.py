@@ -16,7 +16,8 @@ from support.power_cut.recorded_directory import RecordedDirectory
 from taskd.model import task as transitions
 from taskd.model.function import Function
 from taskd.model.status import Status
-from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
+from taskd.model.task import ErrorType, Replacement, Task, TaskDraft, TaskError
+from taskd.model.task_extras import TaskExtras, UniqueKey, WhileKind
 from taskd.store.embedded import events
 from taskd.store.embedded.events import Event, decode_events, encode_events
 from taskd.store.embedded.journal.compaction import replace_with_snapshot
@@ -132,6 +133,7 @@ class SteppedStore:
         choices: list[Event] = [self._added(scratch)]
         if waiting:
             choices += [events.Started(tuple(waiting[:2]), 5), events.Canceled(waiting[-1], 6)]
+            choices += [self._replaced(scratch.tasks[waiting[-1]])]
         if running:
             first = running[0]
             choices += [events.Completed((first,), 7), events.Failed(first, 8, ERROR), events.Requeued(first, 9, 99)]
@@ -149,7 +151,16 @@ class SteppedStore:
         seq = scratch.last_seq + 1
         data = b'{"a":"%s"}' % (b"x" * self.rng.choice([0, 10, 300, 1500]))
         task_id = f"{seq:08x}{self.rng.getrandbits(64):016x}"
-        return events.Added((transitions.create(TaskDraft("f", data, 0), task_id, seq, 0),))
+        lasts = self.rng.choice([None, None, WhileKind.PENDING, WhileKind.ACTIVE, 1])
+        extras = None if lasts is None else TaskExtras(unique=UniqueKey(self.rng.choice("klm"), lasts))
+        return events.Added((transitions.create(TaskDraft("f", data, 0, extras=extras), task_id, seq, 0),))
+
+    def _replaced(self, task: Task) -> Event:
+        """Of a task that can have something taken over; another is cancelled."""
+        if task.extras is None:
+            return events.Canceled(task.id, 6)
+        data = b'{"b":"%s"}' % (b"y" * self.rng.choice([0, 10, 300, 1500]))
+        return events.Replaced(task.id, task.seq, Replacement(data, self.rng.choice([0, 9]), 1, None, None))
 
 
 def copy_of_state(state: LiveState) -> LiveState:
@@ -157,6 +168,9 @@ def copy_of_state(state: LiveState) -> LiveState:
     copy = LiveState()
     copy.tasks.put(state.tasks.values())
     copy.functions, copy.schedules, copy.active = dict(state.functions), dict(state.schedules), dict(state.active)
+    for task in state.tasks.values():
+        copy.unique.added(task)
+    copy.unique.keep(state.unique.kept.values())
     copy.used_keys, copy.key_shares = state.used_keys.copy(), deepcopy(state.key_shares)
     copy.last_seq, copy.last_id, copy.ended = state.last_seq, state.last_id, state.ended
     return copy
@@ -165,7 +179,12 @@ def copy_of_state(state: LiveState) -> LiveState:
 def contents(state: LiveState) -> dict[str, Any]:
     """What two states must have in common to be equal."""
     tasks = {task.id: task for task in state.tasks.values()}
-    return vars(copy_of_state(state)) | {"tasks": tasks, "key_shares": dict(state.key_shares.all())}
+    unique = (state.unique.holders, dict(state.unique.kept), dict(state.unique.shares.all()))
+    return vars(copy_of_state(state)) | {
+        "tasks": tasks,
+        "key_shares": dict(state.key_shares.all()),
+        "unique": tuple(map(dict, unique)),
+    }
 
 
 class FrameHistory:

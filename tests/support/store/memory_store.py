@@ -30,6 +30,8 @@ from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.shares import has_room
 from taskd.model.status import FINAL, Status
 from taskd.model.task import Task, TaskDraft
+from taskd.model.task_extras import OnConflict
+from taskd.model.uniqueness import Slot, UniqueConflictError, ends_ms, keeps_out, owner_of, slot_of, unique_key
 from taskd.model.wire import api_request_view, schedule_view, task_view
 from taskd.rql.coerce import epoch_ms
 from taskd.rql.query import Compare, Group, Member, Query
@@ -51,6 +53,7 @@ from taskd.store.base import (
     ScheduleChange,
     StoreStatus,
     StoreUnavailableError,
+    UniqueResult,
     no_objection,
 )
 
@@ -77,6 +80,7 @@ class UsedKey(Struct, frozen=True):
     at_ms: int
     task_ids: tuple[str, ...]
     owner: str
+    conflicts: Collection[int] = ()
 
 
 class SharedRecords:
@@ -169,6 +173,55 @@ class MemoryStore:
             ids = tuple(task.id for task in tasks)
             self._shared.keys[key.digest] = UsedKey(key.fingerprint, self.now_ms(), ids, key.owner)
         return tasks
+
+    async def add_unique(self, drafts: Sequence[TaskDraft], key: IdempotencyKey | None = None) -> list[UniqueResult]:
+        await self._turn()
+        if key is not None and (used := self._used(key)) is not None:
+            tasks = [self._task(task_id) for task_id in used.task_ids]
+            return [UniqueResult(task, place in used.conflicts) for place, task in enumerate(tasks)]
+        before = dict(self._shared.tasks)
+        try:
+            results = [self._add_unique(place, draft) for place, draft in enumerate(drafts)]
+        except ContractError:
+            self._shared.tasks = before
+            raise
+        if key is not None:
+            ids = tuple(result.task.id for result in results)
+            conflicts = {place for place, result in enumerate(results) if result.conflict}
+            self._shared.keys[key.digest] = UsedKey(key.fingerprint, self.now_ms(), ids, key.owner, conflicts)
+        return [UniqueResult(self._task(result.task.id), result.conflict) for result in results]
+
+    def _add_unique(self, place: int, draft: TaskDraft) -> UniqueResult:
+        slot = slot_of(draft)
+        holder = None if slot is None else self._holder(slot)
+        if slot is None or holder is None:
+            self._require_unique_room(draft)
+            return UniqueResult(self._create([draft])[0])
+        if draft.on_conflict is OnConflict.REJECT:
+            raise UniqueConflictError(slot, place, holder.id)
+        if draft.on_conflict is OnConflict.REPLACE and holder.status is Status.NEW:
+            holder = self._put(transitions.take_over(holder, transitions.replacement(draft)))
+            self._shared.tell(Change.DUE, self._shared.nodes.values())
+        return UniqueResult(holder, conflict=True)
+
+    def _holder(self, slot: Slot) -> Task | None:
+        now_ms = self.now_ms()
+        for task in sorted(self._shared.tasks.values(), key=lambda task: -task.seq):
+            unique = unique_key(task)
+            if unique is not None and slot_of(task) == slot and keeps_out(task, unique, now_ms):
+                return task
+        return None
+
+    def _require_unique_room(self, draft: TaskDraft) -> None:
+        def lasts(record: Task | TaskDraft, creation_ms: int) -> bool:
+            unique = unique_key(record)
+            until_ms = None if unique is None else ends_ms(creation_ms, unique)
+            return until_ms is not None and self.now_ms() < until_ms
+
+        kept = [task for task in self._shared.tasks.values() if lasts(task, task.creation_ms)]
+        held = sum(owner_of(task) == owner_of(draft) for task in kept)
+        if lasts(draft, self.now_ms()) and not has_room(held, len(kept), limits.UNIQUE_KEYS_MAX):
+            raise ContractError(errors.TOO_MANY_REQUESTS, f"{len(kept)} unique keys are used already.")
 
     async def add_started(self, draft: TaskDraft) -> Task:
         await self._turn()
@@ -290,7 +343,7 @@ class MemoryStore:
         for schedule in sorted(due, key=lambda each: each.buffered_ms or each.next_ms)[:limit]:
             reason = objection(schedule)
             if reason is None:
-                step = firing.fire(schedule, now_ms, is_active=schedule.id in active)
+                step = self._step(schedule, is_active=schedule.id in active)
             else:
                 step = firing.Firing(schedules.pause(schedule, now_ms, reason), None, 0)
             self._shared.schedules[schedule.id] = step.schedule
@@ -302,6 +355,16 @@ class MemoryStore:
             else:
                 fired = msgspec.structs.replace(fired, held_back=fired.held_back + step.skipped)
         return fired
+
+    def _step(self, schedule: Schedule, *, is_active: bool) -> firing.Firing:
+        unique = schedule.unique
+        holder = None if unique is None else self._holder((schedule.function_name, unique.key))
+        replaces = unique is not None and unique.on_conflict is OnConflict.REPLACE
+        if holder is not None and replaces and holder.status is Status.NEW:
+            due_ms = schedule.next_ms if schedule.next_ms <= self.now_ms() else schedule.buffered_ms
+            occurrence = schedules.occurrence(schedule, due_ms or self.now_ms())
+            self._put(transitions.take_over(holder, transitions.replacement(occurrence)))
+        return firing.fire(schedule, self.now_ms(), is_active=is_active, is_taken=holder is not None)
 
     def next_fire_ms(self) -> int | None:
         active = self._active()

@@ -30,6 +30,11 @@ COLUMNS = (
 )
 CHANGING = ("status", "status_changed_ms", "error", "retried_by_task_id")
 """The columns that a transition can change."""
+TAKEN_OVER = (
+    *("status", "status_changed_ms", "start_ms", "priority", "created_by_user_id", "created_by_application_id"),
+    *("error", "retried_by_task_id", "extras", "data"),
+)
+"""The columns of a task with extras that may have changed since it was added."""
 LEAN_COLUMNS = (*COLUMNS[:8], "data")
 """The columns that no task leaves empty."""
 LEAN_CHANGING = CHANGING[:2]

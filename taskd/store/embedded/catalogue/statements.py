@@ -19,6 +19,7 @@ from taskd.store.embedded.catalogue.rows import (
     COLUMNS,
     LEAN_CHANGING,
     LEAN_COLUMNS,
+    TAKEN_OVER,
     change,
     lean_change,
     lean_row,
@@ -83,8 +84,8 @@ def _chars(rows: Sequence[Row]) -> int:
     return sum([len(row[-1]) for row in rows if isinstance(row[-1], str)])
 
 
-def _upsert(columns: tuple[str, ...]) -> Statement:
-    changes = ", ".join(f"{name} = excluded.{name}" for name in CHANGING)
+def _upsert(columns: tuple[str, ...], changing: tuple[str, ...] = CHANGING) -> Statement:
+    changes = ", ".join(f"{name} = excluded.{name}" for name in changing)
     return insert("tasks", columns, f"ON CONFLICT (seq) DO UPDATE SET {changes}")
 
 
@@ -97,19 +98,26 @@ def _update(columns: tuple[str, ...]) -> Statement:
 INSERT_LOGS = insert("logs", ("task_id", "timestamp_ms", "message"))
 DELETE_LOGS = Statement("DELETE FROM logs WHERE task_id IN (VALUES", 1, ")")
 _UPSERT, _LEAN_UPSERT = _upsert(COLUMNS), _upsert(LEAN_COLUMNS)
+_UPSERT_WHOLE = _upsert(COLUMNS, TAKEN_OVER)
 _UPDATE, _LEAN_UPDATE = _update(CHANGING), _update(LEAN_CHANGING)
 
 
 def upserts(tasks: Iterable[Task]) -> Iterator[Write]:
-    """Writes tasks that may or may not have a row."""
-    lean, full = [], []
+    """Writes tasks that may or may not have a row.
+
+    Those with extras may have been changed in more than a transition changes.
+    """
+    lean, full, whole = [], [], []
     for task in tasks:
-        if task.tags or task.error or task.retry_for_task_ids or _has_links(task):
+        if task.extras is not None:
+            whole.append(row(task))
+        elif task.tags or task.error or task.retry_for_task_ids or _has_links(task):
             full.append(row(task))
         else:
             lean.append(lean_row(task))
     yield _LEAN_UPSERT, lean
     yield _UPSERT, full
+    yield _UPSERT_WHOLE, whole
 
 
 def updates(tasks: Iterable[Task]) -> Iterator[Write]:
@@ -126,4 +134,4 @@ def updates(tasks: Iterable[Task]) -> Iterator[Write]:
 
 def _has_links(task: Task) -> bool:
     created_by = task.created_by_user_id or task.created_by_application_id
-    return bool(created_by or task.schedule_id or task.retried_by_task_id or task.extras)
+    return bool(created_by or task.schedule_id or task.retried_by_task_id)

@@ -47,6 +47,7 @@ CREATE TABLE task_values (
 """
 """The tables, empty."""
 INSERT = Statement("INSERT OR IGNORE INTO task_values (field, value, seq) VALUES", 3)
+_DELETE = "DELETE FROM task_values WHERE field = ? AND value = ? AND seq = ?"
 _ALL = -1
 
 
@@ -88,6 +89,14 @@ class ValueIndexes:
             for path, field in self._fields.items()
             for value in _values(task.tags, task.data, path)
         ]
+
+    def forget_values_of(self, seqs: Iterable[int]) -> None:
+        """Takes out what is said of the data that these tasks have until now, if they are there: it may change."""
+        paths = [(path, field) for path, field in self._fields.items() if path != TAGS]
+        for seq in seqs if paths else ():
+            for [data] in self._rows("SELECT data FROM tasks WHERE seq = ?", seq):
+                gone = [(field, value, seq) for path, field in paths for value in _values_in(data, path)]
+                self._connection.executemany(_DELETE, gone)
 
     @property
     def progress(self) -> str | None:

@@ -45,6 +45,8 @@ class _Batch:
         """Whether this and all before it must be safe against a power cut once it is written."""
         self.added: dict[int, Task] = {}
         self.changed: dict[int, Task] = {}
+        self.renewed: list[int] = []
+        """The numbers of added tasks whose data may not be what they were once added with."""
         self.logs: list[tuple[str, int, str]] = []
         self.logs_replaced: list[str] = []
         """Whose lines of earlier batches go before :attr:`logs` come."""
@@ -62,6 +64,9 @@ class _Batch:
         """
         for task in added:
             self.added[task.seq] = task
+            if task.extras is not None:  # it may have come earlier, and is written as a whole now
+                self.changed.pop(task.seq, None)
+                self.renewed.append(task.seq)
             self.chars += len(task.data)
         for task in changed:
             is_whole = type(task.data) is bytes
@@ -304,6 +309,7 @@ class CatalogueWriter:
         self._on_progress(batch.ticket)
 
     def _write_rows(self, batch: _Batch) -> None:
+        self.value_indexes.forget_values_of(batch.renewed)
         for statement, rows in chain(upserts(batch.added.values()), updates(batch.changed.values())):
             self._write_all(statement, rows)
         if values := self.value_indexes.rows_of(batch.added.values()):
