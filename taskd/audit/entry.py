@@ -17,6 +17,7 @@ class Action(StrEnum):
     """What somebody did."""
 
     TASKS_CANCEL = "tasks.cancel"
+    TASKS_DELETE = "tasks.delete"
     SCHEDULES_CREATE = "schedules.create"
     SCHEDULES_UPDATE = "schedules.update"
     SCHEDULES_PAUSE = "schedules.pause"

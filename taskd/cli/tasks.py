@@ -1,4 +1,4 @@
-"""``taskd tasks``: create tasks, look at them, follow them, cancel them."""
+"""``taskd tasks``: create tasks, look at them, follow them, cancel and delete them."""
 
 from collections.abc import Iterable
 from typing import BinaryIO
@@ -103,6 +103,15 @@ def cancel(client: ApiClient, *, task_id: str) -> None:
     """Cancel a task that has not started."""
     client.post(f"/{segment(task_id)}/cancel")
     click.echo(f"Canceled {task_id}.")
+
+
+@tasks.command()
+@click.argument("task_id")
+@client_options
+def delete(client: ApiClient, *, task_id: str) -> None:
+    """Delete a task that has ended, and its log lines, for good."""
+    client.delete(f"/{segment(task_id)}")
+    click.echo(f"Deleted {task_id}.")
 
 
 @tasks.command()

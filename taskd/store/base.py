@@ -280,6 +280,12 @@ class TaskRecords(Protocol):
         Raises ``ContractError``: ``RESOURCE_UNKNOWN`` if the task is gone.
         """
 
+    async def delete_tasks(self, ids: Collection[str]) -> int:
+        """Those of these tasks that have ended are gone for good, their log lines with them; gives how many these were.
+
+        Others stay as they are: those that wait or run, and ids that nobody knows. A thousand at once are enough.
+        """
+
 
 class FunctionRegistry(Protocol):
     """What can be run. A node has a view of all functions in memory, since it is asked for with every task.

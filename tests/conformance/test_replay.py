@@ -5,7 +5,6 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from support.disk.in_memory import memory_directory
 
 from taskd.model import recurrence
 from taskd.model import schedule as rules
+from taskd.model.errors import RESOURCE_UNKNOWN, ContractError
 from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.limits import IDEMPOTENCY_KEY_TTL_MS
@@ -75,10 +75,11 @@ unique = st.tuples(
         max_size=3,
     ),
 )
+deleting = st.tuples(st.just("delete"), st.integers(0, 9))
 compacting = st.tuples(st.just("compact"), st.none())
 anything = st.one_of(
     *(adding, claiming, executing, settling, cancelling, passing, putting, removing),
-    *(scheduling, unscheduling, pausing, firing, keyed, unique),
+    *(scheduling, unscheduling, pausing, firing, keyed, unique, deleting),
 )
 operations = st.lists(anything, min_size=1, max_size=25)
 operations_with_compaction = st.lists(anything | compacting, min_size=1, max_size=25)
@@ -98,6 +99,7 @@ class Driver:
         data = StoreSettings(data=str(directory), segment_mib=segment_mib)
         self.store = EmbeddedStore(data, self.clock, self.fatal.append)
         self.ended: dict[str, Task] = {}
+        self.deleted: set[str] = set()
 
     @property
     def state(self) -> LiveState:
@@ -176,7 +178,18 @@ class Driver:
         name, count = spec
         self.clock.advance({1: 0, 2: IDEMPOTENCY_KEY_TTL_MS // 2, 3: -IDEMPOTENCY_KEY_TTL_MS // 3}[count])
         drafts = [TaskDraft("f", b"{}", self.clock()) for _ in range(count)]
-        await self.store.add(drafts, IdempotencyKey(name.encode(), b"the same request"))
+        try:
+            await self.store.add(drafts, IdempotencyKey(name.encode(), b"the same request"))
+        except ContractError as error:
+            if not self.deleted or error.kind is not RESOURCE_UNKNOWN:
+                raise
+
+    async def delete(self, index: int) -> None:
+        if self.ended:
+            task_id = list(self.ended)[index % len(self.ended)]
+            assert await self.store.delete_tasks([task_id]) == 1
+            del self.ended[task_id]
+            self.deleted.add(task_id)
 
     async def unique(self, specs: list[tuple[str, WhileKind | int, OnConflict, int]]) -> None:
         """With one of a few keys, some for a time that passes meanwhile; every other time under a key of the request's
@@ -191,8 +204,13 @@ class Driver:
             for key, lasts, on_conflict, priority in specs
         ]
         request = IdempotencyKey(b"unique", b"the same request") if len(specs) == 2 else None
-        with suppress(UniqueConflictError):
+        try:
             await self.store.add_unique(drafts, request)
+        except UniqueConflictError:
+            pass
+        except ContractError as error:
+            if not self.deleted or error.kind is not RESOURCE_UNKNOWN:
+                raise
 
     async def compact(self, _: None) -> None:
         await self.store.compact()
@@ -289,6 +307,7 @@ def test_compaction_changes_nothing_that_a_restart_can_see(memory: Path, script:
         await again.store.start()
         assert contents(again.state) == before
         assert (await again.store.find(parse("limit(100)"))).rows == listed
+        assert not driver.deleted.intersection(task.id for task in listed)
         for task in driver.ended.values():
             # whether it was executed directly decides about retries alone, and so is not kept
             assert await again.store.get(task.id) == replace(task, direct=False)

@@ -21,6 +21,7 @@ TABLE: dict[str, str] = {
     "POST /tasks/v1": "CREATE_TASKS",
     "POST /tasks/v1/bulk": "CREATE_TASKS",
     "POST /tasks/v1/{id}/cancel": "CANCEL_TASKS",
+    "DELETE /tasks/v1/{id}": "DELETE_TASKS",
     "GET /tasks/v1/{id}/logs": "VIEW_TASK_LOGS",
     "GET /tasks/v1/{id}": "VIEW_TASKS",
     "GET /tasks/v1/functions": "VIEW_TASK_FUNCTIONS",

@@ -246,7 +246,16 @@ def test_a_task_without_log_lines_is_no_error(run: Taskd, start: str) -> None:
     assert (result.code, result.out, result.err) == (ExitCode.OK, "", "No log lines.\n")
 
 
-@pytest.mark.parametrize("command", ["show", "logs", "watch", "cancel"])
+def test_only_a_task_that_has_ended_is_deleted(run: Taskd) -> None:
+    task = run("tasks", "create", "silent", "--start", "+1h", "--json").json()
+    refused = run("tasks", "delete", task["id"])
+    assert (refused.code, refused.err.split(":")[1]) == (ExitCode.FAILED, " error 27 ILLEGAL_STATE_EXCEPTION")
+    run("tasks", "cancel", task["id"])
+    assert run("tasks", "delete", task["id"]).out == f"Deleted {task['id']}.\n"
+    assert run("tasks", "show", task["id"]).code == ExitCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("command", ["show", "logs", "watch", "cancel", "delete"])
 def test_a_task_that_is_not_there_exits_with_4(run: Taskd, command: str) -> None:
     result = run("tasks", command, "0" * 24)
     assert result.code == ExitCode.NOT_FOUND

@@ -137,7 +137,29 @@ async def test_cancel_of_a_running_task_is_refused(service: Service) -> None:
         assert "inProgress" in (await assert_error(response, 27))["message"]
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "cancel"), ("GET", "logs")])
+@pytest.mark.parametrize("is_running", [False, True])
+async def test_delete_of_a_task_that_has_not_ended_is_refused(service: Service, is_running: bool) -> None:
+    task = await service.create(**({} if is_running else {"startTimestamp": FAR_FUTURE}))
+    await service.start_all()
+    async with service.client.delete(f"{BASE}/{task['id']}") as response:
+        said = (await assert_error(response, 27))["message"]
+    assert ("inProgress" if is_running else "new") in said
+    [found] = (await service.get(""))["data"]
+    assert found["id"] == task["id"]
+
+
+async def test_a_deleted_task_is_unknown_from_then_on(service: Service) -> None:
+    task = await service.create(startTimestamp=FAR_FUTURE)
+    await service.client.post(f"{BASE}/{task['id']}/cancel")
+    async with service.client.delete(f"{BASE}/{task['id']}") as response:
+        assert await response.json() == {"affectedRecords": 1}
+    assert (await service.get(""))["page"]["total"] == 0
+    for method, ending in (("GET", ""), ("GET", "/logs"), ("DELETE", ""), ("POST", "/cancel")):
+        async with service.client.request(method, f"{BASE}/{task['id']}{ending}") as response:
+            await assert_error(response, 16)
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "cancel"), ("GET", "logs"), ("DELETE", "")])
 async def test_ids_must_be_ids_of_tasks_there_are(service: Service, method: str, path: str) -> None:
     for malformed in ("1", "x" * 24, "A" * 24, "0" * 25, "%C3%A9", "%ff", "..."):
         url = URL(f"{service.url}{BASE}/{malformed}/{path}", encoded=True)

@@ -1,4 +1,4 @@
-"""The tasks resource: create, list, look at one and wait for its end, cancel."""
+"""The tasks resource: create, list, look at one and wait for its end, cancel, delete."""
 
 from collections.abc import Iterator
 
@@ -16,6 +16,7 @@ from taskd.api.validation.task_body import TaskBody, decode_task, task_draft
 from taskd.audit.entry import Action
 from taskd.model import errors
 from taskd.model.clock import Clock
+from taskd.model.errors import ContractError
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.permissions import Permission
 from taskd.model.status import FINAL
@@ -66,6 +67,14 @@ class TaskHandlers:
             errors=(errors.ILLEGAL_STATE,),
             audited=Audited(Action.TASKS_CANCEL, "task", "id"),
         )
+        yield Route(
+            *("DELETE", "/{id}", self.delete, Permission.DELETE_TASKS),
+            tag="Tasks",
+            summary="Delete a task that has ended",
+            response=AffectedRecords,
+            errors=(errors.ILLEGAL_STATE,),
+            audited=Audited(Action.TASKS_DELETE, "task", "id"),
+        )
 
     async def create(self, request: web.Request) -> web.StreamResponse:
         """A new task; it is durable when the response leaves."""
@@ -100,3 +109,11 @@ class TaskHandlers:
         """Cancels a task that has not started."""
         await self._store.cancel(object_id(request))
         return json_response(AffectedRecords())
+
+    async def delete(self, request: web.Request) -> web.StreamResponse:
+        """Deletes a task that has ended, and its log lines, for good."""
+        task = await self._store.get(object_id(request))
+        if task.status not in FINAL:
+            message = f"Task {task.id} is {task.status}; only a task that has ended can be deleted."
+            raise ContractError(errors.ILLEGAL_STATE, message)
+        return json_response(AffectedRecords(await self._store.delete_tasks((task.id,))))

@@ -158,7 +158,7 @@ class CommitLog:
             self._on_fatal(error)
             raise
         # Once for the group: frames of one group speak of different tasks, since each task is reserved by one of them.
-        self._catalogue.put(group[-1].sequence, added, changed)
+        self._catalogue.put(group[-1].sequence, added, changed, self.state.take_deleted())
         self._on_applied(added + changed)
         self._journal.reserve_for(len(self.state.tasks))
 

@@ -160,6 +160,12 @@ class UniqueKeysForgotten(Struct, tag="uf", array_like=True, frozen=True, gc=Fal
     until_ms: int
 
 
+class Deleted(Struct, tag="z", array_like=True, frozen=True, gc=False):
+    """Tasks that had ended are gone for good. By their numbers: an id in here would outlive its task."""
+
+    seqs: tuple[int, ...]
+
+
 class Counters(Struct, tag="n", array_like=True, frozen=True, gc=False):
     """What a snapshot must carry besides what is alive, so that numbering goes on and losses can be named."""
 
@@ -186,6 +192,7 @@ Event = (
     | Replaced
     | UniqueKeysKept
     | UniqueKeysForgotten
+    | Deleted
     | Counters
 )
 

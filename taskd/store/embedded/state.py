@@ -38,6 +38,8 @@ class LiveState:
         """How many tasks of a schedule wait or run, by its id, where there are any."""
         self.released = False
         """Whether the end of a task has let go of an occurrence that was buffered, since somebody last looked."""
+        self.deleted: list[int] = []
+        """The numbers of ended tasks that were deleted, for whoever keeps history: to be taken with the frame."""
         self.used_keys: OrderedDict[bytes, UsedKey] = OrderedDict()
         """Idempotency keys by their digest, in the order of their use."""
         self.key_shares: Shares[str] = Shares()
@@ -48,10 +50,14 @@ class LiveState:
         """How many tasks ever came to an end."""
 
     def apply_all(self, batch: Iterable[Event]) -> list[Task]:
-        """Applies one frame; gives the tasks that changed, in the order of the events, added ones as they came."""
+        """Applies one frame; gives the tasks that changed, in the order of the events, added ones as they came.
+
+        For those who keep no history: what was deleted from it is not noted.
+        """
         changed: list[Task] = []
         for event in batch:
             changed += self.apply(event)
+        self.deleted.clear()
         return changed
 
     def apply(self, event: Event) -> list[Task]:
@@ -64,6 +70,13 @@ class LiveState:
     def counters(self) -> events.Counters:
         """What a snapshot of this state must carry besides what is alive."""
         return events.Counters(self.last_seq, self.last_id, self.ended)
+
+    def take_deleted(self) -> Sequence[int]:
+        """The numbers in ``deleted``, which is empty then."""
+        if not self.deleted:
+            return ()
+        deleted, self.deleted = self.deleted, []
+        return deleted
 
     def replace(self, tasks: list[Task]) -> list[Task]:
         """Takes the new states of tasks that stay alive."""
@@ -231,6 +244,11 @@ def _unique_forgotten(state: LiveState, event: events.UniqueKeysForgotten) -> li
     return []
 
 
+def _deleted(state: LiveState, event: events.Deleted) -> list[Task]:
+    state.deleted += event.seqs
+    return []
+
+
 def _counters(state: LiveState, event: events.Counters) -> list[Task]:
     state.last_seq, state.last_id, state.ended = event.last_seq, event.last_id, event.ended
     return []
@@ -253,5 +271,6 @@ _APPLY: dict[type, Callable[[LiveState, Any], list[Task]]] = {
     events.Replaced: _replaced,
     events.UniqueKeysKept: _unique_kept,
     events.UniqueKeysForgotten: _unique_forgotten,
+    events.Deleted: _deleted,
     events.Counters: _counters,
 }

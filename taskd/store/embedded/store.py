@@ -42,6 +42,7 @@ from taskd.store.embedded.catalogue.listing import prepared
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.compactor import Compactor
 from taskd.store.embedded.creation import Creation
+from taskd.store.embedded.deletions import Deletions
 from taskd.store.embedded.errors import StoreError
 from taskd.store.embedded.functions import Functions
 from taskd.store.embedded.idempotency import KeyedCreation
@@ -239,6 +240,10 @@ class EmbeddedStore:
             raise _unknown_task(task_id)
         return data
 
+    async def delete_tasks(self, ids: Collection[str]) -> int:
+        """See ``TaskStore``."""
+        return await self._deletions.delete(ids)
+
     def next_due_ms(self) -> int | None:
         """See ``TaskStore``."""
         return None if self._large_claims.is_blocked else self._queue.next_due_ms()
@@ -398,6 +403,7 @@ class EmbeddedStore:
         self._settlement = Settlement(
             *(self._commits, self._catalogue, self._creation, self._clock), abandoned=abandoned, large=self._large
         )
+        self._deletions = Deletions(self._commits, self._catalogue)
         self._keyed = KeyedCreation(self._commits, self._catalogue, self._clock, self._creation, self._memory)
         self._unique = UniqueCreation(
             *(self._commits, self._clock, self._gate),

@@ -40,8 +40,10 @@ class CatalogueStub:
         self.rows = dict(rows or {})
         self._recorded = recorded
 
-    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task]) -> None:
+    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task], deleted: Sequence[int] = ()) -> None:
         self.rows.update((task.id, task) for task in [*added, *changed])
+        if deleted:
+            self.rows = {task_id: task for task_id, task in self.rows.items() if task.seq not in deleted}
         self.position = position
         if self._recorded is not None:
             self._recorded.mark("projected", position)
@@ -110,7 +112,8 @@ class SteppedStore:
             raise self.listener.error
         for payload in payloads:
             self.sequence += 1
-            self.catalogue.put(self.sequence, *apply_frame(self.state, decode_events(payload)))
+            added, changed = apply_frame(self.state, decode_events(payload))
+            self.catalogue.put(self.sequence, added, changed, self.state.take_deleted())
 
     def compact(self) -> None:
         """What the compactor does; the catalogue counts as durable up to where it was handed things."""
@@ -179,11 +182,11 @@ def copy_of_state(state: LiveState) -> LiveState:
 def contents(state: LiveState) -> dict[str, Any]:
     """What two states must have in common to be equal."""
     tasks = {task.id: task for task in state.tasks.values()}
-    unique = (state.unique.holders, dict(state.unique.kept), dict(state.unique.shares.all()))
+    unique = state.unique
     return vars(copy_of_state(state)) | {
         "tasks": tasks,
         "key_shares": dict(state.key_shares.all()),
-        "unique": tuple(map(dict, unique)),
+        "unique": (dict(unique.holders), dict(unique.kept), dict(unique.shares.all())),
     }
 
 

@@ -279,6 +279,15 @@ class MemoryStore:
         await self._turn()
         return self._task(task_id).data[begin : begin + size_bytes]
 
+    async def delete_tasks(self, ids: Collection[str]) -> int:
+        await self._turn()
+        kept = self._shared.tasks
+        ended = {task_id for task_id in ids if task_id in kept and kept[task_id].status in FINAL}
+        for task_id in ended:
+            del kept[task_id]
+            self._shared.logs.pop(task_id, None)
+        return len(ended)
+
     def function(self, name: str) -> Function | None:
         return self._view.get(name)
 
@@ -378,7 +387,8 @@ class MemoryStore:
 
     async def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
         await self._turn()
-        self._shared.logs[task_id] = list(lines)
+        if task_id in self._shared.tasks or task_id in self._shared.api_requests:
+            self._shared.logs[task_id] = list(lines)
 
     async def find_logs(self, task_id: str, since_ms: int, offset: int, limit: int) -> list[LogLine]:
         await self._turn()

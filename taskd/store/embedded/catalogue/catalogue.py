@@ -77,9 +77,9 @@ class Catalogue:
         """Which fields are not indexed yet, for people; ``None`` when all are."""
         return self.writer.value_indexes.progress
 
-    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task]) -> None:
+    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task], deleted: Sequence[int] = ()) -> None:
         """Takes in the journal's frame at ``position``."""
-        self.writer.put(position, added, changed)
+        self.writer.put(position, added, changed, deleted)
 
     def put_logs(self, logs: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
         """Takes in log lines, by task id."""

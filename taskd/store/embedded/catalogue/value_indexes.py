@@ -98,6 +98,16 @@ class ValueIndexes:
                 gone = [(field, value, seq) for path, field in paths for value in _values_in(data, path)]
                 self._connection.executemany(_DELETE, gone)
 
+    def values_of(self, seqs: Sequence[int]) -> Iterator[Row]:
+        """The rows of ``task_values`` that tasks in the catalogue may have, in indexes no longer wanted, too."""
+        fields = {_path_of(text): field for field, text in self._rows("SELECT field, path FROM value_fields")}
+        column = "NULL" if fields.keys() == {TAGS} else "data"
+        some = f"SELECT seq, tags, {column} FROM tasks WHERE seq IN ({', '.join('?' * len(seqs))})"
+        for seq, tags, data in self._connection.execute(some, seqs):
+            for path, field in fields.items():
+                text = tags if path == TAGS else data
+                yield from ((field, value, seq) for value in (_values_in(text, path) if text else ()))
+
     @property
     def progress(self) -> str | None:
         """Which fields are not indexed yet, and how far that is, for people; ``None`` when all are."""

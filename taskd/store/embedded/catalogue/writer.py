@@ -11,7 +11,7 @@ from taskd.model.api_request import ApiRequest
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.rql.query import Path
-from taskd.store.embedded.catalogue import api_requests, queries, value_indexes
+from taskd.store.embedded.catalogue import api_requests, deletion, queries, value_indexes
 from taskd.store.embedded.catalogue.schema import is_damage
 from taskd.store.embedded.catalogue.statements import DELETE_LOGS, INSERT_LOGS, Row, Statement, parts, updates, upserts
 from taskd.store.embedded.catalogue.value_indexes import ValueIndexes
@@ -51,11 +51,14 @@ class _Batch:
         self.logs_replaced: list[str] = []
         """Whose lines of earlier batches go before :attr:`logs` come."""
         self.api_requests: list[ApiRequest] = []
+        self.deleted: list[int] = []
+        """The numbers of ended tasks that go when all else is written."""
         self.chars = 0
         """Of data and messages; what came twice counts twice."""
 
     def __len__(self) -> int:
-        return len(self.added) + len(self.changed) + len(self.logs) + len(self.api_requests)
+        rows = len(self.added) + len(self.changed) + len(self.logs) + len(self.api_requests)
+        return rows + len(self.deleted)
 
     def fold(self, added: Sequence[Task], changed: Sequence[Task]) -> None:
         """Takes in one frame's tasks: new ones, and ones that may have come earlier.
@@ -159,10 +162,11 @@ class CatalogueWriter:
                     found[seq] = task.data
             return found
 
-    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task]) -> None:
-        """Takes in the frame at ``position``."""
+    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task], deleted: Sequence[int] = ()) -> None:
+        """Takes in the frame at ``position``; ``deleted`` are the numbers of ended tasks that are gone with it."""
         with self._changed:
             self._batch.fold(added, changed)
+            self._batch.deleted += deleted
             self._batch.position = position
             self._stamp()
 
@@ -319,6 +323,10 @@ class CatalogueWriter:
         if batch.api_requests:
             self._write_all(api_requests.INSERT, [api_requests.row(request) for request in batch.api_requests])
             api_requests.forget_oldest(self._connection, self._api_requests_kept)
+        if batch.deleted:
+            deletion.delete_tasks(self._connection, batch.deleted, self.value_indexes)
+        if batch.logs_replaced:
+            deletion.drop_orphans(self._connection, batch.logs_replaced)
 
     def _write_all(self, statement: Statement, rows: Sequence[Row]) -> None:
         written = 0

@@ -32,8 +32,8 @@ class Projection(Protocol):
     def position(self) -> int:
         """Everything up to this frame has been taken in."""
 
-    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task]) -> None:
-        """Takes in the frame at ``position``."""
+    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task], deleted: Sequence[int] = ()) -> None:
+        """Takes in the frame at ``position``; ``deleted`` are the numbers of ended tasks that are gone with it."""
 
     def wait_for_capacity(self) -> None:
         """Blocks the calling thread while too much waits to be taken in."""

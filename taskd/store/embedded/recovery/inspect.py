@@ -75,6 +75,7 @@ def verify(directory: Path) -> Report:
         for _, payload in replay:
             assert replay.segment is not None
             apply_payload(state, payload, replay.segment.path, replay.end_offset)
+            state.deleted.clear()
     except JournalDamagedError as error:
         damage = error
     return Report(count, replay.frames, replay.last_sequence, len(state.tasks), replay.torn_tail, damage)

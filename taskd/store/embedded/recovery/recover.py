@@ -65,8 +65,10 @@ def _fold(replay: Replay, catalogue: Projection, gap: HistoryGap) -> LiveState:
         added, changed = apply_payload(state, payload, replay.segment.path, replay.end_offset)
         if sequence > known:
             # The frames of a snapshot share one number, which is reached only behind the last of them.
-            catalogue.put(sequence - 1 if in_snapshot else sequence, added, changed)
+            position = sequence - 1 if in_snapshot else sequence
+            catalogue.put(position, added, changed, state.deleted)
             catalogue.wait_for_capacity()
+        state.deleted = []
         if time.monotonic() > report_at:
             report_at += _PROGRESS_S
             log.info("Replaying the journal: %d frames, %d live tasks so far.", replay.frames, len(state.tasks))

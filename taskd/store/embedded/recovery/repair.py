@@ -137,12 +137,15 @@ class _Repair:
         gap_before = max((gap.before for gap in self._salvage.gaps), default=0)
         batch: list[Event] = []
         newest = (self._state.last_seq, self._state.last_id)
+        not_listed = {task_id for task_id in self._state.tasks if self._is_old(task_id)}
         for row in self._catalogue.tasks():
+            not_listed.discard(row.id)
             newest = max(newest, (row.seq, row.id))
-            if self._touched.get(row.id, 0) <= self._catalogue.position or row.id not in self._state.tasks:
+            if self._is_old(row.id) or row.id not in self._state.tasks:
                 corrections = self._as_in_catalogue(row)
                 self._report.tasks_from_catalogue += bool(corrections)
                 batch += corrections
+        batch += [part for task_id in not_listed for part in self._deleted(self._state.tasks[task_id])]
         for sequence, event in self._unfit:
             if sequence > self._catalogue.position:
                 batch += self._apply(event)
@@ -150,6 +153,14 @@ class _Repair:
             batch += self._presumed_started(gap_before)
         batch += self._apply(events.Counters(*newest, self._state.ended))
         self._rewriting.add(self._rewriting.last_sequence + 1, encode_events(batch))
+
+    def _is_old(self, task_id: str) -> bool:
+        """Whether the catalogue has seen all that frames say of this task."""
+        return self._touched.get(task_id, 0) <= self._catalogue.position
+
+    def _deleted(self, task: Task) -> list[Event]:
+        """The end of a task that the catalogue has seen and lists no more: none is deleted that has not ended."""
+        return [*self._apply(events.Completed((task.id,), self._now_ms)), events.Deleted((task.seq,))]
 
     def _as_in_catalogue(self, row: Task) -> list[Event]:
         task = self._state.tasks.get(row.id)

@@ -1,0 +1,63 @@
+"""Deleting tasks from the catalogue for good: their rows, what indexes and log lines say of them.
+
+For the thread that writes, within its transaction. The counts are kept by triggers.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from taskd.model.status import FINAL
+from taskd.store.embedded.catalogue.statements import Statement, parts
+from taskd.store.embedded.catalogue.value_indexes import ValueIndexes
+from taskd.system.os_limits import attempt
+
+T = TypeVar("T")
+
+_AT_ONCE = 64
+"""Tasks of one statement: some milliseconds, unless their data is long."""
+_FINAL = ", ".join(f"'{status.value}'" for status in FINAL)
+_VALUES = Statement("DELETE FROM task_values WHERE (field, value, seq) IN (VALUES", 3, ")")
+
+
+def delete_tasks(connection: sqlite3.Connection, seqs: Sequence[int], indexes: ValueIndexes) -> None:
+    """Removes the tasks with these numbers, as far as they are there."""
+    for some in _some(seqs):
+        for values in parts(list(indexes.values_of(some))):
+            connection.execute(*_VALUES.bind(values))
+        numbers = _places(some)
+        connection.execute(f"DELETE FROM logs WHERE task_id IN (SELECT id FROM tasks WHERE seq IN ({numbers}))", some)
+        connection.execute(f"DELETE FROM tasks WHERE seq IN ({numbers})", some)
+        attempt("yield the processor", os.sched_yield)
+
+
+def drop_orphans(connection: sqlite3.Connection, ids: Sequence[str]) -> None:
+    """Removes log lines for these ids that came when their task or API request was already gone."""
+    for some in _some(ids):
+        known = "SELECT 1 FROM {} WHERE id = logs.task_id"
+        connection.execute(
+            f"DELETE FROM logs WHERE task_id IN ({_places(some)})"
+            f" AND NOT EXISTS ({known.format('tasks')}) AND NOT EXISTS ({known.format('api_requests')})",
+            some,
+        )
+
+
+def ended_seqs(connection: sqlite3.Connection, ids: Sequence[str]) -> list[int]:
+    """The numbers of those tasks with these ids that have ended."""
+    return [
+        seq
+        for some in _some(ids)
+        for (seq,) in connection.execute(
+            f"SELECT seq FROM tasks WHERE id IN ({_places(some)}) AND status IN ({_FINAL})", some
+        )
+    ]
+
+
+def _some(each: Sequence[T]) -> Iterator[Sequence[T]]:
+    for begin in range(0, len(each), _AT_ONCE):
+        yield each[begin : begin + _AT_ONCE]
+
+
+def _places(each: Sequence[object]) -> str:
+    return ", ".join("?" * len(each))
