@@ -18,9 +18,12 @@ class Directives:
         self._sort: tuple[SortKey, ...] = ()
         self._select: tuple[Path, ...] = ()
         self._skip_count = False
+        self.first: Raw | None = None
+        """The name of the first one, where there are any."""
 
     def add(self, name: Raw, arguments: list[Raw]) -> None:
         """Takes in one directive. Raises :class:`RqlError`."""
+        self.first = self.first or name
         match name[0]:
             case "limit":
                 self._set_limit(name[1], arguments)

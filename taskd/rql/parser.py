@@ -38,13 +38,30 @@ def parse(text: str) -> Query:
 
     Of a repeated ``limit``, ``sort`` or ``select`` the last one counts. Raises :class:`RqlError`.
     """
+    return _parser(text).query()
+
+
+def parse_filter(text: str) -> Node | None:
+    """The filter in ``text``, which asks for no page: all that it finds is meant, whatever its order.
+
+    Raises :class:`RqlError`.
+    """
+    parser = _parser(text)
+    query = parser.query()
+    if parser.directive is not None:
+        name, position = parser.directive
+        raise RqlError(f"This takes all that is found, so {name} has no place in it", position)
+    return query.where
+
+
+def _parser(text: str) -> "_Parser":
     try:
         length = len(text.encode())
     except UnicodeEncodeError as error:
         raise RqlError("The query is not valid UTF-8", error.start) from None
     if length > RQL_MAX_BYTES:
         raise RqlError(f"A query may not be longer than {RQL_MAX_BYTES} bytes", RQL_MAX_BYTES)
-    return _Parser(Scanner(_syntax_visible(text))).query()
+    return _Parser(Scanner(_syntax_visible(text)))
 
 
 def _syntax_visible(text: str) -> str:
@@ -63,6 +80,11 @@ class _Parser:
         self._patterns_cost = 0
         self._conditions = 0
         self._values_listed = 0
+
+    @property
+    def directive(self) -> Raw | None:
+        """The first name, and its place, of what asks about the page."""
+        return self._directives.first
 
     def query(self) -> Query:
         where = _grouped(*self._group(None, depth=0))

@@ -5,7 +5,7 @@ import pytest
 from taskd.model.errors import INVALID_RQL
 from taskd.rql.errors import RqlError
 from taskd.rql.mongo_filter import filter_json
-from taskd.rql.parser import parse
+from taskd.rql.parser import parse, parse_filter
 from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Pattern, Query, SortKey, Value
 
 NEW_YEAR_MS = 1_767_225_600_000
@@ -294,3 +294,28 @@ def test_length_is_limited() -> None:
     for text in ("a=" + "x" * 16_383, "a=" + "é" * 8_192):
         with pytest.raises(RqlError, match="16384 bytes"):
             parse(text)
+
+
+@pytest.mark.parametrize("text", ["a=1", "and(a=1,or(b=2,c=3))", "a=1&(b=2|c=3)", "eq(a,limit)", "data.limit=20"])
+def test_a_filter_alone_is_that_of_the_query(text: str) -> None:
+    assert parse_filter(text) == parse(text).where
+
+
+def test_no_text_is_no_filter() -> None:
+    assert parse_filter("") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "position"),
+    [
+        ("a=1&limit(20)", "limit", 4),
+        ("limit(20)", "limit", 0),
+        ("sort(a)&a=1", "sort", 0),
+        ("a=1&select(id)&limit(1)", "select", 4),
+        ("a=1&skipCount()", "skipCount", 4),
+    ],
+)
+def test_what_asks_about_a_page_is_refused_in_a_filter_alone(text: str, name: str, position: int) -> None:
+    with pytest.raises(RqlError, match=f"so {name} has no place") as error:
+        parse_filter(text)
+    assert error.value.position == position
