@@ -1,5 +1,4 @@
-"""Queries over schedules. These are few and live in memory: a listing hands them to SQLite, so that a query means the
-same for them as for anything else, and no table has to be kept in step."""
+"""What queries see of schedules."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -10,7 +9,7 @@ import msgspec
 from taskd.model.schedule import NEVER_MS, Overlap, Schedule
 from taskd.rql.query import Query
 from taskd.store.base import Page
-from taskd.store.embedded.catalogue.sql.compile import compile_filter, compile_order
+from taskd.store.embedded.catalogue.record_listing import RecordTable
 from taskd.store.embedded.catalogue.sql.fields import SCHEDULES
 
 _COLUMNS: dict[str, Callable[[Schedule], Any]] = {
@@ -39,23 +38,9 @@ _COLUMNS: dict[str, Callable[[Schedule], Any]] = {
     "buffered_ms": lambda schedule: schedule.buffered_ms,
 }
 """What a query sees of a schedule: what is left out on the wire is NULL here."""
-_VALUES = ", ".join(f"value ->> {index} AS {name}" for index, name in enumerate(_COLUMNS))
-_WITH_SCHEDULES = f"WITH schedules AS MATERIALIZED (SELECT key AS seq, {_VALUES} FROM json_each(?))"
+_TABLE = RecordTable(SCHEDULES, _COLUMNS)
 
 
 def page(query: Query, candidates: Sequence[Schedule]) -> Callable[[sqlite3.Connection], Page[Schedule]]:
-    """A page of ``candidates``, which are in the order of their creation.
-
-    A query that makes no sense raises ``INVALID_RQL`` here, before any connection is taken.
-    """
-    where, order = compile_filter(query.where, SCHEDULES), compile_order(query.sort, SCHEDULES)
-    found = f"{_WITH_SCHEDULES} SELECT seq FROM schedules WHERE " + where + " ORDER BY " + order
-
-    def read(connection: sqlite3.Connection) -> Page[Schedule]:
-        values = [[value_of(schedule) for value_of in _COLUMNS.values()] for schedule in candidates]
-        rows = msgspec.json.encode(values).decode()
-        places = connection.execute(found.text, (rows, *found.params)).fetchall()
-        on_page = [candidates[place] for (place,) in places[query.offset : query.offset + query.limit]]
-        return Page(on_page, None if query.skip_count else len(places))
-
-    return read
+    """A page of ``candidates``, which are in the order of their creation; raises ``INVALID_RQL`` here."""
+    return _TABLE.page(query, candidates)
