@@ -14,6 +14,7 @@ from taskd.api.http.pages import Pages
 from taskd.api.http.request_source import RequestSource
 from taskd.api.http.route_table import REQUEST_SOURCE, ROUTE_TABLE, route_table
 from taskd.api.http.routing import Mount, mounted, page_paths
+from taskd.api.http.services import SERVED_BASES, served_bases
 from taskd.api.http.waits import Waits
 from taskd.api.openapi.handlers import DocHandlers
 from taskd.api.resources.api_functions import ApiFunctionHandlers
@@ -87,11 +88,14 @@ def build_app(
         mounts.append(Mount(OWN_PATH, list(AuditHandlers(trail, pages).routes()), authenticate))
     if auth is not None:
         mounts += _account_mounts(auth, addresses)
-    mounts.append(Mount("", list(ProbeHandlers(health, registry).routes()), None))
+    probes, served = ProbeHandlers(health, registry), served_bases(mount.base for mount in mounts)
+    mounts += [Mount(base, list(probes.service_routes()), None) for base in sorted(served)]
+    mounts.append(Mount("", list(probes.routes()), None))
     mounts.append(Mount(BASE_PATH, list(DocHandlers(mounts).routes()), None))
     auditor = None if trail is None else Auditor(trail, addresses)
     routes = [route for mount in mounts for route in mounted(mount, admission.anonymous_bodies, auditor)]
     app = _assembled(routes, admission)
+    app[SERVED_BASES] = served
     app.on_shutdown.append(waits.end)
     app[REQUEST_SOURCE] = RequestSource(
         settings,

@@ -12,6 +12,9 @@ from taskd.cli.options import client_options, json_option
 from taskd.cli.packaging import Package, package
 from taskd.model.errors import ENDPOINT, RESOURCE_UNKNOWN
 
+_FORMER_ENDPOINT_CODE = 11
+"""What services answered instead of ``ENDPOINT`` before 11 turned out to mean something else to clients."""
+
 
 @click.group(epilog=help_lines())
 def functions() -> None:
@@ -59,7 +62,7 @@ def _update(client: ApiClient, name: str, body: dict[str, Any]) -> None:
     try:
         client.put(f"/functions/{segment(name)}", body)
     except ApiError as error:
-        if error.code != ENDPOINT.code:
+        if error.code not in (ENDPOINT.code, _FORMER_ENDPOINT_CODE):
             raise
         hint = f"`taskd functions delete {name}` first; tasks that come due meanwhile fail"
         raise CommandError(f"{name} is there, and this server cannot change a function. {hint}.") from error

@@ -13,8 +13,8 @@ class ErrorKind(NamedTuple):
 
 
 SERVER = ErrorKind(1, 500, "SERVER_EXCEPTION", "A fault of the service; its log has the details.")
+ENDPOINT = ErrorKind(5, 404, "ENDPOINT_NOT_FOUND_EXCEPTION", "There is no such path, or not with this method.")
 NO_PERMISSION = ErrorKind(10, 401, "NO_PERMISSION_EXCEPTION", "The caller lacks the permission named.")
-ENDPOINT = ErrorKind(11, 404, "ENDPOINT_EXCEPTION", "There is no such path, or not with this method.")
 ID_FORMAT = ErrorKind(12, 400, "ID_FORMAT_EXCEPTION", "An id in the path is not 24 hex digits.")
 EMPTY_BODY = ErrorKind(13, 400, "EMPTY_BODY_EXCEPTION", "The request needs a body and has none.")
 MISSING_FIELDS = ErrorKind(14, 400, "MISSING_REQUIRED_FIELDS_EXCEPTION", "Required fields are absent.")
@@ -22,6 +22,7 @@ FIELD_FORMAT = ErrorKind(15, 400, "FIELD_FORMAT_EXCEPTION", "A field's value bre
 RESOURCE_UNKNOWN = ErrorKind(16, 404, "RESOURCE_UNKNOWN_EXCEPTION", "There is no such resource.")
 ALREADY_EXISTS = ErrorKind(17, 400, "RESOURCE_ALREADY_EXISTS_EXCEPTION", "The name is taken.")
 INVALID_RQL = ErrorKind(19, 400, "INVALID_RQL_EXCEPTION", "The query is not valid RQL.")
+EMPTY_RQL = ErrorKind(20, 400, "EMPTY_RQL_EXCEPTION", "What is to change must be said by a query.")
 LONG_QUERY = ErrorKind(21, 401, "LONG_QUERY_EXCEPTION", "A listing ran past its time limit.")
 BODY_FORMAT = ErrorKind(22, 400, "BODY_FORMAT_EXCEPTION", "The body is not a JSON object.")
 ILLEGAL_ARGUMENT = ErrorKind(26, 400, "ILLEGAL_ARGUMENT_EXCEPTION", "The request contradicts itself.")
@@ -46,6 +47,8 @@ OAUTH2_CLIENT_SECRET = ErrorKind(124, 401, "OAUTH2_CLIENT_SECRET_EXCEPTION", "Th
 OAUTH2_MISSING_CLIENT = ErrorKind(
     126, 400, "OAUTH2_MISSING_CLIENT_CREDENTIALS_EXCEPTION", "The OAuth 2 client credentials are missing."
 )
+EMAIL_USED = ErrorKind(203, 400, "EMAIL_USED_EXCEPTION", "There is a user with this email already.")
+SERVICE_NOT_FOUND = ErrorKind(903, 404, "SERVICE_NOT_FOUND_EXCEPTION", "This service is not there, or switched off.")
 INVALID_CODE = ErrorKind(1401, 400, "INVALID_FUNCTION_CODE_EXCEPTION", "The code is not a usable zip.")
 INVALID_CONFIGURATION = ErrorKind(
     1402, 400, "INVALID_FUNCTION_CONFIGURATION_EXCEPTION", "The function cannot be run as configured."
@@ -61,19 +64,25 @@ EXECUTION_TIME_LIMIT = ErrorKind(
 )
 NOT_INVOKED = ErrorKind(1405, 400, "LAMBDA_INVOCATION_EXCEPTION", "The function could not be invoked.")
 FUNCTION_FAILED = ErrorKind(1406, 400, "LAMBDA_RUNTIME_EXCEPTION", "The function ran and failed.")
-FUNCTION_DISABLED = ErrorKind(1407, 400, "FUNCTION_DISABLED_EXCEPTION", "The function is disabled.")
+INVALID_FUNCTION_NAME = ErrorKind(
+    1407, 400, "INVALID_FUNCTION_NAME_EXCEPTION", "The name of a function breaks the rule for names."
+)
 NO_LOGS = ErrorKind(1408, 400, "NO_TASK_LOGS_FOUND", "The task left no log lines.")
 INVALID_API_RESULT = ErrorKind(
     1409, 400, "INVALID_API_FUNCTION_RESULT", "What the function returned is no answer to an HTTP request."
 )
+FUNCTION_DISABLED = ErrorKind(1410, 400, "FUNCTION_DISABLED_EXCEPTION", "The function is disabled.")
 API_TIME_LIMIT = ErrorKind(
-    1411, 400, "API_FUNCTION_MAXIMUM_TIME_LIMIT", "The function's time limit is too long for an API function."
+    1411,
+    400,
+    "TIME_LIMIT_EXCEEDS_API_FUNCTION_MAXIMUM_EXCEPTION",
+    "The function's time limit is too long for an API function.",
 )
 CONCURRENT_API_CALLS = ErrorKind(
     1412, 400, "CONCURRENT_API_FUNCTION_LIMIT_EXCEPTION", "As many calls of API functions run as may at once."
 )
 NO_API_REQUEST_LOGS = ErrorKind(
-    1413, 400, "NO_API_REQUEST_LOGS_FOUND", "The function printed nothing during the API request."
+    1413, 400, "NO_API_REQUEST_LOGS_FOUND_EXCEPTION", "The function printed nothing during the API request."
 )
 BODY_TOO_LARGE = ErrorKind(1414, 413, "BODY_TOO_LARGE_EXCEPTION", "The body is over the limit.")
 TOO_MANY_REQUESTS = ErrorKind(1429, 429, "TOO_MANY_REQUESTS_EXCEPTION", "The admission limit is reached.")

@@ -43,5 +43,5 @@ test('a function that throws answers its error and the task', async () => {
 test('errors have the classes of the SDK', async () => {
   await assert.rejects(execute('slow'), errors.TimeLimitExceedsDirectExecutionMaximumError);
   await assert.rejects(execute('nobody'), errors.ResourceUnknownError);
-  await assert.rejects(execute('off'), error => error.response.code === 1407);
+  await assert.rejects(execute('off'), error => error.response.code === 1410);
 });

@@ -105,12 +105,6 @@ def test_every_runtime_of_the_list_is_taken(runtime: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "word"),
     [
-        ("name", "", "letters"),
-        ("name", "a b", "letters"),
-        ("name", "a" * 65, "64"),
-        ("name", "hello\n", "letters"),
-        ("name", "../x", "letters"),
-        ("name", "arn:aws:lambda:eu-west-1:123456789012:function:hello", "letters"),
         ("name", 1, "string"),
         ("code", 1, "base64"),
         ("entryPoint", "", "white space"),
@@ -161,6 +155,14 @@ def test_every_runtime_of_the_list_is_taken(runtime: str) -> None:
 )
 def test_a_field_that_breaks_its_rule_is_named_with_the_rule(field: str, value: Any, word: str) -> None:
     assert_refused(errors.FIELD_FORMAT, field, word, **{field: value})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "a b", "a" * 65, "hello\n", "../x", "arn:aws:lambda:eu-west-1:123456789012:function:hello"],
+)
+def test_a_name_that_breaks_the_rule_has_an_error_of_its_own(name: str) -> None:
+    assert_refused(errors.INVALID_FUNCTION_NAME, "64 letters", name=name)
 
 
 @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT"])

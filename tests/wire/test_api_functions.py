@@ -131,7 +131,7 @@ async def test_head_answers_without_the_body_but_with_its_length(service: Servic
 
 async def test_a_method_of_another_kind_is_no_endpoint(service: Service) -> None:
     await deploy(service, ECHO)
-    await assert_error(await call_api(service, "probe/x", "PROPFIND"), 11)
+    await assert_error(await call_api(service, "probe/x", "PROPFIND"), 5)
 
 
 async def test_what_is_not_text_is_passed_as_base64(service: Service) -> None:
@@ -295,7 +295,7 @@ async def test_calls_that_cannot_be_made_are_told_why(service: Service) -> None:
     await deploy(service, ECHO, "long", timeLimit=31)
     await deploy(service, ECHO, "gone")
     await service.runtime.remove("gone")
-    await assert_refused(await call_api(service, "disabled/x"), 1407, "enable it")
+    await assert_refused(await call_api(service, "disabled/x"), 1410, "enable it")
     await assert_refused(await call_api(service, "long/x"), 1411, "31 s", "30 s")
     await assert_refused(await call_api(service, "gone/x"), 1405, "ResourceNotFoundException")
     await assert_refused(await call_api(service, "nobody/x"), 16, "nobody")

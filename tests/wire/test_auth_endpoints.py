@@ -54,6 +54,7 @@ TABLE: dict[str, str] = {
     "GET /tasks/v1/openapi.json": OPEN,
     "GET /tasks/v1/docs": OPEN,
     "GET /health": OPEN,
+    **{f"GET {base}/health": OPEN for base in ("/auth/v2", "/tasks/v1", "/users/v1")},
     "POST /auth/v2/oauth1/tokens": OPEN,
     "POST /auth/v2/oauth2/tokens": OPEN,
     "GET /users/v1/me": ANY_USER,

@@ -98,7 +98,7 @@ async def test_a_throttled_execution_fails_instead_of_waiting_in_the_queue(tmp_p
 
 async def test_a_disabled_function_is_not_executed(service: Service) -> None:
     await deploy(service, ECHO, enabled=False)
-    await assert_refused(await execute(service), 1407, "probe", "enable it")
+    await assert_refused(await execute(service), 1410, "probe", "enable it")
     assert (await service.get(""))["data"] == []
 
 

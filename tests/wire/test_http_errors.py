@@ -33,9 +33,9 @@ Call = tuple[int, str, str, Any]
 
 CALLS: list[Call] = [
     (1, "GET", "/health", None),
-    (11, "GET", "/", None),
-    (11, "GET", f"{BASE}/nothing/there", None),
-    (11, "PUT", BASE, TASK),
+    (5, "GET", "/", None),
+    (5, "GET", f"{BASE}/nothing/there", None),
+    (5, "PUT", BASE, TASK),
     (12, "POST", f"{BASE}/not-an-id/cancel", None),
     (12, "GET", f"{BASE}/not-an-id/logs", None),
     (13, "POST", BASE, b""),
@@ -54,9 +54,11 @@ CALLS: list[Call] = [
     (19, "GET", f"{BASE}/{ID}/logs?sort(timestamp)", None),
     (22, "POST", BASE, b"nonsense"),
     (22, "POST", FUNCTIONS, b"[]"),
+    (903, "GET", "/mail/v1/", None),
     (1401, "POST", FUNCTIONS, function_body(code="nonsense!")),
     (1401, "POST", FUNCTIONS, function_body(code="aGVsbG8=")),
     (1402, "POST", FUNCTIONS, function_body(environmentVariables={"LARGE": {"value": "x" * 5000}})),
+    (1407, "POST", FUNCTIONS, function_body(name="no name")),
     (1414, "POST", BASE, {**TASK, "data": {"a": "x" * limits.TASK_DATA_MAX_BYTES}}),
     (1414, "POST", BASE, b" " * (limits.BODY_MAX_BYTES + 1)),
 ]
@@ -154,7 +156,7 @@ SEQUENCES: list[tuple[int, Callable[[Service], Awaitable[ClientResponse]]]] = [
     (1404, partial(call_a_function, path=EXECUTE, timeLimit=31)),
     (1405, call_a_function_whose_code_is_gone),
     (1406, partial(call_a_function, path=EXECUTE, code=RAISING)),
-    (1407, partial(call_a_function, path=EXECUTE, enabled=False)),
+    (1410, partial(call_a_function, path=EXECUTE, enabled=False)),
     (1408, read_the_log_of_a_silent_task),
     (1409, partial(call_a_function, path="/api/hello")),
     (1411, partial(call_a_function, path="/api/hello", timeLimit=31)),
@@ -204,6 +206,7 @@ async def test_what_cannot_be_made_durable_is_refused_with_a_time_to_wait(servic
 
 def test_every_kind_of_error_is_provoked_here() -> None:
     provoked = {code for code, *_ in CALLS} | {code for code, _ in SEQUENCES} | {21, 1503}
+    of_accounts = {errors.EMPTY_RQL.code, errors.EMAIL_USED.code}
     of_no_route_here = {errors.NO_PERMISSION.code, errors.TOO_MANY_REQUESTS.code}
     of_authentication = set(range(101, 127))
-    assert set(CATALOGUE) - provoked - of_authentication == of_no_route_here
+    assert set(CATALOGUE) - provoked - of_authentication - of_accounts == of_no_route_here

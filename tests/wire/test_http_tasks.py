@@ -184,7 +184,7 @@ async def test_ids_must_be_ids_of_tasks_there_are(service: Service, method: str,
 )
 async def test_other_paths_and_methods_are_unknown(service: Service, method: str, path: str) -> None:
     async with service.client.request(method, BASE + path) as response:
-        await assert_error(response, 11)
+        await assert_error(response, 5)
 
 
 async def test_a_bad_query_is_told_where(service: Service) -> None:

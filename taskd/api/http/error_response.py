@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from taskd.api.http.services import SERVED_BASES, missing_service
 from taskd.model import errors
 from taskd.model.errors import ContractError
 
@@ -83,5 +84,8 @@ def _translated(request: web.Request, error: web.HTTPException) -> ContractError
         allowed = ", ".join(sorted(error.allowed_methods))
         return ContractError(errors.ENDPOINT, f"{path} does not answer {request.method}, only {allowed}.")
     if isinstance(error, web.HTTPNotFound):
+        base = missing_service(request.path, request.app.get(SERVED_BASES, frozenset()))
+        if base is not None:
+            return ContractError(errors.SERVICE_NOT_FOUND, f"The service {base} is not served here.")
         return ContractError(errors.ENDPOINT, f"There is no {request.method} {path}.")
     return ContractError(errors.ILLEGAL_ARGUMENT, error.text or error.reason)

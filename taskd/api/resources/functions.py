@@ -55,7 +55,7 @@ class FunctionHandlers:
             summary="Create a function",
             body=FunctionBody,
             response=FunctionView,
-            errors=(errors.ALREADY_EXISTS, *_CODE_ERRORS),
+            errors=(errors.ALREADY_EXISTS, errors.INVALID_FUNCTION_NAME, *_CODE_ERRORS),
             audited=Audited(Action.FUNCTIONS_CREATE, "function"),
         )
         yield Route(

@@ -44,6 +44,12 @@ class Health(Struct, rename="camel"):
     confinement: str | UnsetType = UNSET
 
 
+class ServiceHealth(Struct):
+    """Whether a service is well: ``ok``, or what is wrong with the daemon that serves it."""
+
+    status: str
+
+
 HealthCheck = Callable[[], Awaitable[Health]]
 
 
@@ -65,6 +71,21 @@ class ProbeHandlers:
         )
         if self._registry is not None:
             yield Route(*("GET", "/metrics", self.metrics, None), tag="Service", summary="Read the metrics")
+
+    def service_routes(self) -> Iterator[Route]:
+        """The routes below each service's own base."""
+        yield Route(
+            *("GET", "/health", self.service_health, None),
+            tag="Service",
+            summary="Ask whether this service is well",
+            response=ServiceHealth,
+            error_responses={503: ServiceHealth},
+        )
+
+    async def service_health(self, request: web.Request) -> web.StreamResponse:
+        """How the daemon is that serves it, in a word; 503 when it is not well."""
+        health = await self._health()
+        return json_response(ServiceHealth(health.status), status=200 if health.status == "ok" else 503)
 
     async def health(self, request: web.Request) -> web.StreamResponse:
         """How the daemon is; 503 when it is not well."""

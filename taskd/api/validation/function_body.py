@@ -102,7 +102,8 @@ def changed_fields(body: FunctionUpdateBody) -> list[str]:
 def new_function(body: FunctionBody, now_ms: int) -> Function:
     """What ``body`` asks for. Its ``code_version`` is empty until a runtime has prepared the code.
 
-    :raises ContractError: ``FIELD_FORMAT`` or ``INVALID_CONFIGURATION``, naming the field and its rule.
+    :raises ContractError: ``FIELD_FORMAT``, ``INVALID_FUNCTION_NAME`` or ``INVALID_CONFIGURATION``, naming the field
+        and its rule.
     """
     blank = Function(
         name=_name(body.name),
@@ -164,7 +165,8 @@ def decode_code(text: str) -> bytes:
 
 def _name(name: str) -> str:
     if NAME_PATTERN.fullmatch(name) is None:
-        raise field_error("name", "be 1 to 64 letters, digits, '-' and '_'")
+        message = "name must be 1 to 64 letters, digits, '-' and '_'."
+        raise ContractError(errors.INVALID_FUNCTION_NAME, message)
     return name
 
 
