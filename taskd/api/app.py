@@ -27,6 +27,8 @@ from taskd.api.resources.functions import FunctionHandlers
 from taskd.api.resources.oauth1_tokens import OAuth1TokenHandlers
 from taskd.api.resources.oauth2_tokens import OAuth2TokenHandlers
 from taskd.api.resources.probes import HealthCheck, ProbeHandlers
+from taskd.api.resources.registration import RegistrationHandlers
+from taskd.api.resources.roles import RoleHandlers
 from taskd.api.resources.schedule_times import ScheduleTimeHandlers
 from taskd.api.resources.schedules import ScheduleHandlers
 from taskd.api.resources.task_logs import TaskLogHandlers
@@ -46,6 +48,7 @@ from taskd.store.base import Objection, TaskStore, no_objection
 BASE_PATH = "/tasks/v1"
 OWN_PATH = "/taskd/v1"
 LOGIN_PATH = "/auth/v2"
+USERS_PATH = "/users/v1"
 
 
 def build_app(
@@ -87,7 +90,7 @@ def build_app(
     if trail is not None:
         mounts.append(Mount(OWN_PATH, list(AuditHandlers(trail, pages).routes()), authenticate))
     if auth is not None:
-        mounts += _account_mounts(auth, addresses)
+        mounts += _account_mounts(auth, addresses, pages, clock)
     probes, served = ProbeHandlers(health, registry), served_bases(mount.base for mount in mounts)
     mounts += [Mount(base, list(probes.service_routes()), None) for base in sorted(served)]
     mounts.append(Mount("", list(probes.routes()), None))
@@ -101,7 +104,7 @@ def build_app(
         settings,
         pages=page_paths(mounts),
         own_bodies=f"{BASE_PATH}/api/",
-        logins=f"{LOGIN_PATH}/",
+        logins=(f"{LOGIN_PATH}/", f"{USERS_PATH}/register"),
         asks_callers=authenticate is not trust_everybody,
     )
     return app
@@ -119,8 +122,10 @@ def _objection(authenticate: Authenticate, auth: AuthService | None) -> Objectio
     return no_objection if auth is None or authenticate is trust_everybody else TaskCreators(auth).objection
 
 
-def _account_mounts(auth: AuthService, addresses: ClientAddresses) -> Iterator[Mount]:
+def _account_mounts(auth: AuthService, addresses: ClientAddresses, pages: Pages, clock: Clock) -> Iterator[Mount]:
     """Logging in, where credentials are the handlers' own business; and who one is, which is always asked for real."""
     logins = (OAuth1TokenHandlers(auth, addresses), OAuth2TokenHandlers(auth, addresses))
     yield Mount(LOGIN_PATH, [route for each in logins for route in each.routes()], None)
-    yield Mount("/users/v1", list(UserHandlers(auth).routes()), Authentication(auth, addresses))
+    yield Mount(USERS_PATH, list(RegistrationHandlers(auth, addresses, clock).routes()), None)
+    accounts = (RoleHandlers(auth, pages, clock), UserHandlers(auth, pages, clock))
+    yield Mount(USERS_PATH, [route for each in accounts for route in each.routes()], Authentication(auth, addresses))

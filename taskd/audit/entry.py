@@ -33,6 +33,9 @@ class Action(StrEnum):
     FUNCTIONS_VIEW_ENVIRONMENT = "functions.viewEnvironment"
     LOGINS_CREATE = "logins.create"
     LOGINS_END = "logins.end"
+    ROLES_CREATE = "roles.create"
+    ROLES_UPDATE = "roles.update"
+    ROLES_DELETE = "roles.delete"
     USERS_ADD = "users.add"
     USERS_REMOVE = "users.remove"
     USERS_SET_PASSWORD = "users.setPassword"  # noqa: S105  the name of what was done

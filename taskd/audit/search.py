@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import msgspec
 from msgspec.structs import replace
@@ -13,12 +13,10 @@ from taskd.audit.files import TrailFiles, month_of
 from taskd.model import errors
 from taskd.model.errors import ContractError
 from taskd.model.timestamps import MAX_MS
-from taskd.rql.coerce import coerce
-from taskd.rql.errors import RqlError
-from taskd.rql.evaluate import matches, scalar_at
+from taskd.rql.evaluate import matches
+from taskd.rql.in_memory import coerced, rank, require_field
 from taskd.rql.matcher import SearchCancelledError
 from taskd.rql.query import Compare, Group, Node, Query
-from taskd.rql.query import Path as FieldPath
 
 TIME_LIMIT_S = 10.0
 FOUND_MAX = 200_000
@@ -42,12 +40,12 @@ def find(files: TrailFiles, query: Query) -> Found:
 
     :raises ContractError: ``INVALID_RQL``; ``LONG_QUERY`` if it takes too long or finds too many.
     """
-    where = None if query.where is None else _coerced(query.where)
+    where = None if query.where is None else coerced(query.where, KINDS)
     for key in query.sort:
-        _kind(key.path, 0)
+        require_field(KINDS, key.path, 0)
     found = list(_matching(files, where, time.monotonic() + TIME_LIMIT_S))
     for key in reversed(query.sort):
-        found.sort(key=lambda entry: _rank(entry, key.path), reverse=key.descending)
+        found.sort(key=lambda entry: rank(document(entry), key.path), reverse=key.descending)
     page = found[query.offset : query.offset + query.limit]
     return Found(page, None if query.skip_count else len(found))
 
@@ -112,20 +110,3 @@ def _too_long(what: str) -> ContractError:
     return ContractError(
         errors.LONG_QUERY, f"{what} Narrow it down, such as by creationTimestamp>=2026-01-01T00:00:00.000Z."
     )
-
-
-def _coerced(node: Node) -> Node:
-    if isinstance(node, Group):
-        return replace(node, conditions=tuple(_coerced(condition) for condition in node.conditions))
-    return coerce(node, KINDS[_kind(node.path, node.position)])
-
-
-def _kind(path: FieldPath, position: int) -> str:
-    if path[0] not in KINDS:
-        raise RqlError(f"There is no field {path[0]}; there are {', '.join(sorted(KINDS))}", position)
-    return path[0]
-
-
-def _rank(entry: Entry, path: FieldPath) -> tuple[int, Any]:
-    value = scalar_at(document(entry), path)
-    return (0, 0) if value is None else (1, value) if isinstance(value, int) else (2, value)

@@ -57,12 +57,13 @@ class Edit:
 
 
 @contextlib.contextmanager
-def editing(path: Path) -> Iterator[Edit]:
-    """Reads the accounts, lets them be changed, and writes them if they are.
+def editing(path: Path, patience_s: float | None = None) -> Iterator[Edit]:
+    """Reads the accounts, lets them be changed, and writes them if they are. Others that edit them are waited for, for
+    ``patience_s`` or without end.
 
     :raises AccountError: the change breaks a rule; the file stays as it was.
     """
-    with locked(path):
+    with locked(path, patience_s):
         edit = Edit(before := read_accounts(path))
         yield edit
         if found := list(problems(edit.accounts)):

@@ -5,7 +5,7 @@ Accounts are looked at with every request, so a node has them in memory, as new 
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from taskd.auth import account_file, refresh_rotation, replay_marks, signing_key
 from taskd.auth.accounts import Accounts
@@ -13,12 +13,24 @@ from taskd.auth.refresh_rotation import RefreshRotation
 from taskd.auth.replay_marks import ReplayMarks
 from taskd.auth.settings import AuthSettings
 
+T = TypeVar("T")
+
+_PATIENCE_S = 10.0
+"""How long a command that edits the files is waited for."""
+
 
 class AccountSource(Protocol):
     """Where accounts are kept, for one node or for many."""
 
     def accounts(self) -> Accounts:
         """The accounts as they are now; raises ``TaskdError`` if they cannot be used."""
+
+    def change(self, edit: Callable[[Accounts], tuple[Accounts, T]]) -> tuple[Accounts, T]:
+        """Durably puts what ``edit`` makes of the accounts as they are now in their place, all or nothing, whoever else
+        changes them at the same time; gives them, and what else ``edit`` gives. Blocks, so it is called in a thread.
+
+        Raises what ``edit`` does, and ``TaskdError`` if the accounts cannot be read or written.
+        """
 
     def signing_key(self) -> bytes:
         """The key that tokens of this service are signed with, the same on all nodes; made if there is none."""
@@ -43,6 +55,12 @@ class AccountFiles:
     def accounts(self) -> Accounts:
         """See ``AccountSource``."""
         return account_file.read_accounts(self._file)
+
+    def change(self, edit: Callable[[Accounts], tuple[Accounts, T]]) -> tuple[Accounts, T]:
+        """See ``AccountSource``."""
+        with account_file.editing(self._file, _PATIENCE_S) as under_lock:
+            under_lock.accounts, given = edit(under_lock.accounts)
+        return under_lock.accounts, given
 
     def signing_key(self) -> bytes:
         """See ``AccountSource``."""

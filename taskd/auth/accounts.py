@@ -9,11 +9,9 @@ from msgspec import Struct
 from taskd.auth import passwords
 from taskd.model.errors import TaskdError
 from taskd.model.objectid import is_object_id
-from taskd.model.permissions import Permission
+from taskd.model.permissions import ALIASES, ALL, Permission
 
-ALL = "ALL"
-"""Stands for every permission there is, also those of later versions."""
-EMAIL_MAX_CHARS = 254
+EMAIL_MAX_CHARS = 256
 _PER_FUNCTION = (Permission.EXECUTE_TASK_FUNCTION, Permission.EXECUTE_API_FUNCTION)
 
 Kind = Literal["oauth1", "oauth2"]
@@ -30,6 +28,11 @@ class Role(Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     description: str = ""
     permissions: tuple[str, ...] = ()
+    other_permissions: tuple[str, ...] = ()
+    """Names that meant nothing here when they were added, kept for the functions and services that they do mean
+    something to. They stay without effect, also should a later version know them."""
+    update_ms: int = 0
+    """When it was changed over HTTP; 0 if never."""
 
 
 class User(Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +48,10 @@ class User(Struct, frozen=True, forbid_unknown_fields=True):
     permissions: tuple[str, ...] = ()
     generation: int = 0
     """Tokens of an earlier generation are void."""
+    phone_number: str = ""
+    language: str = ""
+    update_ms: int = 0
+    """When it was changed over HTTP; 0 if never."""
 
 
 class Application(Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,15 +106,15 @@ def is_permission(name: str) -> bool:
     whole, colon, function = name.partition(":")
     if colon:
         return whole in _PER_FUNCTION and bool(function)
-    return name == ALL or name in Permission.__members__
+    return name == ALL or name in Permission.__members__ or name in ALIASES
 
 
 def expand(names: Iterable[str]) -> frozenset[str]:
-    """``names`` with ``ALL`` spelt out."""
-    found = set(names)
+    """``names`` by the one name that each has here; where ``ALL`` is among them, with every other besides."""
+    found = {ALIASES.get(name, name) for name in names}
     if ALL in found:
         found.update(permission.value for permission in Permission)
-    return frozenset(found - {ALL})
+    return frozenset(found)
 
 
 def problems(accounts: Accounts) -> Iterator[str]:

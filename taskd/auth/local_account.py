@@ -15,12 +15,13 @@ from msgspec import Struct
 from taskd.auth import account_changes, tokens
 from taskd.auth.account_directory import Directory
 from taskd.auth.account_file import FILE_NAME, editing
-from taskd.auth.accounts import ALL, Accounts
+from taskd.auth.accounts import Accounts
 from taskd.auth.header_files import HEADER_FILE, header_line, read_token
 from taskd.auth.logins import oauth1_token
 from taskd.auth.secret_files import write_secret
 from taskd.auth.signing_key import load_key
 from taskd.model.objectid import ObjectIdFactory
+from taskd.model.permissions import ALL
 
 log = logging.getLogger(__name__)
 

@@ -65,6 +65,13 @@ class Logins:
         self._passwords.close()
         self._rotation.close()
 
+    async def hashed(self, password: str) -> str:
+        """``password`` as it may be kept.
+
+        :raises ContractError: ``TOO_MANY_REQUESTS`` while too many passwords wait.
+        """
+        return await self._passwords.hashed(password)
+
     async def user(self, email: str, password: str, address: str) -> User:
         """The user with this email and password, who calls from ``address``.
 

@@ -8,12 +8,16 @@ import hmac
 import os
 import re
 import unicodedata
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from msgspec import Struct
 
 from taskd.model import errors
 from taskd.model.errors import ContractError
+
+T = TypeVar("T")
 
 PASSWORD_MAX_CHARS = 1024
 UNUSABLE_CHAR = "\0"
@@ -114,15 +118,21 @@ class PasswordChecker:
 
         :raises ContractError: ``TOO_MANY_REQUESTS`` while too many checks wait.
         """
+        right = await self._in_turn(matches, password, stored or self._dummy_hash)
+        return right and stored is not None
+
+    async def hashed(self, password: str) -> str:
+        """``password`` as :func:`hash_password` writes it; raises as :meth:`check` does."""
+        return await self._in_turn(hash_password, password)
+
+    async def _in_turn(self, work: Callable[..., T], *arguments: str) -> T:
         if self._waiting >= _WAITING_MAX:
             raise ContractError(errors.TOO_MANY_REQUESTS, "Too many logins at once; try again in a moment.")
         self._waiting += 1
         try:
-            loop = asyncio.get_running_loop()
-            right = await loop.run_in_executor(self._threads, matches, password, stored or self._dummy_hash)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
         finally:
             self._waiting -= 1
-        return right and stored is not None
 
     def close(self) -> None:
         """Ends the threads. Checks that still wait are cancelled."""

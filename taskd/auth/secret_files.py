@@ -5,12 +5,14 @@ import fcntl
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from taskd.model.errors import TaskdError
 from taskd.system.files import SyncFailedError, give_to_owner, make_directory, open_private, sync_directory
 
+_LOOK_AGAIN_S = 0.01
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -61,8 +63,8 @@ def write_secret(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keeps others that edit ``path`` waiting meanwhile."""
+def locked(path: Path, patience_s: float | None = None) -> Iterator[None]:
+    """Keeps others that edit ``path`` waiting meanwhile; waits for them itself, for ``patience_s`` or without end."""
     lock = path.with_name(path.name + ".lock")
     try:
         make_directory(path.parent)
@@ -70,10 +72,26 @@ def locked(path: Path) -> Iterator[None]:
     except (OSError, SyncFailedError) as error:
         raise SecretFileError(f"{lock} cannot be opened: {error.strerror}.") from error
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        _wait_for(fd, lock, patience_s)
         yield
     finally:
         os.close(fd)
+
+
+def _wait_for(fd: int, lock: Path, patience_s: float | None) -> None:
+    if patience_s is None:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        return
+    deadline_s = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline_s:
+                raise SecretFileError(f"{lock} has been held by another process for {patience_s:g} s.") from None
+            time.sleep(_LOOK_AGAIN_S)
+        else:
+            return
 
 
 def _without_waiting(path: str, flags: int) -> int:

@@ -1,10 +1,14 @@
 """The facade of authentication: reads the accounts and the key, reads them anew on request, and holds the verifiers."""
 
+import asyncio
 import logging
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from taskd.auth.account_directory import Directory
+from taskd.auth.account_events import AccountEvent, account_events
 from taskd.auth.account_source import AccountSource
-from taskd.auth.accounts import Accounts
+from taskd.auth.accounts import AccountError, Accounts
 from taskd.auth.bearer_tokens import BearerTokens
 from taskd.auth.credential_throttle import CredentialThrottle
 from taskd.auth.jwks import IssuerKeys
@@ -13,12 +17,15 @@ from taskd.auth.logins import Logins
 from taskd.auth.oauth1_signature import SignedRequest
 from taskd.auth.oauth1_verifier import OAuth1Verifier, Signer
 from taskd.auth.oidc import OidcVerifier
+from taskd.auth.registration import Registrations
 from taskd.auth.settings import AuthSettings
 from taskd.model import errors
 from taskd.model.clock import Clock
 from taskd.model.errors import ContractError, TaskdError
 
 _WRONG_SIGNATURES = (errors.OAUTH1_KEY, errors.OAUTH1_TOKEN, errors.OAUTH1_SIGNATURE)
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +39,12 @@ class AuthService:
         self.bearers = BearerTokens(self._oidc, clock)
         self.signatures = OAuth1Verifier(source.replay_marks(), clock)
         self.logins = Logins(settings, source.refresh_rotation(), clock)
+        self.registrations = Registrations(settings.registration, clock)
         self._signers = CredentialThrottle(clock)
-        self.directory = Directory(Accounts())
+        self._changing = asyncio.Lock()
+        self._happened: Callable[[Iterable[AccountEvent]], object] = list
+        self.accounts = Accounts()
+        self.directory = Directory(self.accounts)
 
     @property
     def is_closed_to_all(self) -> bool:
@@ -51,19 +62,54 @@ class AuthService:
         :raises TaskdError: they cannot be used.
         """
         self.signatures.start()
-        self._read()
+        self._use(self._source.accounts(), self._source.signing_key())
         self._source.on_change(self.reload)
 
-    def _read(self) -> None:
-        directory, key = Directory(self._source.accounts()), self._source.signing_key()
-        self.directory = directory
+    def on_events(self, callback: Callable[[Iterable[AccountEvent]], object]) -> None:
+        """``callback`` is called, on the event loop, with what has happened to the accounts while this runs, whoever
+        changed them. What a process does not live to tell is not told later."""
+        self._happened = callback
+
+    def _use(self, accounts: Accounts, key: bytes) -> None:
+        self.accounts, self.directory, self._key = accounts, Directory(accounts), key
         for user in (self.bearers, self.signatures, self.logins):
-            user.use(directory, key)
+            user.use(self.directory, key)
+
+    def _renew(self, accounts: Accounts, key: bytes) -> None:
+        """Other accounts are in force from now on."""
+        before = self.accounts
+        self._use(accounts, key)
+        if events := list(account_events(before, accounts)):
+            self._happened(events)
+
+    async def change(self, edit: Callable[[Accounts], tuple[Accounts, T]]) -> T:
+        """Puts what ``edit`` makes of the accounts as they are now in their place; durable, and in force, on return.
+        ``edit`` runs in a thread. Gives what else it gives.
+
+        :raises ContractError: what ``edit`` raises; ``ILLEGAL_STATE`` if the accounts would break a rule;
+            ``UNAVAILABLE`` if they cannot be read or written.
+        """
+        return await asyncio.shield(self._changed(edit))  # what is written must also come into force
+
+    async def _changed(self, edit: Callable[[Accounts], tuple[Accounts, T]]) -> T:
+        async with self._changing:
+            try:
+                accounts, given = await asyncio.to_thread(self._source.change, edit)
+            except ContractError:
+                raise
+            except AccountError as error:
+                raise ContractError(errors.ILLEGAL_STATE, f"The accounts would break a rule: {error}.") from None
+            except TaskdError as error:
+                log.error("The accounts cannot be changed: %s", error)
+                message = "The accounts cannot be changed now; the service's log says why."
+                raise ContractError(errors.UNAVAILABLE, message) from None
+            self._renew(accounts, self._key)
+            return given
 
     def reload(self) -> str | None:
         """Reads them anew. If they cannot be used, those read before stay in force; returns why, and logs it."""
         try:
-            self._read()
+            self._renew(self._source.accounts(), self._source.signing_key())
         except TaskdError as error:
             log.error("The accounts stay as they were: %s", error)
             return f"The accounts stay as they were: {error}"

@@ -7,6 +7,7 @@ from msgspec import Struct
 from taskd.model import limits
 
 Mode = Literal["required", "disabled"]
+Registration = Literal["credentials", "off", "open"]
 
 
 class AuthSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -16,6 +17,9 @@ class AuthSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """``None`` asks callers who they are, unless the command line says ``--insecure``."""
     file: str | None = None
     """The accounts; ``None`` is ``auth.toml`` in the data directory."""
+    registration: Registration = "credentials"
+    """Who may register a user over HTTP: ``credentials`` takes an address that somebody who may make users has just
+    looked up in vain, ``open`` takes everybody's, ``off`` takes none."""
     access_token_s: Annotated[int, limits.Range(1, 86_400)] = 3600
     refresh_token_s: Annotated[int, limits.Range(1, 366 * 86_400)] = 30 * 24 * 3600
     oidc_issuer: str | None = None

@@ -2,12 +2,12 @@
 
 from msgspec import Struct
 
-from taskd.model.permissions import Permission
+from taskd.model.permissions import ALL, Permission
 
 
 class Caller(Struct, frozen=True):
     """The one a request is made for. ``permissions`` holds names, whole (``VIEW_TASKS``) or for one function
-    (``EXECUTE_TASK_FUNCTION:reports``)."""
+    (``EXECUTE_TASK_FUNCTION:reports``); and ``ALL`` besides, where that was granted."""
 
     user_id: str | None = None
     application_id: str | None = None
@@ -41,5 +41,7 @@ def _includes(names: frozenset[str], permission: Permission, function_name: str 
 
 ANONYMOUS = Caller()
 """The caller of a request that shows no credentials."""
-EVERYTHING = Caller(permissions=frozenset(permission.value for permission in Permission), is_authenticated=True)
+EVERYTHING = Caller(
+    permissions=frozenset([ALL, *(permission.value for permission in Permission)]), is_authenticated=True
+)
 """The caller of a service that asks nobody who they are."""

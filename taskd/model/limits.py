@@ -52,6 +52,14 @@ CODE_UPLOAD_MAX_BYTES = 50 * MIB
 """The largest zip that AWS Lambda takes directly."""
 FUNCTION_NAME_MAX_CHARS = 64
 
+USERS_MAX = 10_000
+"""Of those who were made over HTTP, as every change rewrites them all; `taskd auth` may make more."""
+ROLES_MAX = 1_000
+ROLE_PERMISSIONS_MAX = 1_000
+ROLE_BODY_MAX_BYTES = 256 * 1024
+EMAIL_LOOKUPS_MAX = 1_000
+"""Addresses that were looked up and may be registered within the next moments."""
+
 SCHEDULES_MAX = 10_000
 """Of one caller; others have shares of their own, see ``shares.py``. Every node keeps all schedules in view."""
 NOTE_MAX_CHARS = 1_000

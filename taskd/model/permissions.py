@@ -1,6 +1,7 @@
 """The permission names of the contract."""
 
 from enum import StrEnum
+from types import MappingProxyType
 
 
 class Permission(StrEnum):
@@ -25,3 +26,23 @@ class Permission(StrEnum):
     CREATE_TASK_SCHEDULE = "CREATE_TASK_SCHEDULE"
     DELETE_TASK_SCHEDULE = "DELETE_TASK_SCHEDULE"
     VIEW_AUDIT = "VIEW_AUDIT"
+    VIEW_USER = "VIEW_USER"
+    VIEW_ROLE = "VIEW_ROLE"
+    CREATE_ROLE = "CREATE_ROLE"
+    UPDATE_ROLE = "UPDATE_ROLE"
+    DELETE_ROLE = "DELETE_ROLE"
+    ADD_ROLE_PERMISSION = "ADD_ROLE_PERMISSION"
+    REMOVE_ROLE_PERMISSION = "REMOVE_ROLE_PERMISSION"
+    ADD_ROLE_TO_USER = "ADD_ROLE_TO_USER"
+    REMOVE_ROLE_FROM_USER = "REMOVE_ROLE_FROM_USER"
+
+
+ALL = "ALL"
+"""Stands for every permission there is, also those of later versions."""
+ALIASES = MappingProxyType(
+    {
+        "ADD_ROLE_PERMISSIONS": Permission.ADD_ROLE_PERMISSION.value,
+        "REMOVE_ROLE_PERMISSIONS": Permission.REMOVE_ROLE_PERMISSION.value,
+    }
+)
+"""Other names that the vendor's pages have for the same."""

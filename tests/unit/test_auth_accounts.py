@@ -221,7 +221,7 @@ def test_what_is_not_there_cannot_be_taken_back(subject: str, name: str, problem
 
 
 def test_all_is_every_permission_there_is() -> None:
-    assert permissions_of(EVERYBODY, ADA) == EVERY_PERMISSION
+    assert permissions_of(EVERYBODY, ADA) == EVERY_PERMISSION | {"ALL"}
 
 
 def permissions_of(accounts: Accounts, user: User) -> frozenset[str]:

@@ -57,7 +57,18 @@ TABLE: dict[str, str] = {
     **{f"GET {base}/health": OPEN for base in ("/auth/v2", "/tasks/v1", "/users/v1")},
     "POST /auth/v2/oauth1/tokens": OPEN,
     "POST /auth/v2/oauth2/tokens": OPEN,
+    "POST /users/v1/register": OPEN,
     "GET /users/v1/me": ANY_USER,
+    "GET /users/v1/{id}": ANY_USER,
+    "GET /users/v1": "VIEW_USER",
+    "POST /users/v1/add_roles": "ADD_ROLE_TO_USER",
+    "POST /users/v1/remove_roles": "REMOVE_ROLE_FROM_USER",
+    "GET /users/v1/roles": "VIEW_ROLE",
+    "POST /users/v1/roles": "CREATE_ROLE",
+    "DELETE /users/v1/roles": "DELETE_ROLE",
+    "PUT /users/v1/roles/{id}": "UPDATE_ROLE",
+    "POST /users/v1/roles/add_permissions": "ADD_ROLE_PERMISSION",
+    "POST /users/v1/roles/remove_permissions": "REMOVE_ROLE_PERMISSION",
 }
 TABLE |= {
     endpoint.replace("GET ", "HEAD "): needed for endpoint, needed in TABLE.items() if endpoint.startswith("GET ")

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from aiohttp import ClientSession
@@ -48,6 +48,8 @@ from taskd.runtime.aws.settings import AwsSettings
 from taskd.store.base import Change
 from taskd.triggers.scheduler import Scheduler
 
+T = TypeVar("T")
+
 WITHIN_S = 30
 IN_FLIGHT = 8
 
@@ -75,7 +77,11 @@ class SharedAccounts:
     def on_change(self, callback: Callable[[], object]) -> None:
         self._callbacks.append(callback)
 
-    def change(self, accounts: Accounts) -> None:
+    def change(self, edit: Callable[[Accounts], tuple[Accounts, T]]) -> tuple[Accounts, T]:
+        self._accounts, given = edit(self._accounts)
+        return self._accounts, given
+
+    def put(self, accounts: Accounts) -> None:
         self._accounts = accounts
         for callback in self._callbacks:
             asyncio.get_running_loop().call_soon(callback)
@@ -281,7 +287,7 @@ async def test_a_token_that_is_made_or_revoked_counts_on_both(server: LambdaServ
         known = account_changes.grant(known, "ada@example.com", ["VIEW_TASKS"])
         with_token, token = account_changes.add_token(known, "ci", "ada@example.com", ["VIEW_TASKS"], 0)
         for accounts_now, status in ((Accounts(), 401), (with_token, 200), (known, 401)):
-            accounts.change(accounts_now)
+            accounts.put(accounts_now)
             for daemon in pair:
                 await answers(daemon, token, status)
 

@@ -1,5 +1,6 @@
 """The audit trail of requests: what must be known of them afterwards is durable before it is done."""
 
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -9,9 +10,24 @@ from aiohttp.typedefs import Handler
 from taskd.api.http.authorization import caller_of
 from taskd.api.http.client_address import ClientAddresses
 from taskd.audit.entry import Action, Entry, plain
-from taskd.audit.trail import AuditTrail, failed
+from taskd.audit.trail import AuditTrail, Begun, failed
 
 _NOTED = web.RequestKey("audit_note", Entry)
+
+
+class _Recorder:
+    """Makes the entry of one request when it is told to."""
+
+    def __init__(self, begin: Callable[[], Awaitable[Begun]]) -> None:
+        self._begin = begin
+        self.begun: Begun | None = None
+
+    async def record(self) -> None:
+        """The entry is durable on return."""
+        self.begun = await self._begin()
+
+
+_RECORDER = web.RequestKey("audit_recorder", _Recorder)
 
 
 class When(Enum):
@@ -19,6 +35,9 @@ class When(Enum):
 
     BEFORE = auto()
     """Before the handler does anything; its outcome is added afterwards."""
+    ONCE_ADMITTED = auto()
+    """When the handler calls :func:`record_now`, once it knows what it is to do and before it does any of it. Its
+    outcome is added afterwards."""
     IF_NOTED = auto()
     """Before the answer leaves, if the handler has called :func:`note`: for what is done by answering."""
 
@@ -47,6 +66,8 @@ class Auditor:
         """
         if audited.when is When.BEFORE:
             return await self._recorded_before(request, audited, handler)
+        if audited.when is When.ONCE_ADMITTED:
+            return await self._recorded_once_admitted(request, audited, handler)
         response = await handler(request)
         if (noted := request.get(_NOTED)) is not None:
             await self._trail.record(self._entry(request, audited, noted))
@@ -63,6 +84,25 @@ class Auditor:
         await self._trail.end(begun)
         return response
 
+    async def _recorded_once_admitted(
+        self, request: web.Request, audited: Audited, handler: Handler
+    ) -> web.StreamResponse:
+        async def begin() -> Begun:
+            begun = await self._trail.begin(self._entry(request, audited, note(request)))
+            request[_NOTED] = begun.entry
+            return begun
+
+        recorder = request[_RECORDER] = _Recorder(begin)
+        try:
+            response = await handler(request)
+        except Exception as error:
+            if recorder.begun is not None:
+                await self._trail.end(recorder.begun, failed(error))
+            raise
+        if recorder.begun is not None:
+            await self._trail.end(recorder.begun)
+        return response
+
     def _entry(self, request: web.Request, audited: Audited, noted: Entry) -> Entry:
         caller = caller_of(request)
         named = request.match_info[audited.named_by] if audited.named_by else ""
@@ -77,6 +117,16 @@ class Auditor:
             subject_id=noted.subject_id or plain(named),
             detail=noted.detail,
         )
+
+
+async def record_now(request: web.Request, subject_id: str, **detail: str) -> None:
+    """The entry of ``request``, with this in it, is durable on return, where there is an audit trail.
+
+    :raises ContractError: ``UNAVAILABLE`` if it cannot be kept.
+    """
+    note(request, subject_id, **detail)
+    if (recorder := request.get(_RECORDER)) is not None:
+        await recorder.record()
 
 
 def note(request: web.Request, subject_id: str = "", **detail: str) -> Entry:

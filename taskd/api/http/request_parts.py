@@ -12,8 +12,9 @@ from taskd.model import errors, limits
 from taskd.model.errors import ContractError
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.objectid import is_object_id
+from taskd.rql.errors import RqlError
 from taskd.rql.parser import parse
-from taskd.rql.query import Query
+from taskd.rql.query import Node, Query
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 """A caller's name for a request, so that sending it again does nothing again."""
@@ -40,6 +41,20 @@ def query_of(request: web.Request) -> Query:
     :raises ContractError: ``INVALID_RQL``.
     """
     return parse(request.rel_url.raw_query_string)
+
+
+def where_of(request: web.Request) -> Node:
+    """What the query string says is to be changed: a filter, and nothing about pages, which would not be heeded.
+
+    :raises ContractError: ``EMPTY_RQL`` or ``INVALID_RQL``.
+    """
+    query = query_of(request)
+    if query != Query(query.where):
+        raise RqlError("A change is made to all that the query finds: limit, sort and select are not taken", 0)
+    if query.where is None:
+        message = "Say by a query what to change, such as ?eq(id,0123456789abcdef01234567)."
+        raise ContractError(errors.EMPTY_RQL, message)
+    return query.where
 
 
 def idempotency_key(request: web.Request, body: bytes) -> IdempotencyKey | None:

@@ -34,7 +34,13 @@ class RequestSource:
     """Tells which requests come from a page that may not call."""
 
     def __init__(
-        self, settings: ServerSettings, *, pages: Collection[str], own_bodies: str, logins: str, asks_callers: bool
+        self,
+        settings: ServerSettings,
+        *,
+        pages: Collection[str],
+        own_bodies: str,
+        logins: tuple[str, ...],
+        asks_callers: bool,
     ) -> None:
         """``pages`` are the paths of pages without data, which other sites may link to.
 
