@@ -27,7 +27,7 @@ async def test_the_sdk_finds_what_it_expects(
     assert "Traceback" not in service.log()
 
 
-@pytest.mark.parametrize("area", ["auth", "cli"])
+@pytest.mark.parametrize("area", ["auth", "cli", "credentials", "users"])
 async def test_clients_log_in_and_go_on(
     area: str, service: Machine, sdk_project: NodeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
