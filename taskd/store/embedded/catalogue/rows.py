@@ -37,6 +37,8 @@ TAKEN_OVER = (
 """The columns of a task with extras that may have changed since it was added."""
 LEAN_COLUMNS = (*COLUMNS[:8], "data")
 """The columns that no task leaves empty."""
+TAGGED_COLUMNS = (*LEAN_COLUMNS[:-1], "tags", "data")
+"""Those, and the tags."""
 LEAN_CHANGING = CHANGING[:2]
 """The columns that every transition changes."""
 
@@ -85,6 +87,12 @@ def lean_row(task: Task) -> tuple[Any, ...]:
         task.status_changed_ms,
         task.data.decode(),
     )
+
+
+def tagged_row(task: Task) -> tuple[Any, ...]:
+    """The columns of ``TAGGED_COLUMNS``."""
+    *always, data = lean_row(task)
+    return (*always, _strings(task.tags), data)
 
 
 def lean_change(task: Task) -> tuple[Any, ...]:
