@@ -51,10 +51,11 @@ async def test_data_of_an_unknown_task_cannot_be_read(store: TaskStore) -> None:
 
 
 async def test_log_lines_end_with_the_one_that_makes_them_too_long(store: TaskStore) -> None:
+    [task] = await store.add([TaskDraft("f", b"{}", 0)])
     lines = [LogLine(number, "é" * (LOG_PAGE_MAX_BYTES // 8)) for number in range(6)]
-    await store.replace_logs("a" * 24, lines)
-    assert await store.find_logs("a" * 24, 0, 0, 100) == lines[:4]
-    assert await store.find_logs("a" * 24, 0, 4, 100) == lines[4:]
+    await store.replace_logs(task.id, lines)
+    assert await store.find_logs(task.id, 0, 0, 100) == lines[:4]
+    assert await store.find_logs(task.id, 0, 4, 100) == lines[4:]
 
 
 async def test_lines_of_a_function_end_alike(store: TaskStore) -> None:

@@ -79,7 +79,7 @@ test('errors have the classes of the SDK', async () => {
   await create(definition('echo', { name: 'taken' }));
   await assert.rejects(create(definition('echo', { name: 'taken' })), errors.ResourceAlreadyExistsError);
   await assert.rejects(create(definition('echo', { name: 'bad', code: 'aGVsbG8=' })), errors.InvalidFunctionCodeError);
-  await assert.rejects(create(definition('echo', { name: 'no spaces' })), errors.FieldFormatError);
+  await assert.rejects(create(definition('echo', { name: 'no spaces' })), errors.InvalidFunctionNameError);
   await assert.rejects(create({ name: 'bare' }), errors.MissingRequiredFieldsError);
   await assert.rejects(update('nobody', { timeLimit: 9 }), errors.ResourceUnknownError);
   await assert.rejects(update('taken', { timeLimit: 0 }), errors.FieldFormatError);
