@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from aiohttp import hdrs, web
 from msgspec import Raw, Struct
 
+from taskd.api.http.cross_origin import allow_origin
 from taskd.api.http.reading_watch import drop
 from taskd.model.errors import ContractError
 from taskd.store.base import TaskStore
@@ -64,6 +65,7 @@ async def send_pieces(
     response = web.StreamResponse(headers=headers)
     response.content_type = "application/json"
     response.content_length = total_bytes(pieces)
+    allow_origin(request, response)
     try:
         await response.prepare(request)
         if request.method != hdrs.METH_HEAD:

@@ -49,7 +49,7 @@ class RequestSource:
         """
         listen_host = settings.listen.rpartition(":")[0].strip("[]")
         self._hosts = HostNames(listen_host, settings.hosts or ())
-        self._origins = Origins(settings.origins)
+        self.origins = Origins(settings.origins)
         self._pages = pages
         self._own_bodies = own_bodies
         self._logins = logins
@@ -95,7 +95,7 @@ class RequestSource:
     def _page_refusal(self, request: web.BaseRequest, host: str) -> ContractError | None:
         """Why a request that a browser sent is refused."""
         origin = request.headers.get(hdrs.ORIGIN, "").lower()
-        if not self._origins.has(origin):
+        if not self.origins.has(origin):
             is_ours = request.headers.get(_SEC_FETCH_SITE, "none") in _FROM_OURSELVES
             if not (is_ours or self._is_link_to_page(request)):
                 return _foreign(origin)

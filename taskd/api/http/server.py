@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 from aiohttp import web
 
+from taskd.api.http.cross_origin import CrossOrigin
 from taskd.api.http.error_response import RETRY_AFTER_S, error_response, fault, log
 from taskd.api.http.open_connections import OpenConnections
 from taskd.api.http.reading_watch import ReadingWatch
@@ -62,8 +63,9 @@ async def serve(
     runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S, access_log=None)
     await runner.setup()
     assert runner.server is not None, "the runner is set up"
-    router = TableRouter(app.get(ROUTE_TABLE, {}), runner.server.request_handler, app.get(REQUEST_SOURCE))
-    runner.server.request_handler = router
+    source = app.get(REQUEST_SOURCE)
+    router = TableRouter(app.get(ROUTE_TABLE, {}), runner.server.request_handler, source)
+    runner.server.request_handler = CrossOrigin(source.origins, router) if source and source.origins else router
     connections = OpenConnections(connections_max or descriptor_limit() // 2)
     site = ListeningSite(runner, host, port, functools.partial(_Connection, connections, answer_stall_s), listener)
     try:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from taskd.api.http.authorization import CALLER
 from taskd.api.http.client_address import ClientAddresses
+from taskd.api.http.cross_origin import allow_origin
 from taskd.api.http.reading_watch import drop
 
 LONG_BYTES = 64 * 1024
@@ -42,6 +43,7 @@ class UnreadAnswers:
         """``response``, counted until the client has read all but the end of it, or is gone."""
         with self.holding(request, size_bytes):
             try:
+                allow_origin(request, response)
                 await response.prepare(request)
                 await response.write_eof()
             except ConnectionError:
