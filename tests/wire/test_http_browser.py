@@ -2,51 +2,28 @@
 
 import asyncio
 import json
-import os
-import shutil
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from html import escape
 from pathlib import Path
 
 import pytest
+from support.http.browser import TIMEOUT_S, browser_on, needs_chromium
 from support.http.relay import PAGE, Relay, relay
 from support.http.service import BASE, Service, function_body
 
-CHROMIUM = shutil.which("chromium")
-TIMEOUT_S = 60
 FUNCTIONS = f"{BASE}/functions"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 
 @asynccontextmanager
 async def page_shown(service: Service, folder: Path, page: str) -> AsyncIterator[Relay]:
     """``page`` of ``evil.example`` in a browser for which that name leads to the relay."""
     async with relay(service.url, page) as (passing, port):
-        browser = await asyncio.create_subprocess_exec(
-            *(
-                CHROMIUM or "",
-                "--headless=new",
-                "--no-sandbox",
-                "--disable-gpu",
-                f"--user-data-dir={folder / 'browser'}",
-            ),
-            *("--host-resolver-rules=MAP evil.example 127.0.0.1", f"http://evil.example:{port}{PAGE}"),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                await passing.told
-            yield passing
-        finally:
-            os.killpg(browser.pid, signal.SIGKILL)
-            await browser.wait()
+        url = f"http://evil.example:{port}{PAGE}"
+        async with browser_on(url, folder / "browser", "evil.example"), asyncio.timeout(TIMEOUT_S):
+            await passing.told
+        yield passing
 
 
 def answers(passing: Relay, method: str) -> list[tuple[bytes, bytes]]:

@@ -49,6 +49,15 @@ class NodeProject(Struct):
         )
         assert status == 0, _failures(report)
 
+    async def browser_bundle(self) -> str:
+        """The SDK for browsers in one script, which makes it known as ``sdk``."""
+        entry = self.modules / "@extrahorizon" / "javascript-sdk" / "build" / "index.mjs"
+        options = ("--bundle", "--platform=browser", "--format=iife", "--global-name=sdk", "--log-level=error")
+        command = (str(self.modules / ".bin" / "esbuild"), str(entry), *options)
+        status, script = await _output(*command, cwd=PROJECT, env=dict(os.environ))
+        assert status == 0, script
+        return script
+
 
 def installed_project() -> NodeProject:
     """The project; its packages come from npm unless they were installed before from the same manifests."""
