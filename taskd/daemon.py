@@ -37,6 +37,7 @@ from taskd.execution.direct import DirectExecutions
 from taskd.execution.runner import Runner
 from taskd.execution.settings import DispatchSettings
 from taskd.execution.synchronous import SynchronousCalls
+from taskd.maintenance.owed_events import OwedEvents
 from taskd.maintenance.reaper import Reaper
 from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.errors import TaskdError
@@ -109,6 +110,8 @@ class Daemon:
         self._telemetry = telemetry = Telemetry(self._registry)
         _count_asyncio_tasks(self._registry)
         self._reaper = Reaper(self._store, on_fatal=end_process, telemetry=telemetry)
+        self._store.on_published(telemetry.published)
+        self._owed_events = OwedEvents(self._store, on_fatal=end_process)
         self._scheduler = Scheduler(
             self._store, on_fatal=end_process, telemetry=telemetry, objection=_objection(config, self._auth)
         )
@@ -149,6 +152,7 @@ class Daemon:
         await self._reaper.start()
         await self._runner.start()
         await self._scheduler.start()
+        await self._owed_events.start()
         heap = FrozenHeap()
         heap.start()
         stack.callback(heap.stop)
@@ -253,7 +257,8 @@ class Daemon:
     async def _let_end(self, grace_s: float) -> None:
         """Begins nothing more from this moment on, whatever part of the daemon waits for the disk."""
         await asyncio.gather(
-            self._reaper.stop(), self._scheduler.stop(), self._runner.drain(grace_s), self._calls.drain(grace_s)
+            *(self._reaper.stop(), self._scheduler.stop(), self._owed_events.stop()),
+            *(self._runner.drain(grace_s), self._calls.drain(grace_s)),
         )
 
     @property

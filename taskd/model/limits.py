@@ -76,6 +76,26 @@ SCHEDULE_INTERVAL_MIN_S = 0.1
 SCHEDULE_INTERVAL_MAX_S = 10 * 366 * 86_400
 """Ten years."""
 
+EVENT_TYPE_MAX_CHARS = 256
+EVENT_ID_MAX_CHARS = 255
+EVENT_CONTENT_MAX_BYTES = 256 * 1024
+EVENT_CONTENT_MAX_DEPTH = TASK_DATA_MAX_DEPTH - 2
+"""In the data of a task it is two objects deeper."""
+SUBSCRIPTIONS_MAX = 1_000
+SUBSCRIBED_TYPES_MAX = 1_000
+DISPATCHERS_MAX = 10_000
+"""Every node keeps all of them in view."""
+DISPATCHERS_PER_TYPE_MAX = 100
+DISPATCHER_ACTIONS_MAX = 20
+DISPATCHER_NAME_MAX_CHARS = 256
+DISPATCHER_DATA_MAX_BYTES = 64 * 1024
+"""Of one action. With the largest event it fits a task."""
+DISPATCHED_DATA_MAX_BYTES = 8 * MIB
+"""Of all actions for events of one type together."""
+DISPATCHED_MAX_BYTES = 32 * MIB
+"""Of the data of all tasks that one event makes, since they come with it in one step."""
+MAIL_RECIPIENTS_MAX_BYTES = 16 * 1024
+
 LIVE_TASKS_MAX = 10_000_000
 """Tasks that wait or run."""
 BULK_TASKS_MAX = 10_000

@@ -14,7 +14,10 @@ from typing import Generic, Protocol, TypeVar
 from msgspec import Struct
 
 from taskd.model.api_request import ApiRequest
+from taskd.model.dispatcher import Dispatcher, DispatcherDraft
+from taskd.model.dispatching import Publication
 from taskd.model.errors import ILLEGAL_STATE, UNAVAILABLE, ContractError
+from taskd.model.event import Event, EventDraft, Subscription, SubscriptionDraft
 from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
@@ -93,6 +96,10 @@ Objection = Callable[[Schedule], str | None]
 """Why a schedule may not make tasks any more, for people; ``None`` if it may. Must not wait for anything."""
 ScheduleChange = Callable[[Schedule], Schedule]
 """What becomes of a schedule as it is now. Must not wait for anything."""
+
+
+DispatcherChange = Callable[[Dispatcher], Dispatcher]
+"""What becomes of a dispatcher as it is now. Must not wait for anything."""
 
 
 def no_objection(schedule: Schedule) -> None:
@@ -393,7 +400,72 @@ class ApiRequestRecords(Protocol):
         """A page of API requests, including every one that ended before the call; otherwise as ``find``."""
 
 
+class EventRecords(Protocol):
+    """What has happened. A task that fails for good has its ``task_failed`` published in the step that it ends in.
+
+    Where there is no room for that then, the event is owed: the task ends nevertheless, and :meth:`publish_owed` does
+    the rest. Every event comes with the tasks that dispatchers make of it, in one step.
+    """
+
+    async def publish(self, draft: EventDraft) -> Event:
+        """The event is kept, and so is a task for every action of every dispatcher of its type, all or none.
+
+        With an ``id`` that its sender has used before, and not a day ago, nothing is kept or made: gives that event.
+        Raises ``ContractError``: ``ILLEGAL_ARGUMENT`` if it was another event then, ``BODY_TOO_LARGE`` if its tasks
+        would be too large together, ``TOO_MANY_REQUESTS`` if there is no room for them or for one more id.
+        """
+
+    async def publish_owed(self, limit: int) -> int:
+        """Publishes up to ``limit`` owed events; gives how many are owed no more. Raises what :meth:`publish` does."""
+
+    def on_published(self, callback: Callable[[Publication], None]) -> None:
+        """``callback`` is called, on the event loop, after each event that this node has published."""
+
+    async def find_events(self, query: Query, *, on_behalf_of: str | None = None) -> Page[Event]:
+        """A page of events, including every one published by this node before the call; otherwise as ``find``."""
+
+    async def delete_events_before(self, before_ms: int, limit: int) -> int:
+        """The oldest events, up to ``limit`` of those older than that, are gone; gives how many."""
+
+    async def add_subscription(self, draft: SubscriptionDraft) -> Subscription:
+        """The subscription is kept; ``ContractError(ILLEGAL_STATE)`` if there are too many."""
+
+    async def find_subscriptions(self, query: Query) -> Page[Subscription]:
+        """A page of subscriptions; raises what ``find`` raises."""
+
+
+class DispatcherRegistry(Protocol):
+    """What is to be done when there is an event. ``ContractError(RESOURCE_UNKNOWN)`` where there is none of an id.
+
+    Both verbs that put one raise what :func:`taskd.model.dispatcher.require_fit` does.
+    """
+
+    async def add_dispatcher(self, draft: DispatcherDraft) -> Dispatcher:
+        """Events that are published from now on are seen by it. It and its actions have got their ids."""
+
+    async def change_dispatcher(self, dispatcher_id: str, change: DispatcherChange) -> Dispatcher:
+        """The dispatcher is from now on what ``change`` makes of it, where actions without an id get one.
+
+        Nothing comes between. What ``change`` raises is raised, and nothing has changed then.
+        """
+
+    async def remove_dispatcher(self, dispatcher_id: str) -> None:
+        """It makes no more tasks; those that it made stay."""
+
+    async def find_dispatchers(self, query: Query) -> Page[Dispatcher]:
+        """A page of dispatchers; raises what ``find`` raises."""
+
+
 class TaskStore(
-    Lifecycle, TaskQueue, TaskRecords, FunctionRegistry, ScheduleRegistry, LogRecords, ApiRequestRecords, Protocol
+    Lifecycle,
+    TaskQueue,
+    TaskRecords,
+    FunctionRegistry,
+    ScheduleRegistry,
+    EventRecords,
+    DispatcherRegistry,
+    LogRecords,
+    ApiRequestRecords,
+    Protocol,
 ):
     """All of it behind one: what a node opens."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from taskd.model.api_request import ApiErrorType
+from taskd.model.dispatching import Publication
 from taskd.model.status import FINAL, Status
 from taskd.model.task import Task, TaskError
 from taskd.telemetry.lateness import LatenessHistogram
@@ -35,6 +36,16 @@ class Telemetry:
         self._held_back = Counter(
             "taskd_schedule_occurrences_held_back",
             "Occurrences that no task stands for: an earlier one had not ended, or it was too late for them.",
+            registry=registry,
+        )
+        self._published = Counter("taskd_events_published", "Events that were kept.", registry=registry)
+        self._dispatched = Counter("taskd_events_dispatched_tasks", "Tasks made of events.", registry=registry)
+        self._mails = Counter(
+            "taskd_events_mails_not_sent", "Mails that dispatchers ask for, and that nobody sends.", registry=registry
+        )
+        self._withheld = Counter(
+            "taskd_events_withheld",
+            "Events that no task was made of although a dispatcher asks for one: a chain of failures came to its end.",
             registry=registry,
         )
         calls = Counter("taskd_api_calls", "Calls of API functions, by what went wrong.", ["error"], registry=registry)
@@ -69,6 +80,23 @@ class Telemetry:
     def held_back(self, occurrences: int) -> None:
         """Times of schedules passed that nothing was made for."""
         self._held_back.inc(occurrences)
+
+    def published(self, publication: Publication) -> None:
+        """An event was kept, and tasks were made of it; logs what was not done."""
+        self._published.inc()
+        if publication.tasks:
+            self._dispatched.inc(publication.tasks)
+        if not publication.mails and publication.withheld is None:
+            return
+        event = publication.event
+        if publication.mails:
+            self._mails.inc(publication.mails)
+            log.warning(
+                "Event %s (%s): %d mails are not sent, taskd sends none.", event.id, event.type, publication.mails
+            )
+        if publication.withheld is not None:
+            self._withheld.inc()
+            log.error("Event %s (%s): no task is made of it: %s.", event.id, event.type, publication.withheld)
 
     def called(self, error: ApiErrorType | None) -> None:
         """A call of an API function was answered, with an error of this kind or with what the function returned."""

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from support.disk.in_memory import memory_directory
 
 from taskd.model import recurrence
 from taskd.model import schedule as rules
+from taskd.model.dispatcher import Action, ActionType, DispatcherDraft
 from taskd.model.errors import RESOURCE_UNKNOWN, ContractError
+from taskd.model.event import EventDraft, ServiceVersion, SubscriptionDraft
 from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.limits import IDEMPOTENCY_KEY_TTL_MS
@@ -38,6 +41,7 @@ from taskd.store.embedded.store import EmbeddedStore
 from taskd.store.embedded.stored_data import IN_MEMORY_MAX_BYTES, without_large_data
 from taskd.store.embedded.unique_keys import UniqueKeys
 
+TYPES = ("task_failed", "t")
 COUNTED = ("stored", "loaded_bytes", "_beyond_bytes", "_count")
 ERROR = TaskError(ErrorType.RUNTIME, "E", "m")
 
@@ -76,10 +80,16 @@ unique = st.tuples(
     ),
 )
 deleting = st.tuples(st.just("delete"), st.integers(0, 9))
+publishing = st.tuples(st.just("publish"), st.tuples(st.sampled_from(TYPES), st.sampled_from((None, None, "i", "j"))))
+dispatching = st.tuples(st.just("dispatch"), st.tuples(st.sampled_from(TYPES), st.integers(0, 3)))
+undispatching = st.tuples(st.just("undispatch"), st.integers(0, 9))
+cramping = st.tuples(st.just("cramp"), st.booleans())
+repaying = st.tuples(st.just("repay"), st.integers(1, 4))
 compacting = st.tuples(st.just("compact"), st.none())
 anything = st.one_of(
     *(adding, claiming, executing, settling, cancelling, passing, putting, removing),
     *(scheduling, unscheduling, pausing, firing, keyed, unique, deleting),
+    *(publishing, dispatching, undispatching, cramping, repaying),
 )
 operations = st.lists(anything, min_size=1, max_size=25)
 operations_with_compaction = st.lists(anything | compacting, min_size=1, max_size=25)
@@ -212,6 +222,36 @@ class Driver:
             if not self.deleted or error.kind is not RESOURCE_UNKNOWN:
                 raise
 
+    async def publish(self, spec: tuple[str, str | None]) -> None:
+        """Sometimes with an id that comes again; the content grows too large to stay in memory."""
+        type_, event_id = spec
+        with suppress(ContractError):  # no room
+            await self.store.publish(EventDraft(type_, data_for(type_ == "t"), event_id))
+
+    async def dispatch(self, spec: tuple[str, int]) -> None:
+        """Makes a dispatcher of so many actions, or has one that there is take one more."""
+        type_, count = spec
+        kept = list(self.state.events.dispatchers)
+        if count or not kept:
+            actions = tuple(Action("", ActionType.TASK, function_name="f") for _ in range(count))
+            await self.store.add_dispatcher(DispatcherDraft(type_, actions))
+            await self.store.add_subscription(SubscriptionDraft("s", ServiceVersion(1, 2, count), (type_,)))
+        else:
+            await self.store.change_dispatcher(kept[0], lambda each: replace(each, event_type=type_, update_ms=9))
+
+    async def undispatch(self, index: int) -> None:
+        kept = list(self.state.events.dispatchers)
+        if kept:
+            await self.store.remove_dispatcher(kept[index % len(kept)])
+
+    async def cramp(self, is_cramped: bool) -> None:
+        """From now on there is no room for tasks that are made of events, or there is again."""
+        self.store._publishing._live_tasks_max = 0 if is_cramped else 1_000_000
+
+    async def repay(self, limit: int) -> None:
+        with suppress(ContractError):
+            await self.store.publish_owed(limit)
+
     async def compact(self, _: None) -> None:
         await self.store.compact()
 
@@ -254,7 +294,11 @@ def contents(state: LiveState) -> tuple[object, ...]:
     assert dict(state.unique.shares.all()) == dict(keys_anew.shares.all())
     assert counted_anew.beside_bytes == state.tasks.beside_bytes
     assert state.active == Counter(task.schedule_id for task in tasks.values() if task.schedule_id is not None)
-    return *alive, dict(state.unique.kept), state.last_seq, state.last_id, state.ended
+    reacting: list[Any] = [list(state.events.dispatchers.items()), list(state.events.subscriptions.items())]
+    by_type = {each.event_type: list(state.events.dispatchers_of(each.event_type)) for _, each in reacting[0]}
+    reacting.append(by_type)
+    kept = (dict(state.unique.kept), list(state.events.owed))
+    return *alive, *reacting, *kept, state.last_seq, state.last_id, state.ended
 
 
 @settings(max_examples=200, deadline=None)
@@ -302,12 +346,14 @@ def test_compaction_changes_nothing_that_a_restart_can_see(memory: Path, script:
         await driver.store.compact()
         before = contents(driver.state)
         listed = (await driver.store.find(parse("limit(100)"))).rows
+        published = (await driver.store.find_events(parse("limit(100)"))).rows
         await driver.store.stop()
         again = Driver(directory, segment_mib=0)
         await again.store.start()
         assert contents(again.state) == before
         assert (await again.store.find(parse("limit(100)"))).rows == listed
         assert not driver.deleted.intersection(task.id for task in listed)
+        assert (await again.store.find_events(parse("limit(100)"))).rows == published
         for task in driver.ended.values():
             # whether it was executed directly decides about retries alone, and so is not kept
             assert await again.store.get(task.id) == replace(task, direct=False)

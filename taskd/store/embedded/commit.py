@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from taskd.model.errors import BODY_TOO_LARGE, TOO_MANY_REQUESTS, ContractError
+from taskd.model.event import Event as PublishedEvent
 from taskd.model.task import Task
 from taskd.store.base import StoreUnavailableError
 from taskd.store.embedded.catalogue.catalogue import Catalogue
@@ -151,14 +152,16 @@ class CommitLog:
     def _apply_group(self, group: Sequence[Pending]) -> None:
         added: list[Task] = []
         changed: list[Task] = []
+        published: list[PublishedEvent] = []
         try:
             for pending in group:
                 self._apply(pending, added, changed)
+                published += self.state.events.take_published()
         except Exception as error:  # a frame that does not fit the state would not fit it at the next start either
             self._on_fatal(error)
             raise
         # Once for the group: frames of one group speak of different tasks, since each task is reserved by one of them.
-        self._catalogue.put(group[-1].sequence, added, changed, self.state.take_deleted())
+        self._catalogue.put(group[-1].sequence, added, changed, self.state.take_deleted(), published)
         self._on_applied(added + changed)
         self._journal.reserve_for(len(self.state.tasks))
 

@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec import Struct
 
+from taskd.model.dispatcher import Dispatcher
+from taskd.model.event import Event as KeptEvent
+from taskd.model.event import Subscription
 from taskd.model.function import Function
 from taskd.model.schedule import Schedule
 from taskd.model.task import Replacement, Task, TaskError
@@ -61,6 +64,8 @@ class Failed(Struct, tag="e", array_like=True, frozen=True, gc=False):
     task_id: str
     at_ms: int
     error: TaskError
+    owes_event: bool = False
+    """Whether the event that says so could not be published in the same frame, and still has to be."""
 
 
 class Retried(Struct, tag="r", array_like=True, frozen=True, gc=False):
@@ -166,6 +171,38 @@ class Deleted(Struct, tag="z", array_like=True, frozen=True, gc=False):
     seqs: tuple[int, ...]
 
 
+class Published(Struct, tag="b", array_like=True, frozen=True, gc=False):
+    """Events were published; the tasks that they make are added in the same frame."""
+
+    events: tuple[KeptEvent, ...]
+    owed_task_ids: tuple[str, ...] = ()
+    """Of the failed tasks whose events are owed no more."""
+
+
+class Owed(Struct, tag="bo", array_like=True, frozen=True, gc=False):
+    """In a snapshot: tasks that failed, and whose events are still to be published."""
+
+    task_ids: tuple[str, ...]
+
+
+class DispatcherPut(Struct, tag="d", array_like=True, frozen=True):
+    """A dispatcher exists, in place of an earlier state of it."""
+
+    dispatcher: Dispatcher
+
+
+class DispatcherRemoved(Struct, tag="dr", array_like=True, frozen=True, gc=False):
+    """A dispatcher is gone."""
+
+    dispatcher_id: str
+
+
+class SubscriptionPut(Struct, tag="ds", array_like=True, frozen=True):
+    """A subscription exists."""
+
+    subscription: Subscription
+
+
 class Counters(Struct, tag="n", array_like=True, frozen=True, gc=False):
     """What a snapshot must carry besides what is alive, so that numbering goes on and losses can be named."""
 
@@ -193,6 +230,11 @@ Event = (
     | UniqueKeysKept
     | UniqueKeysForgotten
     | Deleted
+    | Published
+    | Owed
+    | DispatcherPut
+    | DispatcherRemoved
+    | SubscriptionPut
     | Counters
 )
 

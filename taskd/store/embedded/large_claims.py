@@ -79,7 +79,7 @@ class LargeClaims:
         ids = tuple(task.id for task in tasks)
         lost = set(ids).difference(task.id for task in loaded)
         batch: list[Event] = [events.Started(ids, now_ms)]
-        batch += [events.Failed(task_id, now_ms, DATA_LOST) for task_id in ids if task_id in lost]
+        batch += [events.Failed(task_id, now_ms, DATA_LOST, owes_event=True) for task_id in ids if task_id in lost]
         started = await self._commits.submit(batch, ids, undo=functools.partial(self._undo, tasks))
         for task_id in sorted(lost):
             log.error("Task %s was not run: its data was damaged on the disk. It is shown as failed.", task_id)

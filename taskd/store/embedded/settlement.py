@@ -1,13 +1,16 @@
 """The ends of tasks: outcomes become events, as far as their tasks are still this process's to settle."""
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from taskd.model.clock import Clock
+from taskd.model.errors import ContractError
 from taskd.model.retry import successor_of, unknown_outcome
 from taskd.model.status import Status
+from taskd.model.system_events import task_failed
 from taskd.model.task import Task
 from taskd.store import base
 from taskd.store.base import Outcome, Requeued, StoreUnavailableError
@@ -17,6 +20,7 @@ from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.creation import Creation
 from taskd.store.embedded.events import Event
 from taskd.store.embedded.large_data import LargeData
+from taskd.store.embedded.publishing import Publishing
 from taskd.store.embedded.serial import SerialChanges
 from taskd.store.embedded.stored_data import stored_data
 
@@ -38,12 +42,14 @@ class Settlement:
         *,
         abandoned: Iterable[str],
         large: LargeData,
+        publishing: Publishing,
     ) -> None:
         self._commits = commits
         self._catalogue = catalogue
         self._creation = creation
         self._clock = clock
         self._large = large
+        self._publishing = publishing
         self._abandoned = dict.fromkeys(abandoned)
         self._reaps = SerialChanges("reap")
         self._being_settled: set[str] = set()
@@ -117,24 +123,47 @@ class Settlement:
         return {task.id: task for task in changed}
 
     async def _write(self, outcomes: Sequence[Outcome], ids: Sequence[str]) -> list[Task]:
+        if any(isinstance(outcome, base.Failed) for outcome in outcomes):
+            with contextlib.suppress(StoreUnavailableError):
+                if (published := self._publish(outcomes, ids)) is not None:
+                    return await published
         while True:
             try:
                 return await self._commits.submit(self._events(outcomes), ids, essential=True)
             except StoreUnavailableError:
                 await asyncio.sleep(_TRY_AGAIN_S)
 
-    def _events(self, outcomes: Sequence[Outcome]) -> list[Event]:
+    def _publish(self, outcomes: Sequence[Outcome], ids: Sequence[str]) -> "asyncio.Future[list[Task]] | None":
+        """Ends the tasks, and says of those that failed that they did; ``None`` if there is no room for that now."""
+        state = self._commits.state
+        failures = [
+            task_failed(state.tasks[outcome.task_id], outcome.error)
+            for outcome in outcomes
+            if isinstance(outcome, base.Failed)
+        ]
+        try:
+            self._commits.require_writable()
+            self._catalogue.require_capacity()
+            step = self._publishing.step(failures)
+        except ContractError:
+            return None
+        done = self._commits.submit([*self._events(outcomes, owes=False), *step.frame], ids)
+        self._publishing.watch(step, done)
+        return done
+
+    def _events(self, outcomes: Sequence[Outcome], *, owes: bool = True) -> list[Event]:
+        """What the outcomes are to the journal; ``owes``: the events that say who failed are still to come."""
         now_ms = self._clock()
         completed = tuple(outcome.task_id for outcome in outcomes if isinstance(outcome, base.Completed))
         batch: list[Event] = [events.Completed(completed, now_ms)] if completed else []
         for outcome in outcomes:
             if not isinstance(outcome, base.Completed):
-                batch += self._other_end(outcome, now_ms)
+                batch += self._other_end(outcome, now_ms, owes=owes)
         return batch
 
-    def _other_end(self, outcome: base.Failed | base.Retried | Requeued, now_ms: int) -> list[Event]:
+    def _other_end(self, outcome: base.Failed | base.Retried | Requeued, now_ms: int, *, owes: bool) -> list[Event]:
         if isinstance(outcome, base.Failed):
-            return [events.Failed(outcome.task_id, now_ms, outcome.error)]
+            return [events.Failed(outcome.task_id, now_ms, outcome.error, owes)]
         if isinstance(outcome, Requeued):
             return [events.Requeued(outcome.task_id, now_ms, outcome.not_before_ms)]
         added = self._creation([outcome.successor])

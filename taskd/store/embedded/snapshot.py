@@ -6,11 +6,16 @@ from typing import TypeVar
 
 from taskd.model.schedule import Schedule
 from taskd.model.task import Task
+from taskd.store.embedded.event_state import EventState
 from taskd.store.embedded.events import (
     Added,
+    DispatcherPut,
+    Event,
     FunctionPut,
     KeysUsed,
+    Owed,
     SchedulePut,
+    SubscriptionPut,
     UniqueKeysKept,
     data_in,
     decode_events,
@@ -50,6 +55,8 @@ def _payloads(sealed: list[Segment], pace: GilPacer) -> Iterator[bytes]:
     yield encode_events([state.counters(), *(FunctionPut(function) for function in state.functions.values())])
     for schedules in _chunks(_take_all(state.schedules)):
         yield encode_events([SchedulePut(schedule) for schedule in schedules])
+    for part in _event_state(state.events):
+        yield encode_events(part)
     large: dict[int, Task] = {}
     for tasks in _chunks(_small_tasks(state, large)):
         yield encode_events([Added(tuple(tasks))])
@@ -61,6 +68,16 @@ def _payloads(sealed: list[Segment], pace: GilPacer) -> Iterator[bytes]:
     while state.used_keys:
         keys = [state.used_keys.popitem(last=False)[1] for _ in range(min(CHUNK_RECORDS, len(state.used_keys)))]
         yield encode_events([KeysUsed(tuple(keys), EVERY_KEY_KEPT)])
+
+
+def _event_state(state: EventState) -> Iterator[list[Event]]:
+    for dispatcher in state.dispatchers.values():  # one with much data is as long as hundreds of tasks
+        yield [DispatcherPut(dispatcher)]
+    if state.subscriptions:
+        yield [SubscriptionPut(subscription) for subscription in state.subscriptions.values()]
+    owed = tuple(state.owed)
+    for begin in range(0, len(owed), CHUNK_RECORDS):
+        yield [Owed(owed[begin : begin + CHUNK_RECORDS])]
 
 
 def _small_tasks(state: LiveState, large: dict[int, Task]) -> Iterator[Task]:

@@ -17,6 +17,7 @@ from taskd.model.schedule import Schedule
 from taskd.model.shares import Shares
 from taskd.model.task import Task
 from taskd.store.embedded import events
+from taskd.store.embedded.event_state import EventState
 from taskd.store.embedded.events import Added, Event, UsedKey
 from taskd.store.embedded.live_tasks import LiveTasks
 from taskd.store.embedded.stored_data import IN_MEMORY_MAX_BYTES, with_data, without_large_data
@@ -44,6 +45,7 @@ class LiveState:
         """Idempotency keys by their digest, in the order of their use."""
         self.key_shares: Shares[str] = Shares()
         """How many of them each owner holds."""
+        self.events = EventState()
         self.last_seq = 0
         self.last_id: str | None = None
         self.ended = 0
@@ -175,7 +177,10 @@ def _completed(state: LiveState, event: events.Completed) -> list[Task]:
 
 
 def _failed(state: LiveState, event: events.Failed) -> list[Task]:
-    return state.end([transitions.fail(state.tasks[event.task_id], event.at_ms, event.error)])
+    task = transitions.fail(state.tasks[event.task_id], event.at_ms, event.error)
+    if event.owes_event:
+        state.events.owed[event.task_id] = None
+    return state.end([task])
 
 
 def _retried(state: LiveState, event: events.Retried) -> list[Task]:
@@ -249,6 +254,33 @@ def _deleted(state: LiveState, event: events.Deleted) -> list[Task]:
     return []
 
 
+def _published(state: LiveState, event: events.Published) -> list[Task]:
+    for task_id in event.owed_task_ids:
+        state.events.owed.pop(task_id, None)  # none where the failure was in a part of the journal that is lost
+    state.events.published = event.events
+    return []
+
+
+def _owed(state: LiveState, event: events.Owed) -> list[Task]:
+    state.events.owed.update(dict.fromkeys(event.task_ids))
+    return []
+
+
+def _dispatcher_put(state: LiveState, event: events.DispatcherPut) -> list[Task]:
+    state.events.put(event.dispatcher)
+    return []
+
+
+def _dispatcher_removed(state: LiveState, event: events.DispatcherRemoved) -> list[Task]:
+    state.events.remove(event.dispatcher_id)
+    return []
+
+
+def _subscription_put(state: LiveState, event: events.SubscriptionPut) -> list[Task]:
+    state.events.subscriptions[event.subscription.id] = event.subscription
+    return []
+
+
 def _counters(state: LiveState, event: events.Counters) -> list[Task]:
     state.last_seq, state.last_id, state.ended = event.last_seq, event.last_id, event.ended
     return []
@@ -272,5 +304,10 @@ _APPLY: dict[type, Callable[[LiveState, Any], list[Task]]] = {
     events.UniqueKeysKept: _unique_kept,
     events.UniqueKeysForgotten: _unique_forgotten,
     events.Deleted: _deleted,
+    events.Published: _published,
+    events.Owed: _owed,
+    events.DispatcherPut: _dispatcher_put,
+    events.DispatcherRemoved: _dispatcher_removed,
+    events.SubscriptionPut: _subscription_put,
     events.Counters: _counters,
 }

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from taskd.model.api_request import ApiRequest
 from taskd.model.clock import Clock, system_clock_ms
+from taskd.model.dispatcher import Dispatcher, DispatcherDraft
+from taskd.model.dispatching import Publication
 from taskd.model.errors import ILLEGAL_STATE, RESOURCE_UNKNOWN, ContractError
+from taskd.model.event import Event, EventDraft, Subscription, SubscriptionDraft
 from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
@@ -23,6 +26,7 @@ from taskd.rql.query import Query
 from taskd.store.base import (
     NO_FUNCTIONS,
     Change,
+    DispatcherChange,
     Fired,
     MemoryUse,
     Node,
@@ -43,7 +47,9 @@ from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.compactor import Compactor
 from taskd.store.embedded.creation import Creation
 from taskd.store.embedded.deletions import Deletions
+from taskd.store.embedded.dispatchers import Dispatchers
 from taskd.store.embedded.errors import StoreError
+from taskd.store.embedded.event_service import EventService
 from taskd.store.embedded.functions import Functions
 from taskd.store.embedded.idempotency import KeyedCreation
 from taskd.store.embedded.journal.directory import DirectoryLock
@@ -52,6 +58,7 @@ from taskd.store.embedded.journal.writer import JournalWriter
 from taskd.store.embedded.large_claims import LargeClaims
 from taskd.store.embedded.large_data import LargeData
 from taskd.store.embedded.live_memory import LiveMemory
+from taskd.store.embedded.publishing import Publishing
 from taskd.store.embedded.queue.work_queue import WorkQueue
 from taskd.store.embedded.recovery.recover import Recovered, recover
 from taskd.store.embedded.schedules import Schedules
@@ -83,6 +90,7 @@ class EmbeddedStore:
         self._awaited_due_ms: int | None = None
         """When the next task was due, last time nothing could be claimed: only what is due before that is news."""
         self._callbacks: dict[Change, list[Callable[[], None]]] = {change: [] for change in Change}
+        self._on_published: list[Callable[[Publication], None]] = []
         self._lock: DirectoryLock | None = None
         self._lost_history: str | None = None
 
@@ -302,6 +310,50 @@ class EmbeddedStore:
         """See ``TaskStore``."""
         return self._schedules.next_fire_ms()
 
+    async def publish(self, draft: EventDraft) -> Event:
+        """See ``TaskStore``."""
+        return await self._events.publish(draft)
+
+    async def publish_owed(self, limit: int) -> int:
+        """See ``TaskStore``."""
+        return await self._events.publish_owed(limit)
+
+    def on_published(self, callback: Callable[[Publication], None]) -> None:
+        """See ``TaskStore``."""
+        self._on_published.append(callback)
+
+    async def find_events(self, query: Query, *, on_behalf_of: str | None = None) -> Page[Event]:
+        """See ``TaskStore``."""
+        return await self._events.find(query, on_behalf_of)
+
+    async def delete_events_before(self, before_ms: int, limit: int) -> int:
+        """See ``TaskStore``."""
+        return await self._events.delete_before(before_ms, limit)
+
+    async def add_subscription(self, draft: SubscriptionDraft) -> Subscription:
+        """See ``TaskStore``."""
+        return await self._events.add_subscription(draft)
+
+    async def find_subscriptions(self, query: Query) -> Page[Subscription]:
+        """See ``TaskStore``."""
+        return await self._events.find_subscriptions(query)
+
+    async def add_dispatcher(self, draft: DispatcherDraft) -> Dispatcher:
+        """See ``TaskStore``."""
+        return await self._dispatchers.add(draft)
+
+    async def change_dispatcher(self, dispatcher_id: str, change: DispatcherChange) -> Dispatcher:
+        """See ``TaskStore``."""
+        return await self._dispatchers.change(dispatcher_id, change)
+
+    async def remove_dispatcher(self, dispatcher_id: str) -> None:
+        """See ``TaskStore``."""
+        await self._dispatchers.remove(dispatcher_id)
+
+    async def find_dispatchers(self, query: Query) -> Page[Dispatcher]:
+        """See ``TaskStore``."""
+        return await self._dispatchers.find(query)
+
     async def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
         """See ``TaskStore``."""
         self._catalogue.replace_logs(task_id, lines)
@@ -400,11 +452,30 @@ class EmbeddedStore:
         self._memory = LiveMemory(state.tasks, self._settings.live_memory_bytes)
         self._large = LargeData(state.tasks, self._catalogue, journal_path)
         self._large_claims = LargeClaims(self._commits, self._large, self._memory, self._enqueue)
+        self._publishing = Publishing(
+            *(self._commits, self._creation, self._memory, self._clock),
+            new_id=self._new_id,
+            live_tasks_max=self._settings.live_tasks_max,
+            callbacks=self._on_published,
+        )
+        self._dispatchers = Dispatchers(
+            *(self._commits, self._catalogue, self._clock),
+            new_id=self._new_id,
+            wait_for_capacity=self._wait_for_capacity,
+        )
         self._settlement = Settlement(
-            *(self._commits, self._catalogue, self._creation, self._clock), abandoned=abandoned, large=self._large
+            *(self._commits, self._catalogue, self._creation, self._clock),
+            abandoned=abandoned,
+            large=self._large,
+            publishing=self._publishing,
         )
         self._deletions = Deletions(self._commits, self._catalogue)
         self._keyed = KeyedCreation(self._commits, self._catalogue, self._clock, self._creation, self._memory)
+        self._events = EventService(
+            *(self._commits, self._catalogue, self._clock, self._publishing, self._keyed),
+            new_id=self._new_id,
+            wait_for_capacity=self._wait_for_capacity,
+        )
         self._unique = UniqueCreation(
             *(self._commits, self._clock, self._gate),
             creation=self._creation,

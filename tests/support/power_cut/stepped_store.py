@@ -40,7 +40,14 @@ class CatalogueStub:
         self.rows = dict(rows or {})
         self._recorded = recorded
 
-    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task], deleted: Sequence[int] = ()) -> None:
+    def put(
+        self,
+        position: int,
+        added: Sequence[Task],
+        changed: Sequence[Task],
+        deleted: Sequence[int] = (),
+        published: Sequence[Any] = (),
+    ) -> None:
         self.rows.update((task.id, task) for task in [*added, *changed])
         if deleted:
             self.rows = {task_id: task for task_id, task in self.rows.items() if task.seq not in deleted}
@@ -175,6 +182,7 @@ def copy_of_state(state: LiveState) -> LiveState:
         copy.unique.added(task)
     copy.unique.keep(state.unique.kept.values())
     copy.used_keys, copy.key_shares = state.used_keys.copy(), deepcopy(state.key_shares)
+    copy.events = deepcopy(state.events)
     copy.last_seq, copy.last_id, copy.ended = state.last_seq, state.last_id, state.ended
     return copy
 
@@ -187,6 +195,7 @@ def contents(state: LiveState) -> dict[str, Any]:
         "tasks": tasks,
         "key_shares": dict(state.key_shares.all()),
         "unique": (dict(unique.holders), dict(unique.kept), dict(unique.shares.all())),
+        "events": vars(state.events),
     }
 
 

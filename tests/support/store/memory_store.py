@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 from msgspec import Struct
+from support.store.memory_events import MemoryEvents, SharedEvents
 from support.store.naive_filter import TIMES, naive_matches, sort_value
 
 from taskd.model import errors, firing, limits, recurrence
@@ -20,7 +21,11 @@ from taskd.model import schedule as schedules
 from taskd.model import task as transitions
 from taskd.model.api_request import ApiRequest
 from taskd.model.clock import Clock
+from taskd.model.dispatcher import Dispatcher, DispatcherDraft
+from taskd.model.dispatching import Publication, event_view
 from taskd.model.errors import ContractError
+from taskd.model.event import Event, EventDraft, Subscription, SubscriptionDraft
+from taskd.model.event_wire import dispatcher_view, subscription_view
 from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
@@ -29,6 +34,7 @@ from taskd.model.retry import successor_of, unknown_outcome
 from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.shares import has_room
 from taskd.model.status import FINAL, Status
+from taskd.model.system_events import task_failed
 from taskd.model.task import Task, TaskDraft
 from taskd.model.task_extras import OnConflict
 from taskd.model.uniqueness import Slot, UniqueConflictError, ends_ms, keeps_out, owner_of, slot_of, unique_key
@@ -40,6 +46,7 @@ from taskd.store.base import (
     NO_FUNCTIONS,
     Change,
     Completed,
+    DispatcherChange,
     Failed,
     Fired,
     FunctionChangedError,
@@ -96,6 +103,7 @@ class SharedRecords:
         self.keys: dict[bytes, UsedKey] = {}
         self.logs: dict[str, list[LogLine]] = {}
         self.api_requests: dict[str, ApiRequest] = {}
+        self.events = SharedEvents()
         self.nodes: dict[str, MemoryStore] = {}
         self._seq = 0
         self._an_end: asyncio.Event | None = None
@@ -131,6 +139,13 @@ class MemoryStore:
         self._new_id = ObjectIdFactory(shared.clock, max([*shared.tasks, *shared.schedules], default=None))
         self._node = Node(self._new_id(), host, shared.clock(), shared.clock())
         self._view: dict[str, Function] = {}
+        self._events = MemoryEvents(
+            shared.events,
+            now_ms=self.now_ms,
+            new_id=self._new_id,
+            create=self._create,
+            function=shared.functions.get,
+        )
         self._is_dead = False
         self._callbacks: dict[Change, list[Callable[[], None]]] = {change: [] for change in Change}
 
@@ -385,6 +400,54 @@ class MemoryStore:
     def _active(self) -> set[str | None]:
         return {task.schedule_id for task in self._shared.tasks.values() if task.status not in FINAL}
 
+    @_whole
+    async def publish(self, draft: EventDraft) -> Event:
+        await self._turn()
+        return self._events.publish(draft)
+
+    async def publish_owed(self, limit: int) -> int:
+        await self._turn()
+        return 0
+
+    def on_published(self, callback: Callable[[Publication], None]) -> None:
+        self._events.callbacks.append(callback)
+
+    async def find_events(self, query: Query, *, on_behalf_of: str | None = None) -> Page[Event]:
+        await self._turn()
+        return _page(self._shared.events.events, event_view, query)
+
+    async def delete_events_before(self, before_ms: int, limit: int) -> int:
+        await self._turn()
+        return self._events.delete_before(before_ms, limit)
+
+    @_whole
+    async def add_subscription(self, draft: SubscriptionDraft) -> Subscription:
+        await self._turn()
+        return self._events.add_subscription(draft)
+
+    async def find_subscriptions(self, query: Query) -> Page[Subscription]:
+        await self._turn()
+        return _page(self._shared.events.subscriptions, subscription_view, query)
+
+    @_whole
+    async def add_dispatcher(self, draft: DispatcherDraft) -> Dispatcher:
+        await self._turn()
+        return self._events.add_dispatcher(draft)
+
+    @_whole
+    async def change_dispatcher(self, dispatcher_id: str, change: DispatcherChange) -> Dispatcher:
+        await self._turn()
+        return self._events.change_dispatcher(dispatcher_id, change)
+
+    @_whole
+    async def remove_dispatcher(self, dispatcher_id: str) -> None:
+        await self._turn()
+        self._events.remove_dispatcher(dispatcher_id)
+
+    async def find_dispatchers(self, query: Query) -> Page[Dispatcher]:
+        await self._turn()
+        return _page(list(self._shared.events.dispatchers.values()), dispatcher_view, query)
+
     async def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
         await self._turn()
         if task_id in self._shared.tasks or task_id in self._shared.api_requests:
@@ -507,6 +570,7 @@ class MemoryStore:
             case Completed():
                 return self._put(transitions.complete(task, now_ms))
             case Failed():
+                self._events.tell(task_failed(task, outcome.error))
                 return self._put(transitions.fail(task, now_ms, outcome.error))
             case Retried():
                 [successor] = self._create([outcome.successor])

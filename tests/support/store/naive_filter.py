@@ -14,9 +14,11 @@ from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, N
 
 TASK_TIMES = {"statusChangedTimestamp", "startTimestamp", "creationTimestamp", "updateTimestamp"}
 TIMES = TASK_TIMES | {"timestamp", "nextTimestamp", "endTimestamp", "bufferedTimestamp"}
+TIMES |= {"creation_timestamp", "update_timestamp"}
 TEXTS = {
     *("id", "status", "functionName", "createdByApplicationId", "createdByUserId", "retriedByTaskId", "scheduleId"),
     *("tags", "retryForTaskIds", "error", "pauseReason", "cron", "timeZone", "overlap", "note"),
+    *("type", "event_types", "eventType", "name", "description"),
 }
 Json = dict[str, Any]
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from taskd.model import limits
 from taskd.model.api_request import ApiRequest
 from taskd.model.errors import ContractError
+from taskd.model.event import Event
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.rql.query import Path as RqlPath
@@ -77,9 +78,20 @@ class Catalogue:
         """Which fields are not indexed yet, for people; ``None`` when all are."""
         return self.writer.value_indexes.progress
 
-    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task], deleted: Sequence[int] = ()) -> None:
+    def put(
+        self,
+        position: int,
+        added: Sequence[Task],
+        changed: Sequence[Task],
+        deleted: Sequence[int] = (),
+        published: Sequence[Event] = (),
+    ) -> None:
         """Takes in the journal's frame at ``position``."""
-        self.writer.put(position, added, changed, deleted)
+        self.writer.put(position, added, changed, deleted, published)
+
+    def forget_events(self, before_ms: int, limit: int) -> None:
+        """Lets go of the oldest ``limit`` of the events that are older than that."""
+        self.writer.forget_events(before_ms, limit)
 
     def put_logs(self, logs: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
         """Takes in log lines, by task id."""
@@ -129,6 +141,11 @@ class Catalogue:
             raise StoreUnavailableError(f"The catalogue cannot be read now ({error}); try again later.") from error
         except ContractError as error:
             raise StoreUnavailableError("The catalogue cannot be read in time now; try again later.") from error
+
+    def require_capacity(self) -> None:
+        """Raises ``StoreUnavailableError`` while more waits to be written than may."""
+        if self.congested:
+            raise self._unavailable()
 
     async def wait_for_capacity(self) -> None:
         """Returns when no more waits to be written than may.

@@ -62,6 +62,13 @@ def task_by_id(connection: sqlite3.Connection, task_id: str) -> Task | None:
     return None if row is None else task_of(row)
 
 
+def failed_tasks(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, Task]:
+    """Those of these tasks that have an error, without their data; a thousand of them at most."""
+    places = ", ".join("?" * len(ids))
+    rows = connection.execute(f"{_SELECT_DATALESS} WHERE id IN ({places}) AND error IS NOT NULL", ids)
+    return {task.id: task for task in (task_of((*row, "")) for row in rows)}
+
+
 def tasks_numbered(connection: sqlite3.Connection, first_seq: int, count: int) -> list[Task]:
     """The tasks numbered from ``first_seq`` on, as far as they are there."""
     window = (first_seq, first_seq + count - 1)

@@ -4,13 +4,13 @@ import logging
 import sqlite3
 from pathlib import Path
 
-from taskd.store.embedded.catalogue import counts, value_indexes
+from taskd.store.embedded.catalogue import counts, event_records, value_indexes
 from taskd.store.embedded.errors import StoreError
 from taskd.system.files import sync_directory
 
 log = logging.getLogger(__name__)
 
-VERSION = 4
+VERSION = 5
 """``PRAGMA user_version``. To change the schema, raise it and add the step to it to ``_MIGRATIONS``."""
 
 _CREATE = """
@@ -63,7 +63,13 @@ CREATE INDEX api_requests_function ON api_requests (function_name);
 _ADD_EXTRAS = """
 ALTER TABLE tasks ADD COLUMN extras TEXT;  -- JSON array of TaskExtras, NULL for most
 """
-_MIGRATIONS: dict[int, str] = {0: _CREATE, 1: counts.CREATE, 2: value_indexes.CREATE, 3: _ADD_EXTRAS}
+_MIGRATIONS: dict[int, str] = {
+    0: _CREATE,
+    1: counts.CREATE,
+    2: value_indexes.CREATE,
+    3: _ADD_EXTRAS,
+    4: event_records.CREATE,
+}
 """For each version, the step to the next."""
 
 

@@ -8,10 +8,11 @@ from itertools import chain
 from threading import Condition, Event, Thread
 
 from taskd.model.api_request import ApiRequest
+from taskd.model.event import Event as PublishedEvent
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.rql.query import Path
-from taskd.store.embedded.catalogue import api_requests, deletion, queries, value_indexes
+from taskd.store.embedded.catalogue import api_requests, deletion, event_records, queries, value_indexes
 from taskd.store.embedded.catalogue.schema import is_damage
 from taskd.store.embedded.catalogue.statements import DELETE_LOGS, INSERT_LOGS, Row, Statement, parts, updates, upserts
 from taskd.store.embedded.catalogue.value_indexes import ValueIndexes
@@ -53,12 +54,15 @@ class _Batch:
         self.api_requests: list[ApiRequest] = []
         self.deleted: list[int] = []
         """The numbers of ended tasks that go when all else is written."""
+        self.published: list[PublishedEvent] = []
+        self.events_forgotten: list[tuple[int, int]] = []
+        """Before when, and how many."""
         self.chars = 0
         """Of data and messages; what came twice counts twice."""
 
     def __len__(self) -> int:
         rows = len(self.added) + len(self.changed) + len(self.logs) + len(self.api_requests)
-        return rows + len(self.deleted)
+        return rows + len(self.deleted) + len(self.published)
 
     def fold(self, added: Sequence[Task], changed: Sequence[Task]) -> None:
         """Takes in one frame's tasks: new ones, and ones that may have come earlier.
@@ -162,12 +166,28 @@ class CatalogueWriter:
                     found[seq] = task.data
             return found
 
-    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task], deleted: Sequence[int] = ()) -> None:
+    def put(
+        self,
+        position: int,
+        added: Sequence[Task],
+        changed: Sequence[Task],
+        deleted: Sequence[int] = (),
+        published: Sequence[PublishedEvent] = (),
+    ) -> None:
         """Takes in the frame at ``position``; ``deleted`` are the numbers of ended tasks that are gone with it."""
         with self._changed:
             self._batch.fold(added, changed)
             self._batch.deleted += deleted
+            if published:
+                self._batch.published += published
+                self._batch.chars += sum([len(event.content or b"") for event in published])
             self._batch.position = position
+            self._stamp()
+
+    def forget_events(self, before_ms: int, limit: int) -> None:
+        """Lets go of the oldest ``limit`` of the events that are older than that."""
+        with self._changed:
+            self._batch.events_forgotten.append((before_ms, limit))
             self._stamp()
 
     def put_api_request(self, request: ApiRequest, lines: Sequence[LogLine]) -> None:
@@ -320,6 +340,10 @@ class CatalogueWriter:
             self._write_all(value_indexes.INSERT, values)
         self._write_all(DELETE_LOGS, [(task_id,) for task_id in batch.logs_replaced])
         self._write_all(INSERT_LOGS, batch.logs)
+        if batch.published:
+            self._write_all(event_records.INSERT, [event_records.row(event) for event in batch.published])
+        for before_ms, limit in batch.events_forgotten:
+            event_records.forget_before(self._connection, before_ms, limit)
         if batch.api_requests:
             self._write_all(api_requests.INSERT, [api_requests.row(request) for request in batch.api_requests])
             api_requests.forget_oldest(self._connection, self._api_requests_kept)

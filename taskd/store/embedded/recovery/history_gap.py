@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from taskd.model import task as transitions
+from taskd.model.event import Event
 from taskd.model.status import Status
 from taskd.model.task import ZOMBIE_ERROR_NAME, ErrorType, Task, TaskError
 from taskd.store.embedded.journal.directory import Segment
@@ -32,7 +33,14 @@ class Projection(Protocol):
     def position(self) -> int:
         """Everything up to this frame has been taken in."""
 
-    def put(self, position: int, added: Sequence[Task], changed: Sequence[Task], deleted: Sequence[int] = ()) -> None:
+    def put(
+        self,
+        position: int,
+        added: Sequence[Task],
+        changed: Sequence[Task],
+        deleted: Sequence[int] = (),
+        published: Sequence[Event] = (),
+    ) -> None:
         """Takes in the frame at ``position``; ``deleted`` are the numbers of ended tasks that are gone with it."""
 
     def wait_for_capacity(self) -> None:

@@ -63,10 +63,11 @@ def _fold(replay: Replay, catalogue: Projection, gap: HistoryGap) -> LiveState:
         if not in_snapshot:
             gap.close(state)
         added, changed = apply_payload(state, payload, replay.segment.path, replay.end_offset)
+        published = state.events.take_published()
         if sequence > known:
             # The frames of a snapshot share one number, which is reached only behind the last of them.
             position = sequence - 1 if in_snapshot else sequence
-            catalogue.put(position, added, changed, state.deleted)
+            catalogue.put(position, added, changed, state.deleted, published)
             catalogue.wait_for_capacity()
         state.deleted = []
         if time.monotonic() > report_at:

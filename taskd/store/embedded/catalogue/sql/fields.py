@@ -79,6 +79,40 @@ API_REQUESTS = Resource(
 )
 """The table ``api_requests``."""
 
+EVENTS = Resource(
+    {
+        "id": Field("id", Kind.TEXT, indexed=True),
+        "type": Field("type", Kind.TEXT, indexed=True),
+        "content": Field("content", Kind.JSON),
+        "creation_timestamp": Field("creation_ms", Kind.TIME, indexed=True),
+    }
+)
+"""The table ``events``. In snake_case, as the event service has it."""
+
+SUBSCRIPTIONS = Resource(
+    {
+        "id": Field("id", Kind.TEXT),
+        "service": Field("service", Kind.JSON),
+        "event_types": Field("event_types", Kind.JSON_OF_TEXTS),
+        "retriable": Field("retriable", Kind.JSON),
+        "creation_timestamp": Field("creation_ms", Kind.TIME),
+        "update_timestamp": Field("update_ms", Kind.TIME),
+    },
+)
+DISPATCHERS = Resource(
+    {
+        "id": Field("id", Kind.TEXT),
+        "eventType": Field("event_type", Kind.TEXT),
+        "name": Field("name", Kind.TEXT),
+        "description": Field("description", Kind.TEXT),
+        "actions": Field("actions", Kind.JSON),
+        "tags": Field("coalesce(tags, '[]')", Kind.JSON_OF_TEXTS),
+        "creationTimestamp": Field("creation_ms", Kind.TIME),
+        "updateTimestamp": Field("update_ms", Kind.TIME),
+    },
+)
+"""Both are no tables of the file: :mod:`taskd.store.embedded.catalogue.event_listings` makes their rows."""
+
 SCHEDULES = Resource(
     {
         "id": Field("id", Kind.TEXT),
