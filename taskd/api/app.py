@@ -21,6 +21,8 @@ from taskd.api.resources.api_functions import ApiFunctionHandlers
 from taskd.api.resources.api_requests import ApiRequestHandlers
 from taskd.api.resources.audit import AuditHandlers
 from taskd.api.resources.bulk import BulkHandlers
+from taskd.api.resources.dispatchers import DISPATCHERS_PATH, DispatcherHandlers
+from taskd.api.resources.events import EVENTS_PATH, EventHandlers
 from taskd.api.resources.execute import ExecuteHandlers
 from taskd.api.resources.function_logs import FunctionLogHandlers
 from taskd.api.resources.functions import FunctionHandlers
@@ -87,6 +89,10 @@ def build_app(
         ApiRequestHandlers(store, pages),
     )
     mounts = [Mount(BASE_PATH, [route for each in handlers for route in each.routes()], authenticate)]
+    events = EventHandlers(store, settings.body_max_bytes, pages)
+    mounts.append(Mount(EVENTS_PATH, list(events.routes()), authenticate))
+    dispatchers = DispatcherHandlers(store, clock, settings.body_max_bytes, pages)
+    mounts.append(Mount(DISPATCHERS_PATH, list(dispatchers.routes()), authenticate))
     if trail is not None:
         mounts.append(Mount(OWN_PATH, list(AuditHandlers(trail, pages).routes()), authenticate))
     if auth is not None:

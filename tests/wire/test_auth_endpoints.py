@@ -50,6 +50,17 @@ TABLE: dict[str, str] = {
     "POST /tasks/v1/schedules/{id}/resume": "CREATE_TASK_SCHEDULE",
     **{f"{method} /tasks/v1/api/{{name}}": "EXECUTE_API_FUNCTION" for method in API_METHODS},
     **{f"{method} /tasks/v1/api/{{name}}/{{rest}}": "EXECUTE_API_FUNCTION" for method in API_METHODS},
+    "GET /events/v1": "VIEW_EVENTS",
+    "POST /events/v1": "CREATE_EVENTS",
+    "GET /events/v1/subscriptions": "VIEW_SUBSCRIPTIONS",
+    "POST /events/v1/subscriptions": "CREATE_SUBSCRIPTIONS",
+    "GET /dispatchers/v1": "VIEW_DISPATCHERS",
+    "POST /dispatchers/v1": "CREATE_DISPATCHERS",
+    "PUT /dispatchers/v1/{id}": "UPDATE_DISPATCHERS",
+    "DELETE /dispatchers/v1/{id}": "DELETE_DISPATCHERS",
+    "POST /dispatchers/v1/{id}/actions": "UPDATE_DISPATCHERS",
+    "PUT /dispatchers/v1/{id}/actions/{action_id}": "UPDATE_DISPATCHERS",
+    "DELETE /dispatchers/v1/{id}/actions/{action_id}": "UPDATE_DISPATCHERS",
     "GET /taskd/v1/audit": "VIEW_AUDIT",
     "GET /tasks/v1/openapi.json": OPEN,
     "GET /tasks/v1/docs": OPEN,
@@ -109,7 +120,7 @@ async def secured(tmp_path: Path) -> AsyncIterator[SecuredService]:
 
 async def call(secured: SecuredService, endpoint: str, token: str | None = None, ending: str = "") -> ClientResponse:
     method, path = endpoint.split()
-    url = path.format(id="0" * 24, name=FUNCTION, rest="x") + ending
+    url = path.format(id="0" * 24, action_id="1" * 24, name=FUNCTION, rest="x") + ending
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     response = await secured.service.client.request(method, url, headers=headers)
     await response.read()

@@ -23,12 +23,12 @@ _KEY = re.compile(rf"[\x21-\x7e]{{1,{limits.IDEMPOTENCY_KEY_MAX_CHARS}}}")
 _DIGEST_BYTES = 16
 
 
-def object_id(request: web.Request) -> str:
-    """The ``{id}`` of the path.
+def object_id(request: web.Request, name: str = "id") -> str:
+    """The ``{id}`` of the path, or another part of it that is one.
 
     :raises ContractError: ``ID_FORMAT``.
     """
-    text = request.match_info["id"]
+    text = request.match_info[name]
     if not is_object_id(text):
         message = f"{text!r} is not an id: ids are 24 hexadecimal digits, in lower case."
         raise ContractError(errors.ID_FORMAT, message)

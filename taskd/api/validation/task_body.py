@@ -114,22 +114,31 @@ def moment_ms(name: str, value: str | float) -> int:
     return epoch_ms
 
 
-def object_text(raw: Raw) -> bytes:
-    """The JSON text of an object, as it came, safe to be handed to any strict reader of JSON."""
+def object_text(
+    raw: Raw,
+    name: str = "data",
+    *,
+    bytes_max: int = limits.TASK_DATA_MAX_BYTES,
+    depth_max: int = limits.TASK_DATA_MAX_DEPTH,
+) -> bytes:
+    """The JSON text of an object, as it came, safe to be handed to any strict reader of JSON.
+
+    ``name`` is the field's; ``bytes_max`` and ``depth_max`` are how long it may be, and how deep.
+    """
     data = bytes(raw)
     if data in (b"null", _EMPTY_OBJECT):
         return _EMPTY_OBJECT
-    if len(data) > limits.TASK_DATA_MAX_BYTES:
-        message = f"data has {len(data)} bytes as JSON, the limit is {limits.TASK_DATA_MAX_BYTES}."
+    if len(data) > bytes_max:
+        message = f"{name} has {len(data)} bytes as JSON, the limit is {bytes_max}."
         raise ContractError(errors.BODY_TOO_LARGE, message)
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise field_error("data", f"be strict JSON: {error}") from None
+        raise field_error(name, f"be strict JSON: {error}") from None
     if not isinstance(value, dict):
-        raise field_error("data", "be a JSON object")
-    if _brackets(data) > limits.TASK_DATA_MAX_DEPTH and _is_deeper(data, limits.TASK_DATA_MAX_DEPTH):
-        raise field_error("data", f"nest at most {limits.TASK_DATA_MAX_DEPTH} arrays and objects")
+        raise field_error(name, "be a JSON object")
+    if _brackets(data) > depth_max and _is_deeper(data, depth_max):
+        raise field_error(name, f"nest at most {depth_max} arrays and objects")
     return data
 
 
