@@ -12,7 +12,7 @@ def sdk_project() -> NodeProject:
     return installed_project()
 
 
-@pytest.mark.parametrize("area", ["tasks", "functions", "rql", "schedules", "execute", "api", "errors"])
+@pytest.mark.parametrize("area", ["tasks", "functions", "rql", "schedules", "execute", "api", "errors", "events"])
 async def test_the_sdk_finds_what_it_expects(area: str, sdk_project: NodeProject, tmp_path: Path) -> None:
     async with running_daemon(tmp_path) as daemon:
         await sdk_project.run(area, daemon.url, tmp_path)
