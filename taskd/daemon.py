@@ -57,6 +57,7 @@ from taskd.system.privacy import close_to_others, keep_to_own_user, refuse_forei
 from taskd.system.process import end_process
 from taskd.telemetry.metrics import Telemetry
 from taskd.triggers.scheduler import Scheduler
+from taskd.triggers.system_events import SystemEvents
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +112,7 @@ class Daemon:
         _count_asyncio_tasks(self._registry)
         self._reaper = Reaper(self._store, on_fatal=end_process, telemetry=telemetry)
         self._store.on_published(telemetry.published)
+        self._system_events = SystemEvents(self._store, on_fatal=end_process)
         self._owed_events = OwedEvents(self._store, on_fatal=end_process)
         self._scheduler = Scheduler(
             self._store, on_fatal=end_process, telemetry=telemetry, objection=_objection(config, self._auth)
@@ -153,6 +155,7 @@ class Daemon:
         await self._runner.start()
         await self._scheduler.start()
         await self._owed_events.start()
+        await self._system_events.start()
         heap = FrozenHeap()
         heap.start()
         stack.callback(heap.stop)
@@ -257,7 +260,7 @@ class Daemon:
     async def _let_end(self, grace_s: float) -> None:
         """Begins nothing more from this moment on, whatever part of the daemon waits for the disk."""
         await asyncio.gather(
-            *(self._reaper.stop(), self._scheduler.stop(), self._owed_events.stop()),
+            *(self._reaper.stop(), self._scheduler.stop(), self._owed_events.stop(), self._system_events.stop()),
             *(self._runner.drain(grace_s), self._calls.drain(grace_s)),
         )
 
