@@ -11,7 +11,7 @@ from support.functions.node_project import installed_project
 from taskd.auth.signing_key import load_key
 
 
-@pytest.mark.parametrize("area", ["auth", "cli", "credentials", "users"])
+@pytest.mark.parametrize("area", ["auth", "cli", "credentials", "users", "dispatchers"])
 async def test_the_sdk_logs_in_and_goes_on(area: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, accounts = tmp_path / "data", tmp_path / "accounts.json"
     write_accounts(data / "auth.toml")
