@@ -23,6 +23,8 @@ COMMANDS: dict[str, str] = {
     "functions": "Deploy functions, and look at those there are.",
     "tasks": "Create tasks, follow them, read their logs.",
     "schedules": "Have tasks made again and again.",
+    "events": "Tell of what has happened, and see what has.",
+    "dispatchers": "See what is to be done when there is an event.",
     "auth": "Say who may call, and what they may do.",
     "audit": "Show who did what to the service.",
     "token": "Say where the local account's token is: a file for `curl -H @FILE`.",

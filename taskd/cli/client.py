@@ -27,7 +27,7 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 DEFAULT_TIMEOUT_S = 300.0
 """Deploying to AWS takes minutes at worst; a server that is not there is noticed at once all the same."""
 _API = "/tasks/v1"
-_OWN_API = "/taskd/v1"
+_OTHER_APIS = ("/taskd/v1/", "/events/v1/", "/dispatchers/v1/")
 """What Extra Horizon does not have."""
 _ANSWER_MAX_BYTES = 256 * 1024**2
 _AUTHENTICATION_CODES = range(101, 127)
@@ -94,7 +94,7 @@ class ApiClient:
         return self._target.url
 
     def get(self, path: str, query: str = "") -> Any:
-        """Reads ``path``, below ``/tasks/v1`` unless it says ``/taskd/v1``; ``query`` is encoded already."""
+        """Reads ``path``, below ``/tasks/v1`` unless it names another API; ``query`` is encoded already."""
         return self._call("GET", f"{path}?{query}" if query else path)
 
     def post(self, path: str, body: Any = None, *, key: str | None = None) -> Any:
@@ -113,7 +113,7 @@ class ApiClient:
         payload = None if body is None else msgspec.json.encode(body)
         headers, connection = {**self._headers(), **more}, self._connection()
         try:
-            api = "" if path.startswith(f"{_OWN_API}/") else _API
+            api = "" if path.startswith(_OTHER_APIS) else _API
             response = _exchange(connection, method, self._target.base_path + api + path, payload, headers)
             content = response.read(_ANSWER_MAX_BYTES)
         except (OSError, HTTPException, UnicodeError) as error:

@@ -18,6 +18,12 @@ def task_query(rql: str | None, status: str | None, function: str | None) -> str
     return "&".join(conditions)
 
 
+def newest_first(rql: str | None, time_field: str, condition: str) -> str:
+    """The query string for what meets ``rql`` and ``condition``, which may be empty; newest first unless it sorts."""
+    order = "" if "sort(" in (rql or "") else f"sort(-{time_field})"
+    return "&".join(filter(None, (condition, _parenthesized(encode_rql(rql)) if rql else "", order)))
+
+
 def _parenthesized(rql: str) -> str:
     """Alternatives need parentheses before more can be added; ``sort`` is not allowed within them."""
     return f"({rql})" if "|" in rql and "sort(" not in rql else rql
