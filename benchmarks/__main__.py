@@ -12,6 +12,7 @@ _BENCHMARKS = (
     "dispatch",
     "local",
     "create",
+    "events",
     "bulk",
     "lateness",
     "recovery",

@@ -21,6 +21,7 @@ def test_every_benchmark_measures_prints_and_writes_its_results(tmp_path: Path) 
         "dispatch",
         "local",
         "create",
+        "events",
         "bulk",
         "lateness",
         "recovery",
