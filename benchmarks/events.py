@@ -74,9 +74,7 @@ def command(harness: Harness, seconds: float, connections: int, data_bytes: int,
         subjects=[
             Subject(TASKS, partial(sending, tasks, dispatchers=[])),
             Subject("events", partial(sending, events, dispatchers=[_TYPE])),
-            Subject(
-                f"events, {others:,} other dispatchers", partial(sending, events, dispatchers=[*other_types, _TYPE])
-            ),
+            Subject(f"events, {others:,} other dispatchers", crowd),
         ],
         settings={"connections": connections, "seconds": seconds, "bytes of content": data_bytes, "durable": "yes"},
         plotted=("requests/s", "CPU µs/request"),

@@ -65,7 +65,7 @@ TABLE: dict[str, str] = {
     "GET /tasks/v1/openapi.json": OPEN,
     "GET /tasks/v1/docs": OPEN,
     "GET /health": OPEN,
-    **{f"GET {base}/health": OPEN for base in ("/auth/v2", "/tasks/v1", "/users/v1")},
+    **{f"GET {base}/health": OPEN for base in ("/auth/v2", "/dispatchers/v1", "/events/v1", "/tasks/v1", "/users/v1")},
     "POST /auth/v2/oauth1/tokens": OPEN,
     "POST /auth/v2/oauth2/tokens": OPEN,
     "POST /users/v1/register": OPEN,
