@@ -113,6 +113,7 @@ class Daemon:
         self._reaper = Reaper(self._store, on_fatal=end_process, telemetry=telemetry)
         self._store.on_published(telemetry.published)
         self._system_events = SystemEvents(self._store, on_fatal=end_process)
+        self._auth.on_events(self._system_events.tell)
         self._owed_events = OwedEvents(self._store, on_fatal=end_process)
         self._scheduler = Scheduler(
             self._store, on_fatal=end_process, telemetry=telemetry, objection=_objection(config, self._auth)

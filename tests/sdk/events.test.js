@@ -32,6 +32,10 @@ test('events.create answers the event; its content is in snake_case unless it is
   assert.equal((await events.create({ type: 'sdk_bare' })).content, undefined);
 });
 
+test('events.health says that the service is there', async () => {
+  assert.equal(await events.health(), true);
+});
+
 test('events.find pages, and findAll finds each once', async () => {
   const created = await Promise.all(Array.from({ length: 120 }, () => events.create({ type: 'many' })));
   const rql = rqlBuilder().eq('type', 'many').sort('-creation_timestamp').build();

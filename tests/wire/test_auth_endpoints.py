@@ -16,6 +16,7 @@ OPEN = "nobody is asked"
 ANY_USER = "any user"
 PER_FUNCTION = (Permission.EXECUTE_TASK_FUNCTION, Permission.EXECUTE_API_FUNCTION)
 API_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+BASES = ("/auth/v2", "/dispatchers/v1", "/events/v1", "/tasks/v1", "/users/v1")
 TABLE: dict[str, str] = {
     "GET /tasks/v1": "VIEW_TASKS",
     "POST /tasks/v1": "CREATE_TASKS",
@@ -65,7 +66,7 @@ TABLE: dict[str, str] = {
     "GET /tasks/v1/openapi.json": OPEN,
     "GET /tasks/v1/docs": OPEN,
     "GET /health": OPEN,
-    **{f"GET {base}/health": OPEN for base in ("/auth/v2", "/dispatchers/v1", "/events/v1", "/tasks/v1", "/users/v1")},
+    **{f"GET {base}/health": OPEN for base in BASES},
     "POST /auth/v2/oauth1/tokens": OPEN,
     "POST /auth/v2/oauth2/tokens": OPEN,
     "POST /users/v1/register": OPEN,
