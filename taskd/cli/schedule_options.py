@@ -8,6 +8,7 @@ import click
 
 from taskd.cli.client import Json
 from taskd.cli.options import duration, json_object, moment
+from taskd.cli.unique_options import unique_options
 from taskd.model.schedule import Overlap
 from taskd.model.timestamps import format_ms
 
@@ -21,6 +22,7 @@ CLEARED = {
     "end": "endTimestamp",
     "remaining": "remaining",
     "note": "note",
+    "unique": "unique",
 }
 """What can be taken away from a schedule, by the names of the options."""
 _OVERLAPS = [overlap.value for overlap in Overlap]
@@ -50,6 +52,7 @@ _OTHERS = {
     "tags": "tags",
     "overlap": "overlap",
     "note": "note",
+    "unique": "unique",
 }
 
 
@@ -61,7 +64,7 @@ def schedule_options(command: Callable[Concatenate[P], R]) -> Callable[P, R]:
         taken = {name: options.pop(name) for name in (*_MOMENTS, *_DURATIONS, *_OTHERS)}
         return command(*args, given=_fields(taken), **options)  # type: ignore[arg-type]
 
-    decorated: Any = with_fields
+    decorated: Any = unique_options(with_fields)
     for option in reversed(_OPTIONS):
         decorated = option(decorated)
     return decorated  # type: ignore[no-any-return]

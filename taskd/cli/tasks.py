@@ -11,6 +11,7 @@ from taskd.cli.client import ApiClient, Json, rows, segment
 from taskd.cli.exit_codes import ExitCode, help_lines
 from taskd.cli.filters import task_query
 from taskd.cli.options import client_options, json_object, json_option, moment
+from taskd.cli.unique_options import unique_options
 from taskd.model.clock import system_clock_ms
 from taskd.model.limits import PAGE_LIMIT_DEFAULT
 from taskd.model.status import Status
@@ -28,6 +29,7 @@ def tasks() -> None:
 @click.option("--start", callback=moment, metavar="WHEN", help="+5m, +1h30m, or 2026-01-31T12:00:00Z.")
 @click.option("--priority", type=int, help="The highest goes first; the function's default where not given.")
 @click.option("--tag", "tags", multiple=True, help="May be given more than once.")
+@unique_options
 @click.option("--wait", is_flag=True, help="Follow the task until it is final, as `tasks watch` does.")
 @json_option
 @client_options
@@ -39,12 +41,13 @@ def create(
     start: int | None,
     priority: int | None,
     tags: tuple[str, ...],
+    unique: Json | None,
     wait: bool,
     as_json: bool,
 ) -> ExitCode:
     """Create a task of FUNCTION: due now, or at --start."""
     start_text = None if start is None else format_ms(start)
-    draft = {"data": data, "startTimestamp": start_text, "priority": priority, "tags": tags or None}
+    draft = {"data": data, "startTimestamp": start_text, "priority": priority, "tags": tags or None, "unique": unique}
     given = {field: value for field, value in draft.items() if value is not None}
     task = client.post("/", {"functionName": function, **given})
     if wait:

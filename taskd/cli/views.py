@@ -75,6 +75,10 @@ def created_line(task: Json, now_ms: int) -> Text:
     start_ms = parse_rfc3339(task["startTimestamp"]) or now_ms
     due = format_relative(start_ms, now_ms) if start_ms > now_ms else "now"
     about = f" of {safe(task['functionName'])}, priority {task['priority']:,}, due {due}"
+    if task.get("conflict"):
+        key = safe(task.get("unique", {}).get("key"))
+        status = (" has the unique key ", (key, "bold"), ": ", status_text(task["status"]))
+        return Text.assemble("Task ", (safe(task["id"]), "bold"), *status, about)
     return Text.assemble("Created ", (safe(task["id"]), "bold"), about)
 
 

@@ -10,6 +10,7 @@ from taskd.model.function import Function, PermissionMode, RetryPolicy
 from taskd.model.logline import LogLine
 from taskd.model.schedule import NEVER_MS, Overlap, Schedule
 from taskd.model.task import Task, TaskError
+from taskd.model.task_extras import OnConflict, TaskExtras, UniqueRule, WhileKind
 from taskd.model.timestamps import format_ms
 
 
@@ -25,6 +26,17 @@ class ErrorView(Struct, gc=False):
     type: str
     name: str
     message: str
+
+
+class UniqueView(Struct, gc=False):
+    """The key of a task, and while it keeps others of that key out: ``pending``, ``active``, or seconds."""
+
+    key: str
+    while_: WhileKind | int = msgspec.field(name="while")
+
+
+def _unique_view(extras: TaskExtras | None) -> UniqueView | UnsetType:
+    return UNSET if extras is None or extras.unique is None else UniqueView(extras.unique.key, extras.unique.lasts)
 
 
 class TaskView(Struct, rename="camel", gc=False):
@@ -46,6 +58,7 @@ class TaskView(Struct, rename="camel", gc=False):
     retry_for_task_ids: tuple[str, ...] | UnsetType = UNSET
     error: ErrorView | UnsetType = UNSET
     schedule_id: str | UnsetType = UNSET
+    unique: UniqueView | UnsetType = UNSET
 
 
 def task_view(task: Task) -> TaskView:
@@ -68,6 +81,7 @@ def task_view(task: Task) -> TaskView:
         retry_for_task_ids=task.retry_for_task_ids or UNSET,
         error=_error_view(task.error),
         schedule_id=task.schedule_id or UNSET,
+        unique=UNSET if task.extras is None else _unique_view(task.extras),
     )
 
 
@@ -131,6 +145,26 @@ def executed_task_view(task: Task, result: bytes) -> ExecutedTaskView:
     return ExecutedTaskView(**asdict(task_view(task)), result=Raw(result))
 
 
+class CreatedTaskView(TaskView, kw_only=True, rename="camel", gc=False):
+    """A task that was created; or, with ``conflict``, who has its unique key."""
+
+    conflict: bool | UnsetType = UNSET
+    """Left out where there is none."""
+
+
+def created_task_view(task: Task, *, conflict: bool) -> CreatedTaskView:
+    """``task`` as the answer to a creation."""
+    return CreatedTaskView(**asdict(task_view(task)), conflict=conflict or UNSET)
+
+
+class UniqueRuleView(Struct, rename="camel", gc=False):
+    """The key of a schedule's tasks."""
+
+    key: str
+    on_conflict: OnConflict
+    while_: WhileKind | int = msgspec.field(name="while")
+
+
 class ScheduleView(Struct, rename="camel", kw_only=True, gc=False):
     """A schedule as clients see it."""
 
@@ -162,6 +196,7 @@ class ScheduleView(Struct, rename="camel", kw_only=True, gc=False):
     tags: tuple[str, ...] | UnsetType = UNSET
     buffered_timestamp: str | UnsetType = UNSET
     """When an occurrence was due that waits for the end of an earlier task."""
+    unique: UniqueRuleView | UnsetType = UNSET
 
 
 def schedule_view(schedule: Schedule) -> ScheduleView:
@@ -191,7 +226,13 @@ def schedule_view(schedule: Schedule) -> ScheduleView:
         note=schedule.note or UNSET,
         tags=schedule.tags or UNSET,
         buffered_timestamp=UNSET if schedule.buffered_ms is None else format_ms(schedule.buffered_ms),
+        unique=UNSET if schedule.unique is None else unique_rule_view(schedule.unique),
     )
+
+
+def unique_rule_view(rule: UniqueRule) -> UniqueRuleView:
+    """``rule`` in the contract's shape."""
+    return UniqueRuleView(rule.key, rule.on_conflict, rule.lasts)
 
 
 class ScheduleTimes(Struct):

@@ -7,13 +7,14 @@ from itertools import islice
 
 import msgspec
 from aiohttp import web
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from taskd.api.http.authorization import caller_of
 from taskd.api.http.json_response import json_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.request_parts import idempotency_key
 from taskd.api.http.routing import Route
+from taskd.api.http.unique_answers import created
 from taskd.api.validation.task_body import TaskBody, decode_task, task_draft
 from taskd.model import errors, limits
 from taskd.model.caller import Caller
@@ -21,6 +22,7 @@ from taskd.model.clock import Clock
 from taskd.model.errors import ContractError
 from taskd.model.permissions import Permission
 from taskd.model.task import TaskDraft
+from taskd.model.uniqueness import UniqueConflictError
 from taskd.store.base import TaskStore
 
 _DRAFTS_PER_TURN = 500
@@ -41,6 +43,8 @@ class CreatedIds(Struct):
     """The ids of the tasks created, in the order of the request."""
 
     ids: list[str]
+    conflicts: list[int] | UnsetType = UNSET
+    """The places, from 0, of tasks that were there already and have the unique key of what was asked for."""
 
 
 class BulkHandlers:
@@ -60,16 +64,25 @@ class BulkHandlers:
             body=list[TaskBody],
             response=CreatedIds,
             is_idempotent=True,
+            errors=(errors.ALREADY_EXISTS,),
         )
 
     async def create(self, request: web.Request) -> web.StreamResponse:
-        """New tasks, durable together when the response leaves; it gives their ids, in the order of the request."""
+        """New tasks, durable together when the response leaves; it gives their ids, in the order of the request.
+
+        ``conflicts`` are the places of those that were not made since another task has their ``unique`` key: the ids
+        there are of who has it.
+        """
         text = await read_body(request, self._body_max_bytes)
         key = idempotency_key(request, text)
         drafts = await self._drafts(decode_tasks(text), caller_of(request))
         del text  # it may be megabytes, and what it asks for is in the drafts
-        tasks = await self._store.add(drafts, key)
-        return json_response(CreatedIds([task.id for task in tasks]))
+        try:
+            results = await created(self._store, drafts, key)
+        except UniqueConflictError as error:
+            raise _indexed(error.place, error) from None
+        conflicts = [place for place, result in enumerate(results) if result.conflict]
+        return json_response(CreatedIds([result.task.id for result in results], conflicts or UNSET))
 
     async def _drafts(self, bodies: list[TaskBody], caller: Caller) -> list[TaskDraft]:
         now_ms = self._clock()

@@ -11,6 +11,7 @@ from taskd.api.http.json_response import json_response
 from taskd.api.http.request_body import read_body
 from taskd.api.http.request_parts import idempotency_key, object_id
 from taskd.api.http.routing import Route
+from taskd.api.http.unique_answers import created, result_view
 from taskd.api.validation.body_decoder import field_error
 from taskd.api.validation.schedule_body import (
     BackfillBody,
@@ -27,7 +28,7 @@ from taskd.model.errors import ContractError, TaskdError
 from taskd.model.permissions import Permission
 from taskd.model.schedule import Schedule
 from taskd.model.timestamps import format_ms
-from taskd.model.wire import AffectedRecords, ScheduleTimes, TaskView, task_view
+from taskd.model.wire import AffectedRecords, CreatedTaskView, ScheduleTimes
 from taskd.store.base import TaskStore
 
 _COUNT_DEFAULT = 10
@@ -61,10 +62,10 @@ class ScheduleTimeHandlers:
             *("POST", "/schedules/{id}/trigger", self.trigger, Permission.CREATE_TASK_SCHEDULE),
             tag="Schedules",
             summary="Make a task of a schedule now",
-            response=TaskView,
+            response=CreatedTaskView,
             is_idempotent=True,
             also_needs=(Permission.CREATE_TASKS,),
-            errors=(errors.RESOURCE_UNKNOWN, errors.TOO_MANY_REQUESTS),
+            errors=(errors.RESOURCE_UNKNOWN, errors.ALREADY_EXISTS, errors.TOO_MANY_REQUESTS),
         )
         yield Route(
             *("POST", "/schedules/{id}/backfill", self.backfill, Permission.CREATE_TASK_SCHEDULE),
@@ -74,7 +75,10 @@ class ScheduleTimeHandlers:
             response=AffectedRecords,
             is_idempotent=True,
             also_needs=(Permission.CREATE_TASKS,),
-            errors=(errors.RESOURCE_UNKNOWN, errors.ILLEGAL_ARGUMENT, errors.ILLEGAL_STATE, errors.TOO_MANY_REQUESTS),
+            errors=(
+                *(errors.RESOURCE_UNKNOWN, errors.ALREADY_EXISTS, errors.ILLEGAL_ARGUMENT, errors.ILLEGAL_STATE),
+                errors.TOO_MANY_REQUESTS,
+            ),
         )
 
     async def next(self, request: web.Request) -> web.StreamResponse:
@@ -96,13 +100,14 @@ class ScheduleTimeHandlers:
         """
         schedule = self._in_name_of_caller(request, await self._store.schedule(object_id(request)))
         draft = rules.occurrence(schedule, self._clock())
-        [task] = await self._store.add([draft], idempotency_key(request, b""))
-        return json_response(task_view(task))
+        [result] = await created(self._store, [draft], idempotency_key(request, b""))
+        return json_response(result_view(result, caller_of(request)))
 
     async def backfill(self, request: web.Request) -> web.StreamResponse:
         """A task for each time ``from`` to ``to``, both included, all of them or none; all are due now.
 
-        They are made whether or not there were tasks of these times before, and whatever the schedule's ``overlap``.
+        They are made whether or not there were tasks of these times before, and whatever the schedule's ``overlap``;
+        but its ``unique`` key holds for them, too.
         """
         content = await read_body(request, self._body_max_bytes)
         from_ms, to_ms = span_ms(decode_backfill(content), self._clock())
@@ -113,8 +118,8 @@ class ScheduleTimeHandlers:
             message = f"More than {most} times lie between these; ask for a part of them at a time."
             raise ContractError(errors.ILLEGAL_ARGUMENT, message)
         drafts = [rules.occurrence(schedule, time_ms) for time_ms in times]
-        tasks = await self._store.add(drafts, idempotency_key(request, content)) if drafts else []
-        return json_response(AffectedRecords(len(tasks)))
+        results = await created(self._store, drafts, idempotency_key(request, content)) if drafts else []
+        return json_response(AffectedRecords(sum(not result.conflict for result in results)))
 
     def _in_name_of_caller(self, request: web.Request, schedule: Schedule) -> Schedule:
         caller = caller_of(request)

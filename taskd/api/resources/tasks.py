@@ -11,6 +11,7 @@ from taskd.api.http.pages import Pages, RecordPage, long_data_from_bytes
 from taskd.api.http.request_body import read_body
 from taskd.api.http.request_parts import idempotency_key, object_id, query_of
 from taskd.api.http.routing import Route
+from taskd.api.http.unique_answers import created, result_view
 from taskd.api.http.waits import Waits, wait_s
 from taskd.api.validation.task_body import TaskBody, decode_task, task_draft
 from taskd.audit.entry import Action
@@ -21,7 +22,7 @@ from taskd.model.idempotency import IdempotencyKey
 from taskd.model.permissions import Permission
 from taskd.model.status import FINAL
 from taskd.model.task import TaskDraft
-from taskd.model.wire import AffectedRecords, TaskView, encode_task, task_view
+from taskd.model.wire import AffectedRecords, CreatedTaskView, TaskView, encode_task, task_view
 from taskd.store.base import TaskStore
 
 
@@ -49,8 +50,9 @@ class TaskHandlers:
             tag="Tasks",
             summary="Create a task",
             body=TaskBody,
-            response=TaskView,
+            response=CreatedTaskView,
             is_idempotent=True,
+            errors=(errors.ALREADY_EXISTS,),
         )
         yield Route(
             *("GET", "/{id}", self.show, Permission.VIEW_TASKS),
@@ -77,8 +79,15 @@ class TaskHandlers:
         )
 
     async def create(self, request: web.Request) -> web.StreamResponse:
-        """A new task; it is durable when the response leaves."""
+        """A new task; it is durable when the response leaves.
+
+        With a ``unique`` key that another task of the function has, it gives that one, with ``conflict``: true. To a
+        caller without ``VIEW_TASKS`` it gives nothing of the data, tags and error of somebody else's.
+        """
         draft, key = self._asked_for(request, await read_body(request, self._body_max_bytes))
+        if draft.extras is not None:
+            [result] = await created(self._store, (draft,), key)
+            return json_response(result_view(result, caller_of(request)))
         [task] = await self._store.add((draft,), key)
         return JsonResponse(encode_task(task))
 

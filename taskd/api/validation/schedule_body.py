@@ -15,6 +15,7 @@ from taskd.api.validation.body_decoder import (
 )
 from taskd.api.validation.pause_body import NOTE_RULE, Note
 from taskd.api.validation.task_body import Tags, TaskBody, function_reference, moment_ms, object_text, task_draft
+from taskd.api.validation.unique_body import UNIQUE_RULE, UniqueBody, unique_rule
 from taskd.model import cron as crons
 from taskd.model import errors, limits, recurrence
 from taskd.model.caller import Caller
@@ -42,7 +43,6 @@ class ScheduleBody(TaskBody, rename="camel", kw_only=True, gc=False):
     remaining: Annotated[Number | None, Meta(description="a whole number")] = None
     paused: Annotated[bool | None, Meta(description="true or false")] = None
     note: Annotated[Note | None, Meta(description=NOTE_RULE)] = None
-    unique: Annotated[Any, Meta(description="left out")] = None
 
 
 class ScheduleUpdateBody(Struct, rename="camel", kw_only=True, gc=False):
@@ -64,7 +64,7 @@ class ScheduleUpdateBody(Struct, rename="camel", kw_only=True, gc=False):
     remaining: Annotated[Number | UnsetType | None, Meta(description="a whole number")] = UNSET
     paused: Annotated[bool | None, Meta(description="true or false")] = None
     note: Annotated[Note | UnsetType | None, Meta(description=NOTE_RULE)] = UNSET
-    unique: Annotated[Any, Meta(description="left out")] = None
+    unique: Annotated[UniqueBody | UnsetType | None, Meta(description=UNIQUE_RULE)] = UNSET
 
 
 class BackfillBody(Struct, gc=False):
@@ -100,7 +100,6 @@ def schedule_draft(body: ScheduleBody, function: Function | None, now_ms: int, c
 
     :raises ContractError: ``FIELD_FORMAT`` naming the field and its rule; ``BODY_TOO_LARGE`` for its data.
     """
-    refuse_unique(body.unique)
     task = task_draft(body, function, now_ms, caller)
     draft = ScheduleDraft(
         function_name=task.function_name,
@@ -120,6 +119,7 @@ def schedule_draft(body: ScheduleBody, function: Function | None, now_ms: int, c
         paused=body.paused or False,
         note=body.note or None,
         tags=task.tags,
+        unique=None if body.unique is None else unique_rule(body.unique),
     )
     _require_times(recurrence.create(draft, "", now_ms))
     return draft
@@ -130,7 +130,6 @@ def updated_schedule(kept: Schedule, body: ScheduleUpdateBody, now_ms: int) -> S
 
     :raises ContractError: as :func:`schedule_draft` does.
     """
-    refuse_unique(body.unique)
     wanted = _with_times(kept, body)
     wanted = replace(
         wanted,
@@ -141,6 +140,7 @@ def updated_schedule(kept: Schedule, body: ScheduleUpdateBody, now_ms: int) -> S
         overlap=body.overlap or kept.overlap,
         catch_up_ms=kept.catch_up_ms if body.catch_up_seconds is UNSET else _catch_up_ms(body.catch_up_seconds),
         note=kept.note if body.note is UNSET else body.note or None,
+        unique=kept.unique if body.unique is UNSET else None if body.unique is None else unique_rule(body.unique),
     )
     changed = recurrence.changed(kept, wanted, now_ms)
     if body.paused is not None and body.paused != changed.paused:
@@ -179,12 +179,6 @@ def _require_times(schedule: Schedule) -> None:
         raise field_error("cron", f"match some time within 50 years, which {schedule.cron!r} does not")
     if schedule.end_ms is not None and schedule.has_ended and schedule.remaining != 0:
         raise field_error("endTimestamp", "be no earlier than the first time of the schedule")
-
-
-def refuse_unique(value: object) -> None:
-    """Unique tasks are not made by schedules: better to say so than to make them as if they were."""
-    if value is not None:
-        raise field_error("unique", "be left out: schedules do not make unique tasks yet")
 
 
 def span_ms(body: BackfillBody, now_ms: int) -> tuple[int, int]:

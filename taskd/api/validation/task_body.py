@@ -12,11 +12,13 @@ import orjson
 from msgspec import Meta, Raw, Struct
 
 from taskd.api.validation.body_decoder import BodyDecoder, Number, field_error, priority_of
+from taskd.api.validation.unique_body import UNIQUE_RULE, UniqueBody, unique_extras, unique_rule
 from taskd.model import errors, limits
 from taskd.model.caller import EVERYTHING, Caller
 from taskd.model.errors import ContractError
 from taskd.model.function import REFERENCE_PATTERN, Function
 from taskd.model.task import TaskDraft
+from taskd.model.task_extras import OnConflict
 from taskd.model.timestamps import parse_timestamp
 
 Tag = Annotated[str, Meta(max_length=limits.TASK_TAG_MAX_CHARS)]
@@ -52,6 +54,7 @@ class TaskBody(Struct, rename="camel", gc=False):
     ] = None
     priority: Annotated[Number | None, Meta(description="a whole number")] = None
     tags: Tags = None
+    unique: Annotated[UniqueBody | None, Meta(description=UNIQUE_RULE)] = None
 
 
 class ExecutionBody(Struct, gc=False):
@@ -69,6 +72,7 @@ def task_draft(body: TaskBody, function: Function | None, now_ms: int, caller: C
 
     :raises ContractError: ``FIELD_FORMAT`` naming the field and its rule; ``BODY_TOO_LARGE`` for its data.
     """
+    rule = None if body.unique is None else unique_rule(body.unique)
     return TaskDraft(
         function_name=function_reference(body.function_name),
         data=object_text(body.data),
@@ -77,6 +81,8 @@ def task_draft(body: TaskBody, function: Function | None, now_ms: int, caller: C
         tags=body.tags or (),
         created_by_user_id=caller.user_id,
         created_by_application_id=caller.application_id,
+        extras=None if rule is None else unique_extras(rule),
+        on_conflict=OnConflict.EXISTING if rule is None else rule.on_conflict,
     )
 
 

@@ -7,10 +7,17 @@ from typing import Any
 import msgspec
 
 from taskd.model.schedule import NEVER_MS, Overlap, Schedule
+from taskd.model.task_extras import UniqueRule
+from taskd.model.wire import unique_rule_view
 from taskd.rql.query import Query
 from taskd.store.base import Page
 from taskd.store.embedded.catalogue.record_listing import RecordTable
 from taskd.store.embedded.catalogue.sql.fields import SCHEDULES
+
+
+def _encoded(rule: UniqueRule | None) -> str | None:
+    return None if rule is None else msgspec.json.encode(unique_rule_view(rule)).decode()
+
 
 _COLUMNS: dict[str, Callable[[Schedule], Any]] = {
     "id": lambda schedule: schedule.id,
@@ -36,6 +43,7 @@ _COLUMNS: dict[str, Callable[[Schedule], Any]] = {
     "note": lambda schedule: schedule.note,
     "tags": lambda schedule: msgspec.json.encode(schedule.tags).decode() if schedule.tags else None,
     "buffered_ms": lambda schedule: schedule.buffered_ms,
+    "unique_rule": lambda schedule: _encoded(schedule.unique),
 }
 """What a query sees of a schedule: what is left out on the wire is NULL here."""
 _TABLE = RecordTable(SCHEDULES, _COLUMNS)

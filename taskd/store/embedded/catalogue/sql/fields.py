@@ -37,6 +37,12 @@ class KeptCounts(Struct, frozen=True):
     """Both are indexed."""
 
 
+_UNIQUE = (
+    "CASE WHEN extras ->> '$[0][0]' IS NOT NULL"
+    " THEN json_object('key', extras ->> '$[0][0]', 'while', extras ->> '$[0][1]') END"
+)
+"""Of the array of a task's extras."""
+
 TASKS = Resource(
     {
         "id": Field("id", Kind.TEXT, indexed=True),
@@ -55,6 +61,7 @@ TASKS = Resource(
         "retryForTaskIds": Field("retry_for_task_ids", Kind.JSON_OF_TEXTS),
         "error": Field("error", Kind.JSON_OF_TEXTS),
         "scheduleId": Field("schedule_id", Kind.TEXT),
+        "unique": Field(_UNIQUE, Kind.JSON),
     },
     # not just seq: after the column that is filtered by, the indexes hold the time of creation
     oldest_first="creation_ms, seq",
@@ -138,6 +145,7 @@ SCHEDULES = Resource(
         "note": Field("note", Kind.TEXT),
         "tags": Field("tags", Kind.JSON_OF_TEXTS),
         "bufferedTimestamp": Field("buffered_ms", Kind.TIME),
+        "unique": Field("unique_rule", Kind.JSON),
     },
 )
 """No table of the file: :mod:`taskd.store.embedded.catalogue.schedule_listing` makes its rows."""
