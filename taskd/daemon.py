@@ -41,6 +41,7 @@ from taskd.maintenance.owed_events import OwedEvents
 from taskd.maintenance.reaper import Reaper
 from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.errors import TaskdError
+from taskd.model.pause import described
 from taskd.model.time_zones import zone_data
 from taskd.runtime.aws.runtime import AwsRuntime
 from taskd.runtime.base import Runtime
@@ -326,10 +327,12 @@ class Daemon:
             self._telemetry.took_memory(store.memory.used_bytes, store.memory.limit_bytes)
         doing = "Stopping" if self._stopping else "Running"
         counts = f"{self._running} in flight, {store.due} due"
+        if self._store.pause() is not None:
+            counts += ", everything paused"
         return f"{doing}: {counts}" + (f"; {store.trouble}" if store.trouble else "")
 
     async def _health(self) -> Health:
-        store = await self._store.status()
+        store, pause = await self._store.status(), self._store.pause()
         return Health(
             status=store.trouble or ("stopping" if self._stopping else "ok"),
             runtime=self._config.runtime,
@@ -342,6 +345,7 @@ class Daemon:
             time_zones=zone_data(),
             live_memory=LiveMemory(store.memory.used_bytes, store.memory.limit_bytes) if store.memory else UNSET,
             confinement=self._runtime.confinement if isinstance(self._runtime, LocalRuntime) else UNSET,
+            paused=UNSET if pause is None else described(pause),
         )
 
 

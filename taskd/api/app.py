@@ -28,6 +28,7 @@ from taskd.api.resources.function_logs import FunctionLogHandlers
 from taskd.api.resources.functions import FunctionHandlers
 from taskd.api.resources.oauth1_tokens import OAuth1TokenHandlers
 from taskd.api.resources.oauth2_tokens import OAuth2TokenHandlers
+from taskd.api.resources.pause import PauseHandlers
 from taskd.api.resources.probes import HealthCheck, ProbeHandlers
 from taskd.api.resources.registration import RegistrationHandlers
 from taskd.api.resources.roles import RoleHandlers
@@ -93,8 +94,10 @@ def build_app(
     mounts.append(Mount(EVENTS_PATH, list(events.routes()), authenticate))
     dispatchers = DispatcherHandlers(store, clock, settings.body_max_bytes, pages)
     mounts.append(Mount(DISPATCHERS_PATH, list(dispatchers.routes()), authenticate))
+    own = list(PauseHandlers(store, clock, settings.body_max_bytes).routes())
     if trail is not None:
-        mounts.append(Mount(OWN_PATH, list(AuditHandlers(trail, pages).routes()), authenticate))
+        own += AuditHandlers(trail, pages).routes()
+    mounts.append(Mount(OWN_PATH, own, authenticate))
     if auth is not None:
         mounts += _account_mounts(auth, addresses, pages, clock)
     probes, served = ProbeHandlers(health, registry), served_bases(mount.base for mount in mounts)

@@ -30,6 +30,8 @@ class Action(StrEnum):
     FUNCTIONS_PAUSE = "functions.pause"
     FUNCTIONS_RESUME = "functions.resume"
     FUNCTIONS_DELETE = "functions.delete"
+    EVERYTHING_PAUSE = "everything.pause"
+    EVERYTHING_RESUME = "everything.resume"
     FUNCTIONS_VIEW_ENVIRONMENT = "functions.viewEnvironment"
     DISPATCHERS_CREATE = "dispatchers.create"
     DISPATCHERS_UPDATE = "dispatchers.update"

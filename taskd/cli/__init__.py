@@ -25,6 +25,8 @@ COMMANDS: dict[str, str] = {
     "schedules": "Have tasks made again and again.",
     "events": "Tell of what has happened, and see what has.",
     "dispatchers": "See what is to be done when there is an event.",
+    "pause": "Have nothing started until `taskd resume`.",
+    "resume": "Have everything go on after `taskd pause`.",
     "auth": "Say who may call, and what they may do.",
     "audit": "Show who did what to the service.",
     "token": "Say where the local account's token is: a file for `curl -H @FILE`.",

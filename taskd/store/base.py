@@ -21,6 +21,7 @@ from taskd.model.event import Event, EventDraft, Subscription, SubscriptionDraft
 from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
+from taskd.model.pause import Pause
 from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.task import Task, TaskDraft, TaskError
 from taskd.rql.query import Query
@@ -321,6 +322,22 @@ class FunctionRegistry(Protocol):
         """The function is no longer known; its tasks and logs stay."""
 
 
+class Pausable(Protocol):
+    """Everything can be paused: nothing is started then, by any node, over restarts, too; what runs goes on."""
+
+    async def pause_all(self, pause: Pause) -> Pause:
+        """Once this returns nothing more is claimed, and ``add_started`` raises ``ContractError`` (``UNAVAILABLE``).
+
+        Gives the pause as it is now: if there was one already, it lasts from then on.
+        """
+
+    async def resume_all(self) -> None:
+        """What is due is claimed again, by every node."""
+
+    def pause(self) -> Pause | None:
+        """The pause in this node's view, ``None`` if there is none."""
+
+
 class ScheduleRegistry(Protocol):
     """What makes tasks again and again."""
 
@@ -464,6 +481,7 @@ class TaskStore(
     ScheduleRegistry,
     EventRecords,
     DispatcherRegistry,
+    Pausable,
     LogRecords,
     ApiRequestRecords,
     Protocol,

@@ -24,6 +24,7 @@ from taskd.model.event import EventDraft, ServiceVersion, SubscriptionDraft
 from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.limits import IDEMPOTENCY_KEY_TTL_MS
+from taskd.model.pause import Pause
 from taskd.model.schedule import Overlap, Schedule, ScheduleDraft
 from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
@@ -85,11 +86,13 @@ dispatching = st.tuples(st.just("dispatch"), st.tuples(st.sampled_from(TYPES), s
 undispatching = st.tuples(st.just("undispatch"), st.integers(0, 9))
 cramping = st.tuples(st.just("cramp"), st.booleans())
 repaying = st.tuples(st.just("repay"), st.integers(1, 4))
+pausing_all = st.tuples(st.just("pause_all"), st.booleans())
 compacting = st.tuples(st.just("compact"), st.none())
 anything = st.one_of(
     *(adding, claiming, executing, settling, cancelling, passing, putting, removing),
     *(scheduling, unscheduling, pausing, firing, keyed, unique, deleting),
     *(publishing, dispatching, undispatching, cramping, repaying),
+    *(scheduling, unscheduling, pausing, firing, keyed, unique, deleting, pausing_all),
 )
 operations = st.lists(anything, min_size=1, max_size=25)
 operations_with_compaction = st.lists(anything | compacting, min_size=1, max_size=25)
@@ -124,6 +127,8 @@ class Driver:
         )
 
     async def execute(self, priority: int) -> None:
+        if self.store.pause() is not None:
+            return
         await self.store.add_started(TaskDraft("f", data_for(priority), self.clock(), priority, direct=True))
 
     async def claim(self, limit: int) -> None:
@@ -252,6 +257,12 @@ class Driver:
         with suppress(ContractError):
             await self.store.publish_owed(limit)
 
+    async def pause_all(self, paused: bool) -> None:
+        if paused:
+            await self.store.pause_all(Pause(self.clock(), "why"))
+        else:
+            await self.store.resume_all()
+
     async def compact(self, _: None) -> None:
         await self.store.compact()
 
@@ -297,7 +308,7 @@ def contents(state: LiveState) -> tuple[object, ...]:
     reacting: list[Any] = [list(state.events.dispatchers.items()), list(state.events.subscriptions.items())]
     by_type = {each.event_type: list(state.events.dispatchers_of(each.event_type)) for _, each in reacting[0]}
     reacting.append(by_type)
-    kept = (dict(state.unique.kept), list(state.events.owed))
+    kept = (dict(state.unique.kept), list(state.events.owed), state.pause)
     return *alive, *reacting, *kept, state.last_seq, state.last_id, state.ended
 
 

@@ -28,6 +28,7 @@ class Health(Struct, rename="camel"):
     depends on it, so the daemon counts as well.
     ``indexing`` says which fields listings cannot look up yet, while that is so.
     ``liveMemory`` is there where tasks are kept in memory.
+    ``paused`` says since when and why nothing is started, while everything is paused: all is well then.
     ``confinement`` is what the kernel confines functions of this machine by.
     """
 
@@ -42,6 +43,7 @@ class Health(Struct, rename="camel"):
     time_zones: str | UnsetType = UNSET
     live_memory: LiveMemory | UnsetType = UNSET
     confinement: str | UnsetType = UNSET
+    paused: str | UnsetType = UNSET
 
 
 class ServiceHealth(Struct):

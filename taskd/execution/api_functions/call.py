@@ -16,6 +16,7 @@ from taskd.model.clock import Clock
 from taskd.model.errors import ContractError
 from taskd.model.function import Function
 from taskd.model.logline import LogLine
+from taskd.model.pause import require_unpaused
 from taskd.runtime.base import FunctionError, Invocation, Runtime, Success
 from taskd.store.base import StoreUnavailableError, TaskStore
 from taskd.telemetry.metrics import Telemetry
@@ -59,6 +60,7 @@ class ApiFunctions:
         :raises ContractError: ``UNAVAILABLE``, which leaves no record; ``FUNCTION_DISABLED``, ``API_TIME_LIMIT``,
             ``CONCURRENT_API_CALLS``, ``BODY_TOO_LARGE``, ``NOT_INVOKED``, ``FUNCTION_FAILED``, ``INVALID_API_RESULT``.
         """
+        require_unpaused(self._store.pause())
         return await self._calls.run(self._recorded(function, call))
 
     async def _recorded(self, function: Function, call: ApiCall) -> ApiAnswer:

@@ -12,6 +12,7 @@ from taskd.model.dispatcher import Dispatcher
 from taskd.model.event import Event as KeptEvent
 from taskd.model.event import Subscription
 from taskd.model.function import Function
+from taskd.model.pause import Pause
 from taskd.model.schedule import Schedule
 from taskd.model.task import Replacement, Task, TaskError
 
@@ -203,6 +204,16 @@ class SubscriptionPut(Struct, tag="ds", array_like=True, frozen=True):
     subscription: Subscription
 
 
+class AllPaused(Struct, tag="yp", array_like=True, frozen=True, gc=False):
+    """Nothing is started from now on."""
+
+    pause: Pause
+
+
+class AllResumed(Struct, tag="yr", array_like=True, frozen=True, gc=False):
+    """Everything goes on."""
+
+
 class Counters(Struct, tag="n", array_like=True, frozen=True, gc=False):
     """What a snapshot must carry besides what is alive, so that numbering goes on and losses can be named."""
 
@@ -235,6 +246,8 @@ Event = (
     | DispatcherPut
     | DispatcherRemoved
     | SubscriptionPut
+    | AllPaused
+    | AllResumed
     | Counters
 )
 

@@ -72,6 +72,10 @@ class LargeClaims:
         except BaseException:
             self._give_back(fitting)
             raise
+        if self._commits.state.pause is not None:  # since this began
+            self._commits.release(task.id for task in fitting)
+            self._undo(fitting)
+            return []
         return await self._start(fitting, loaded, now_ms)
 
     async def _start(self, tasks: Sequence[Task], loaded: Sequence[Task], now_ms: int) -> list[Task]:

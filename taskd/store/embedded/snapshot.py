@@ -1,7 +1,7 @@
 """What a snapshot says: everything that is alive after some segments, as few frames of events."""
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 from taskd.model.schedule import Schedule
@@ -9,6 +9,7 @@ from taskd.model.task import Task
 from taskd.store.embedded.event_state import EventState
 from taskd.store.embedded.events import (
     Added,
+    AllPaused,
     DispatcherPut,
     Event,
     FunctionPut,
@@ -52,22 +53,32 @@ def _payloads(sealed: list[Segment], pace: GilPacer) -> Iterator[bytes]:
     for _, payload in Replay(sealed):
         state.apply_all(decode_events(payload))
         pace()
-    yield encode_events([state.counters(), *(FunctionPut(function) for function in state.functions.values())])
-    for schedules in _chunks(_take_all(state.schedules)):
-        yield encode_events([SchedulePut(schedule) for schedule in schedules])
-    for part in _event_state(state.events):
+    for part in chain(_rules(state), _event_state(state.events)):
         yield encode_events(part)
     large: dict[int, Task] = {}
     for tasks in _chunks(_small_tasks(state, large)):
         yield encode_events([Added(tuple(tasks))])
     for tasks in _chunks(_large_tasks(sealed, large, pace)):
         yield encode_events([Added(tuple(tasks))])
+    for part in _keys(state):
+        yield encode_events(part)
+
+
+def _rules(state: LiveState) -> Iterator[list[Event]]:
+    yield [state.counters(), *(FunctionPut(function) for function in state.functions.values())]
+    if state.pause is not None:
+        yield [AllPaused(state.pause)]
+    for schedules in _chunks(_take_all(state.schedules)):
+        yield [SchedulePut(schedule) for schedule in schedules]
+
+
+def _keys(state: LiveState) -> Iterator[list[Event]]:
     kept = state.unique.take_kept()
     while unique_keys := tuple(islice(kept, CHUNK_RECORDS)):
-        yield encode_events([UniqueKeysKept(unique_keys)])
+        yield [UniqueKeysKept(unique_keys)]
     while state.used_keys:
         keys = [state.used_keys.popitem(last=False)[1] for _ in range(min(CHUNK_RECORDS, len(state.used_keys)))]
-        yield encode_events([KeysUsed(tuple(keys), EVERY_KEY_KEPT)])
+        yield [KeysUsed(tuple(keys), EVERY_KEY_KEPT)]
 
 
 def _event_state(state: EventState) -> Iterator[list[Event]]:

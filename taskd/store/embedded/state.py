@@ -13,6 +13,7 @@ from msgspec.structs import force_setattr, replace
 
 from taskd.model import task as transitions
 from taskd.model.function import Function
+from taskd.model.pause import Pause
 from taskd.model.schedule import Schedule
 from taskd.model.shares import Shares
 from taskd.model.task import Task
@@ -46,6 +47,8 @@ class LiveState:
         self.key_shares: Shares[str] = Shares()
         """How many of them each owner holds."""
         self.events = EventState()
+        self.pause: Pause | None = None
+        """Why nothing is started, while that is so."""
         self.last_seq = 0
         self.last_id: str | None = None
         self.ended = 0
@@ -281,6 +284,16 @@ def _subscription_put(state: LiveState, event: events.SubscriptionPut) -> list[T
     return []
 
 
+def _all_paused(state: LiveState, event: events.AllPaused) -> list[Task]:
+    state.pause = event.pause
+    return []
+
+
+def _all_resumed(state: LiveState, event: events.AllResumed) -> list[Task]:
+    state.pause = None
+    return []
+
+
 def _counters(state: LiveState, event: events.Counters) -> list[Task]:
     state.last_seq, state.last_id, state.ended = event.last_seq, event.last_id, event.ended
     return []
@@ -309,5 +322,7 @@ _APPLY: dict[type, Callable[[LiveState, Any], list[Task]]] = {
     events.DispatcherPut: _dispatcher_put,
     events.DispatcherRemoved: _dispatcher_removed,
     events.SubscriptionPut: _subscription_put,
+    events.AllPaused: _all_paused,
+    events.AllResumed: _all_resumed,
     events.Counters: _counters,
 }

@@ -19,6 +19,7 @@ from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
 from taskd.model.objectid import ObjectIdFactory
+from taskd.model.pause import Pause, require_unpaused
 from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.status import Status
 from taskd.model.task import Task, TaskDraft
@@ -58,6 +59,7 @@ from taskd.store.embedded.journal.writer import JournalWriter
 from taskd.store.embedded.large_claims import LargeClaims
 from taskd.store.embedded.large_data import LargeData
 from taskd.store.embedded.live_memory import LiveMemory
+from taskd.store.embedded.pausing import Pausing
 from taskd.store.embedded.publishing import Publishing
 from taskd.store.embedded.queue.work_queue import WorkQueue
 from taskd.store.embedded.recovery.recover import Recovered, recover
@@ -162,6 +164,7 @@ class EmbeddedStore:
         """See ``TaskStore``."""
         self._commits.require_room(self._settings.live_tasks_max)
         await self._wait_for_capacity()
+        require_unpaused(self._pausing.now)
         self._memory.admit([draft])
         added = self._creation([draft])
         [task] = added.tasks
@@ -174,6 +177,9 @@ class EmbeddedStore:
     async def claim(self, limit: int, held: Collection[str] = NO_FUNCTIONS) -> list[Task]:
         """See ``TaskStore``."""
         await self._catalogue.wait_for_capacity()
+        if self._commits.state.pause is not None:
+            self._awaited_due_ms = None
+            return []
         now_ms = self._clock()
         self._large_claims.forget_wait()
         tasks = self._queue.pop_due(now_ms, limit, held)
@@ -254,7 +260,8 @@ class EmbeddedStore:
 
     def next_due_ms(self) -> int | None:
         """See ``TaskStore``."""
-        return None if self._large_claims.is_blocked else self._queue.next_due_ms()
+        is_blocked = self._large_claims.is_blocked or self._commits.state.pause is not None
+        return None if is_blocked else self._queue.next_due_ms()
 
     async def put_function(self, function: Function, expected: Function | None) -> None:
         """See ``TaskStore``."""
@@ -277,6 +284,19 @@ class EmbeddedStore:
     def paused_functions(self) -> Collection[str]:
         """See ``TaskStore``."""
         return self._functions.paused
+
+    async def pause_all(self, pause: Pause) -> Pause:
+        """See ``TaskStore``."""
+        return await self._pausing.pause(pause)
+
+    async def resume_all(self) -> None:
+        """See ``TaskStore``."""
+        await self._pausing.resume()
+        self._tell(Change.DUE)
+
+    def pause(self) -> Pause | None:
+        """See ``TaskStore``."""
+        return self._pausing.now
 
     async def add_schedule(self, draft: ScheduleDraft) -> Schedule:
         """See ``TaskStore``."""
@@ -447,6 +467,8 @@ class EmbeddedStore:
             gate=self._gate,
         )
         self._node_id, self._started_ms = self._new_id(), self._clock()
+        self._pausing = Pausing(self._commits)
+        self._pausing.report()
         self._functions = Functions(self._commits, self._wait_for_capacity)
         abandoned = (task.id for task in state.tasks.values() if task.status is Status.IN_PROGRESS)
         self._memory = LiveMemory(state.tasks, self._settings.live_memory_bytes)

@@ -181,6 +181,7 @@ def copy_of_state(state: LiveState) -> LiveState:
     for task in state.tasks.values():
         copy.unique.added(task)
     copy.unique.keep(state.unique.kept.values())
+    copy.pause = state.pause
     copy.used_keys, copy.key_shares = state.used_keys.copy(), deepcopy(state.key_shares)
     copy.events = deepcopy(state.events)
     copy.last_seq, copy.last_id, copy.ended = state.last_seq, state.last_id, state.ended

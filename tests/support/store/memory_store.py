@@ -30,6 +30,7 @@ from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
 from taskd.model.objectid import ObjectIdFactory
+from taskd.model.pause import Pause, require_unpaused
 from taskd.model.retry import successor_of, unknown_outcome
 from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.shares import has_room
@@ -99,6 +100,7 @@ class SharedRecords:
         self.owners: dict[str, str] = {}
         """The node that has a task in progress, by the task's id."""
         self.functions: dict[str, Function] = {}
+        self.pause: Pause | None = None
         self.schedules: dict[str, Schedule] = {}
         self.keys: dict[bytes, UsedKey] = {}
         self.logs: dict[str, list[LogLine]] = {}
@@ -240,10 +242,13 @@ class MemoryStore:
 
     async def add_started(self, draft: TaskDraft) -> Task:
         await self._turn()
+        require_unpaused(self._shared.pause)
         return self._begin(self._put(self._new(draft)))
 
     async def claim(self, limit: int, held: Collection[str] = NO_FUNCTIONS) -> list[Task]:
         await self._turn()
+        if self._shared.pause is not None:
+            return []
         best = sorted(self._due(held), key=lambda task: (-task.priority, task.start_ms, task.seq))
         return [self._begin(task) for task in best[:limit]]
 
@@ -270,7 +275,7 @@ class MemoryStore:
 
     def next_due_ms(self) -> int | None:
         waiting = (task.due_ms for task in self._shared.tasks.values() if task.status is Status.NEW)
-        return min(waiting, default=None)
+        return None if self._shared.pause is not None else min(waiting, default=None)
 
     async def get(self, task_id: str) -> Task:
         await self._turn()
@@ -326,6 +331,21 @@ class MemoryStore:
         if self._shared.functions.pop(name, None) is None:
             raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function named {name!r}.")
         self._functions_changed()
+
+    async def pause_all(self, pause: Pause) -> Pause:
+        await self._turn()
+        if self._shared.pause is not None:
+            pause = msgspec.structs.replace(pause, since_ms=self._shared.pause.since_ms)
+        self._shared.pause = pause
+        return pause
+
+    async def resume_all(self) -> None:
+        await self._turn()
+        self._shared.pause = None
+        self._shared.tell(Change.DUE, self._shared.nodes.values())
+
+    def pause(self) -> Pause | None:
+        return self._shared.pause
 
     @_whole
     async def add_schedule(self, draft: ScheduleDraft) -> Schedule:
