@@ -11,6 +11,7 @@ from taskd.cli.exit_codes import CommandError, help_lines
 from taskd.cli.options import client_options, json_option
 from taskd.cli.packaging import Package, package
 from taskd.model.errors import ENDPOINT, RESOURCE_UNKNOWN
+from taskd.model.function import PermissionMode
 
 _FORMER_ENDPOINT_CODE = 11
 """What services answered instead of ``ENDPOINT`` before 11 turned out to mean something else to clients."""
@@ -76,6 +77,37 @@ def _exists(client: ApiClient, name: str) -> bool:
             return False
         raise
     return True
+
+
+@functions.command(epilog=help_lines())
+@click.argument("name")
+@click.option("--time-limit", type=int, help="Seconds, for where AWS does not tell.")
+@click.option("--permission-mode", type=click.Choice([mode.value for mode in PermissionMode]), help="Who may call it.")
+@click.option("--priority", type=int, help="Of its tasks, where they have none of their own.")
+@json_option
+@client_options
+def adopt(
+    client: ApiClient,
+    *,
+    name: str,
+    time_limit: int | None,
+    permission_mode: str | None,
+    priority: int | None,
+    as_json: bool,
+) -> None:
+    """Make NAME known, a function that others deployed at AWS.
+
+    Nothing is ever changed there; its time limit and memory are read. Then it can be paused, called directly, limited
+    and the like. `taskd functions delete` only forgets it.
+    """
+    options = {"permissionMode": permission_mode, "defaultPriority": priority}
+    body = {"name": name, "external": True, "timeLimit": time_limit, "executionOptions": options}
+    function = client.post("/functions", body)
+    if as_json:
+        output.print_json(function)
+    else:
+        limits = f"{function['timeLimit']} s, {function['memoryLimit']} MB"
+        click.echo(f"Adopted {name}: {limits}{'' if function['entryPoint'] else ', as AWS did not tell'}.")
 
 
 @functions.command("list")

@@ -35,8 +35,8 @@ class Deployments:
         # a lock lives as long as somebody holds or awaits it
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def create(self, function: Function, code: bytes) -> Function:
-        """The function is known and runs ``code``; gives it with its code version.
+    async def create(self, function: Function, code: bytes | None) -> Function:
+        """The function is known and runs ``code``, or is an external one; gives it with its code version.
 
         :raises ContractError: ``ALREADY_EXISTS``, or what the runtime or the store has against it; then
             there is no trace of it.
@@ -48,13 +48,13 @@ class Deployments:
             try:
                 await self._store.put_function(prepared, expected=None)
             except FunctionChangedError as error:
-                await self._runtime.discard(prepared)
+                await self._discard_prepared(prepared)
                 raise _exists(function.name) from error
             except Exception:
-                await self._runtime.discard(prepared)
+                await self._discard_prepared(prepared)
                 raise
             try:
-                await self._runtime.deploy(prepared)
+                await self._deploy(prepared)
             except Exception:
                 await self._forget(prepared)
                 raise
@@ -101,8 +101,10 @@ class Deployments:
         :raises ContractError: ``RESOURCE_UNKNOWN``.
         """
         async with self._lock(name):
+            function = self._store.function(name)
             await self._store.remove_function(name)
-            await self._runtime.remove(name)
+            if function is None or not function.external:
+                await self._runtime.remove(name)
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
@@ -137,16 +139,24 @@ class Deployments:
             await self._discard(function, former)
             raise
         try:
-            await self._runtime.deploy(function)
+            await self._deploy(function)
         except Exception:
             await self._store.put_function(former, expected=function)
-            await self._runtime.deploy(former)
+            await self._deploy(former)
             await self._discard(function, former)
             raise
 
     async def _discard(self, failed: Function, former: Function) -> None:
         if failed.code_version != former.code_version:
-            await self._runtime.discard(failed)
+            await self._discard_prepared(failed)
+
+    async def _deploy(self, function: Function) -> None:
+        if not function.external:
+            await self._runtime.deploy(function)
+
+    async def _discard_prepared(self, function: Function) -> None:
+        if not function.external:
+            await self._runtime.discard(function)
 
     async def _forget(self, failed: Function) -> None:
         await self._runtime.remove(failed.name)

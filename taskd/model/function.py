@@ -97,3 +97,8 @@ class Function(Struct, frozen=True, array_like=True):
     """Whether its tasks wait until it is resumed."""
     pause_reason: str | None = None
     """Why, for people."""
+    external: bool = False
+    """Whether others deployed it, with tools of their own: nothing is ever changed where it runs.
+
+    ``code_version`` then is of the code that was there when its settings were read, empty if they could not be.
+    """

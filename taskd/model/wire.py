@@ -310,6 +310,8 @@ class FunctionView(Struct, rename="camel"):
     paused: bool | UnsetType = UNSET
     """Left out where it is not."""
     pause_reason: str | UnsetType = UNSET
+    external: bool | UnsetType = UNSET
+    """Left out where it was deployed through this service."""
 
 
 def function_view(function: Function) -> FunctionView:
@@ -328,6 +330,7 @@ def function_view(function: Function) -> FunctionView:
         update_timestamp=format_ms(function.update_ms),
         paused=function.paused or UNSET,
         pause_reason=function.pause_reason or UNSET,
+        external=function.external or UNSET,
     )
 
 

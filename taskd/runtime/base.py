@@ -92,7 +92,9 @@ class Runtime(Protocol):
     async def prepare(self, function: Function, code: bytes | None) -> Function:
         """Prepares ``code`` (a zip) and returns ``function`` with its ``code_version`` set; nothing runs it yet.
 
-        Without ``code``, prepares the function to go on with the version that it has.
+        Without ``code``, prepares the function to go on with the version that it has. An external function never comes
+        with code, and is not deployed, discarded or removed: its settings are read where it is, as far as may be, and
+        its ``code_version`` is empty where they cannot be.
 
         :raises ContractError: ``INVALID_CODE`` or ``INVALID_CONFIGURATION``, saying what to do.
         """

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from taskd.model.function import Function
 from taskd.rql.operators import COMPARISONS
 from taskd.rql.query import Compare, Group, Member, Node, Path, Query
 
@@ -16,6 +17,15 @@ def scan_notice(query: Query) -> Mapping[str, str]:
     names = [_shown(path) for path in dict.fromkeys(_indexable(query.where))][:_NAMES_MAX]
     advice = f"; [store] indexes = [{', '.join(names)}] would spare it that" if names else ""
     return {NOTICE_HEADER: f"this listing looked at every record, as no index answers it{advice}"}
+
+
+def adoption_notice(function: Function) -> Mapping[str, str]:
+    """The header that says that the settings of an external function are assumed, since nobody told them."""
+    if not function.external or function.code_version:
+        return NO_NOTICE
+    assumed = f"a time limit of {function.time_limit_s} s and {function.memory_limit_mb} MB are assumed"
+    advice = "give timeLimit and memoryLimit, or let these credentials lambda:GetFunctionConfiguration"
+    return {NOTICE_HEADER: f"AWS did not tell the settings of this function: {assumed}; {advice}"}
 
 
 def _indexable(where: Node | None) -> Iterator[Path]:

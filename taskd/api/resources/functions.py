@@ -6,6 +6,7 @@ from aiohttp import web
 
 from taskd.api.http.auditing import Audited, When, note
 from taskd.api.http.json_response import json_response
+from taskd.api.http.notices import adoption_notice
 from taskd.api.http.pages import PageInfo, RecordPage
 from taskd.api.http.request_body import read_body, read_optional_body
 from taskd.api.http.routing import Route
@@ -126,12 +127,17 @@ class FunctionHandlers:
         return json_response(RecordPage(query="{}", page=page, data=rows))
 
     async def create(self, request: web.Request) -> web.StreamResponse:
-        """A new function."""
+        """A new function; or, with ``external``, one that others deployed at AWS, where nothing is changed for it.
+
+        Its time limit and memory are read there; where AWS does not tell, a ``Taskd-Notice`` says so.
+        """
         body = decode_function(await read_body(request, self._body_max_bytes))
         undeployed = new_function(body, self._clock())
         note(request, undeployed.name)
-        function = await self._deployments.create(undeployed, decode_code(body.code))
-        return json_response(function_view(function))
+        function = await self._deployments.create(undeployed, None if body.code is None else decode_code(body.code))
+        response = json_response(function_view(function))
+        response.headers.update(adoption_notice(function))
+        return response
 
     async def details(self, request: web.Request) -> web.StreamResponse:
         """Everything about a function but its code."""

@@ -2,12 +2,19 @@
 
 import binascii
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 from msgspec.structs import fields, replace
 
-from taskd.api.validation.body_decoder import BodyDecoder, Number, field_error, priority_of, whole_number
+from taskd.api.validation.body_decoder import (
+    BodyDecoder,
+    Number,
+    field_error,
+    missing_fields,
+    priority_of,
+    whole_number,
+)
 from taskd.model import errors, limits
 from taskd.model.errors import ContractError
 from taskd.model.function import (
@@ -76,9 +83,11 @@ class FunctionBody(FunctionSettings, kw_only=True):
     """``POST /functions``: a function to create."""
 
     name: Annotated[str, Meta(description="a string")]
-    code: Annotated[str, Meta(description="a string: the base64 of a zip")]
-    entry_point: Annotated[str, Meta(description="a string")]
-    runtime: Annotated[str, Meta(description="a string")]
+    code: Annotated[str | None, Meta(description="a string: the base64 of a zip")] = None
+    entry_point: Annotated[str | None, Meta(description="a string")] = None
+    runtime: Annotated[str | None, Meta(description="a string")] = None
+    external: Annotated[bool | None, Meta(description="true or false")] = None
+    """Whether others deployed it at AWS. Otherwise ``code``, ``entryPoint`` and ``runtime`` are required."""
 
 
 class FunctionUpdateBody(FunctionSettings, kw_only=True):
@@ -90,7 +99,28 @@ class FunctionUpdateBody(FunctionSettings, kw_only=True):
     runtime: Annotated[str | None, Meta(description="a string")] = None
 
 
-decode_function = BodyDecoder(FunctionBody)
+class FunctionDecoder(BodyDecoder[FunctionBody]):
+    """A function needs code, unless others deployed it."""
+
+    def __call__(self, body: bytes) -> FunctionBody:
+        """``body`` as a struct; raises as its base does."""
+        decoded = super().__call__(body)
+        given = {field.encode_name: getattr(decoded, field.name) for field in fields(decoded)}
+        if missing := self.missing(given):
+            raise missing_fields(missing)
+        return decoded
+
+    def missing(self, values: dict[str, Any]) -> list[str]:
+        """The names of fields that are required and not given."""
+        needed = () if values.get("external") is True else _DEPLOYED_BY_US
+        return super().missing(values) + [name for name in needed if values.get(name) is None]
+
+
+_DEPLOYED_BY_US = ("code", "entryPoint", "runtime")
+_OTHERS_SAY = (*_DEPLOYED_BY_US, "environmentVariables")
+"""What is said of an external function where it was deployed, and nowhere else."""
+
+decode_function = FunctionDecoder(FunctionBody)
 decode_function_update = BodyDecoder(FunctionUpdateBody)
 
 
@@ -105,12 +135,15 @@ def new_function(body: FunctionBody, now_ms: int) -> Function:
     :raises ContractError: ``FIELD_FORMAT``, ``INVALID_FUNCTION_NAME`` or ``INVALID_CONFIGURATION``, naming the field
         and its rule.
     """
+    if body.external:
+        _leave_to_others(body)
     blank = Function(
         name=_name(body.name),
-        entry_point=_entry_point(body.entry_point),
-        runtime=_runtime(body.runtime),
+        entry_point="" if body.entry_point is None else _entry_point(body.entry_point),
+        runtime="" if body.runtime is None else _runtime(body.runtime),
         update_ms=now_ms,
         code_version="",
+        external=body.external or False,
     )
     return _with_settings(blank, body)
 
@@ -120,6 +153,8 @@ def updated_function(function: Function, body: FunctionUpdateBody, now_ms: int) 
 
     :raises ContractError: as :func:`new_function` does, also for another name.
     """
+    if function.external:
+        _leave_to_others(body)
     if body.name not in (None, function.name):
         raise field_error("name", f"stay {function.name}: create a function of the new name instead")
     changed = replace(
@@ -129,6 +164,13 @@ def updated_function(function: Function, body: FunctionUpdateBody, now_ms: int) 
         update_ms=now_ms,
     )
     return _with_settings(changed, body)
+
+
+def _leave_to_others(body: FunctionBody | FunctionUpdateBody) -> None:
+    given = [field.encode_name for field in fields(body) if getattr(body, field.name) is not None]
+    for name in _OTHERS_SAY:
+        if name in given:
+            raise field_error(name, "be left out: others deployed this function, and nothing is changed where it is")
 
 
 def _with_settings(function: Function, body: FunctionSettings) -> Function:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.function import Function
 from taskd.model.logline import LogLine
+from taskd.runtime.aws.adoption import adopted
 from taskd.runtime.aws.client.connector import tls_context
 from taskd.runtime.aws.client.invoke_client import InvokeClient
 from taskd.runtime.aws.client.sigv4 import Credentials
@@ -72,9 +73,10 @@ class AwsRuntime:
         refresher = CredentialRefresher(settings.profile, self._use_credentials)
         credentials = await refresher.start()
         self._refresher = refresher
-        self._names.add(function.name for function in functions)
+        deployed = [function for function in functions if not function.external]
+        self._names.add(function.name for function in deployed)
         self._open_clients(environment)
-        self._control.assume_deployed(functions)
+        self._control.assume_deployed(deployed)
         self._client = InvokeClient(
             environment.endpoint,
             environment.region,
@@ -121,7 +123,12 @@ class AwsRuntime:
         return call if name == call.function_name else replace(call, function_name=name)
 
     async def prepare(self, function: Function, code: bytes | None) -> Function:
-        """Checks the zip and what is known of Lambda's limits. The code is kept until it is deployed or discarded."""
+        """Checks the zip and what is known of Lambda's limits. The code is kept until it is deployed or discarded.
+
+        Of an external function only its settings are read.
+        """
+        if function.external:
+            return await adopted(self._clients, self._settings, function)
         return await self._control.prepare(function, code)
 
     async def deploy(self, function: Function) -> None:
@@ -134,8 +141,9 @@ class AwsRuntime:
 
     def learn(self, functions: list[Function]) -> None:
         """Calls them by the names that they have at AWS; those no longer there are called as they are named."""
-        self._names.replace(function.name for function in functions)
-        self._control.assume_deployed(functions)
+        deployed = [function for function in functions if not function.external]
+        self._names.replace(function.name for function in deployed)
+        self._control.assume_deployed(deployed)
 
     async def discard(self, function: Function) -> None:
         """Forgets the code that was prepared; nothing changes at AWS."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from taskd.model.clock import Clock, system_clock_ms
-from taskd.model.errors import INVALID_CODE, ContractError, TaskdError
+from taskd.model.errors import INVALID_CODE, INVALID_CONFIGURATION, ContractError, TaskdError
 from taskd.model.function import Function
 from taskd.runtime.base import Invocation, InvocationError, InvocationResult, ResultCallback
 from taskd.runtime.local import failures
@@ -31,6 +31,9 @@ from taskd.runtime.local.sandbox_pool import SandboxPool
 from taskd.runtime.local.settings import LocalSettings
 
 _log = logging.getLogger(__name__)
+
+_NOWHERE = "external"
+"""The version of code that is not on this machine."""
 
 
 class LocalRuntime:
@@ -62,7 +65,7 @@ class LocalRuntime:
         """Makes ``functions`` callable; a call of one whose code is gone says to deploy it again."""
         await self._languages.detect_version()
         _log.info("the local runtime runs %s", self._languages.describe())
-        await self._code.open(functions)
+        await self._code.open([function for function in functions if not function.external])
         await self._launcher.start()
         try:
             await self._confine()
@@ -151,6 +154,8 @@ class LocalRuntime:
 
     async def prepare(self, function: Function, code: bytes | None) -> Function:
         """Unpacks ``code`` durably; what is neither deployed nor discarded is removed at the next start."""
+        if function.external:
+            raise ContractError(INVALID_CONFIGURATION, _external(function))
         language = self._languages.of(function)
         language.check_machine(function)
         if other := language.runs_instead(function):
@@ -205,10 +210,12 @@ class LocalRuntime:
         """There is nothing to read anew: this runtime has no credentials."""
 
     def _deployment(self, function: Function) -> DeployedFunction:
-        code = self._code.path(function.name, function.code_version)
+        code = self._code.path(function.name, _NOWHERE if function.external else function.code_version)
         return DeployedFunction(function, code, self._reason_not_to_run(function))
 
     def _reason_not_to_run(self, function: Function) -> InvocationError | None:
+        if function.external:
+            return failures.unrunnable(_external(function))
         try:
             self._languages.of(function).check_machine(function)
         except ContractError as error:
@@ -246,3 +253,10 @@ class LocalRuntime:
     def _sandbox_has_ended(self, sandbox: Sandbox) -> None:
         self._api.unregister(sandbox)
         self._collect(sandbox.deployment)
+
+
+def _external(function: Function) -> str:
+    return (
+        f"{function.name} is a function that others deployed at AWS Lambda, and this service runs functions on its own "
+        'machine: start it with runtime = "aws", or deploy the function here with its code.'
+    )
