@@ -95,6 +95,14 @@ DISPATCHED_DATA_MAX_BYTES = 8 * MIB
 DISPATCHED_MAX_BYTES = 32 * MIB
 """Of the data of all tasks that one event makes, since they come with it in one step."""
 MAIL_RECIPIENTS_MAX_BYTES = 16 * 1024
+OPERATIONS_RUNNING_MAX = 100
+OPERATIONS_KEPT = 1_000
+"""Operations that have ended and are remembered; the oldest give way."""
+OPERATIONS_KEPT_MS = 30 * 86_400_000
+OPERATION_DATA_MAX_BYTES = 64 * 1024
+"""Of what replays have in place of their own data: every node keeps it in view."""
+OPERATION_RATE_MIN_PER_S = 0.001
+OPERATION_RATE_MAX_PER_S = 1_000_000
 
 LIVE_TASKS_MAX = 10_000_000
 """Tasks that wait or run."""

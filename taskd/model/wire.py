@@ -59,11 +59,14 @@ class TaskView(Struct, rename="camel", gc=False):
     error: ErrorView | UnsetType = UNSET
     schedule_id: str | UnsetType = UNSET
     unique: UniqueView | UnsetType = UNSET
+    replay_of_task_id: str | UnsetType = UNSET
+    replayed_by_task_id: str | UnsetType = UNSET
+    """The newest of its replays."""
 
 
 def task_view(task: Task) -> TaskView:
     """``task`` in the contract's shape; fields that are not set are left out."""
-    changed = format_ms(task.status_changed_ms)
+    changed, extras = format_ms(task.status_changed_ms), task.extras
     return TaskView(
         id=task.id,
         status=task.status.value,
@@ -82,6 +85,8 @@ def task_view(task: Task) -> TaskView:
         error=_error_view(task.error),
         schedule_id=task.schedule_id or UNSET,
         unique=UNSET if task.extras is None else _unique_view(task.extras),
+        replay_of_task_id=(extras and extras.replay_of_task_id) or UNSET,
+        replayed_by_task_id=(extras and extras.replayed_by_task_id) or UNSET,
     )
 
 

@@ -21,9 +21,13 @@ from taskd.model.event import Event, EventDraft, Subscription, SubscriptionDraft
 from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
+from taskd.model.operation import Objection as OperationObjection
+from taskd.model.operation import Operation, OperationDraft
+from taskd.model.operation import no_objection as no_operation_objection
 from taskd.model.pause import Pause
 from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.task import Task, TaskDraft, TaskError
+from taskd.rql.query import Node as RqlNode
 from taskd.rql.query import Query
 
 T = TypeVar("T")
@@ -159,6 +163,8 @@ class Change(Enum):
     """Work may be due earlier than the last claim that came back empty could tell."""
     SCHEDULES = "schedules"
     """A schedule may be due earlier than ``next_fire_ms`` said."""
+    OPERATIONS = "operations"
+    """An operation may have something to do earlier than ``next_operation_ms`` said."""
     FUNCTIONS = "functions"
     """Another node has changed what ``functions`` gives. A node's own changes are known to whoever made them."""
 
@@ -372,6 +378,42 @@ class ScheduleRegistry(Protocol):
         """When ``fire`` will next have something, as far as this node knows; ``None`` if there is no schedule."""
 
 
+class OperationRecords(Protocol):
+    """What is done to many tasks, a few at a time. See :mod:`taskd.model.operation`."""
+
+    async def add_operation(
+        self, draft: OperationDraft, where: RqlNode, *, on_behalf_of: str | None = None
+    ) -> Operation:
+        """The operation exists, with all tasks that satisfy ``where`` now: what happens later changes nothing of that.
+
+        With a key that was used before and has not expired, gives the operation of that first use. ``on_behalf_of`` as
+        for ``find``. Raises ``ContractError``: ``ILLEGAL_ARGUMENT`` if the key came with another request then,
+        ``TOO_MANY_REQUESTS`` if as many run as may, and what ``find`` raises.
+        """
+
+    async def advance_operations(
+        self, limit: int, objection: OperationObjection = no_operation_objection
+    ) -> list[Operation]:
+        """Of each operation that is due, up to ``limit`` matches have had their turn, in the order of their creation.
+
+        What was done to them and how far the operation is are one step: of any number of nodes that call this at once,
+        whatever becomes of them, one does it. Gives the operations that have moved on or ended, as they are now. Those
+        that there is an ``objection`` to fail; what cannot go on now has a ``wait_reason``, and is tried again.
+        """
+
+    async def abort_operation(self, operation_id: str) -> Operation:
+        """No more of its matches have their turn; ``ContractError(ILLEGAL_STATE)`` if it has ended."""
+
+    async def operation(self, operation_id: str) -> Operation:
+        """The operation as it is now; ``ContractError(RESOURCE_UNKNOWN)`` if there is none, or no more, of this id."""
+
+    async def find_operations(self, query: Query) -> Page[Operation]:
+        """A page of operations; raises what ``find`` raises."""
+
+    def next_operation_ms(self) -> int | None:
+        """When ``advance_operations`` will next have something, as far as this node knows; ``None`` if none runs."""
+
+
 class LogRecords(Protocol):
     """What functions printed. Log lines are seen by the next reader; they are not promised to survive a power cut."""
 
@@ -482,6 +524,7 @@ class TaskStore(
     EventRecords,
     DispatcherRegistry,
     Pausable,
+    OperationRecords,
     LogRecords,
     ApiRequestRecords,
     Protocol,

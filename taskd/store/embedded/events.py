@@ -12,6 +12,7 @@ from taskd.model.dispatcher import Dispatcher
 from taskd.model.event import Event as KeptEvent
 from taskd.model.event import Subscription
 from taskd.model.function import Function
+from taskd.model.operation import Operation
 from taskd.model.pause import Pause
 from taskd.model.schedule import Schedule
 from taskd.model.task import Replacement, Task, TaskError
@@ -135,6 +136,27 @@ class ScheduleRemoved(Struct, tag="i", array_like=True, frozen=True, gc=False):
     schedule_id: str
 
 
+class OperationPut(Struct, tag="oP", array_like=True, frozen=True, gc=False):
+    """An operation exists, in place of an earlier state of it."""
+
+    operation: Operation
+
+
+class OperationAdvanced(Struct, tag="oA", array_like=True, frozen=True, gc=False):
+    """Some matches of an operation have had their turn; what was done to them is in the same frame."""
+
+    operation_id: str
+    at_ms: int
+    done: int
+    skipped: int
+
+
+class OperationRemoved(Struct, tag="oR", array_like=True, frozen=True, gc=False):
+    """An operation that had ended is forgotten."""
+
+    operation_id: str
+
+
 class KeysUsed(Struct, tag="k", array_like=True, frozen=True, gc=False):
     """Tasks, added in the same frame, were created under these keys.
 
@@ -236,6 +258,9 @@ Event = (
     | SchedulePut
     | ScheduleAdvanced
     | ScheduleRemoved
+    | OperationPut
+    | OperationAdvanced
+    | OperationRemoved
     | KeysUsed
     | Replaced
     | UniqueKeysKept

@@ -11,8 +11,10 @@ from typing import Any
 
 from msgspec.structs import force_setattr, replace
 
+from taskd.model import operation as operations
 from taskd.model import task as transitions
 from taskd.model.function import Function
+from taskd.model.operation import Operation
 from taskd.model.pause import Pause
 from taskd.model.schedule import Schedule
 from taskd.model.shares import Shares
@@ -29,13 +31,15 @@ _WHOLE = (Added, events.Replaced)
 
 
 class LiveState:
-    """Waiting and running tasks, functions and schedules, used keys, and the counters that numbering goes on from."""
+    """Live tasks, functions, schedules, operations, used keys, and the counters that numbering goes on from."""
 
     def __init__(self) -> None:
         self.tasks = LiveTasks()
         self.unique = UniqueKeys(self.tasks)
         self.functions: dict[str, Function] = {}
         self.schedules: dict[str, Schedule] = {}
+        self.operations: dict[str, Operation] = {}
+        """In the order of their creation, those that have ended, too."""
         self.active: dict[str, int] = {}
         """How many tasks of a schedule wait or run, by its id, where there are any."""
         self.released = False
@@ -228,6 +232,22 @@ def _schedule_removed(state: LiveState, event: events.ScheduleRemoved) -> list[T
     return []
 
 
+def _operation_put(state: LiveState, event: events.OperationPut) -> list[Task]:
+    state.operations[event.operation.id] = event.operation
+    return []
+
+
+def _operation_advanced(state: LiveState, event: events.OperationAdvanced) -> list[Task]:
+    operation = state.operations[event.operation_id]
+    state.operations[operation.id] = operations.advance(operation, event.done, event.skipped, event.at_ms)
+    return []
+
+
+def _operation_removed(state: LiveState, event: events.OperationRemoved) -> list[Task]:
+    del state.operations[event.operation_id]
+    return []
+
+
 def _keys_used(state: LiveState, event: events.KeysUsed) -> list[Task]:
     used, shares = state.used_keys, state.key_shares
     for key in event.keys:
@@ -312,6 +332,9 @@ _APPLY: dict[type, Callable[[LiveState, Any], list[Task]]] = {
     events.SchedulePut: _schedule_put,
     events.ScheduleAdvanced: _schedule_advanced,
     events.ScheduleRemoved: _schedule_removed,
+    events.OperationPut: _operation_put,
+    events.OperationAdvanced: _operation_advanced,
+    events.OperationRemoved: _operation_removed,
     events.KeysUsed: _keys_used,
     events.Replaced: _replaced,
     events.UniqueKeysKept: _unique_kept,

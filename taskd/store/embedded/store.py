@@ -6,7 +6,7 @@ import logging
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from taskd.model.api_request import ApiRequest
@@ -19,10 +19,14 @@ from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
 from taskd.model.objectid import ObjectIdFactory
+from taskd.model.operation import Objection as OperationObjection
+from taskd.model.operation import Operation, OperationAction, OperationDraft
+from taskd.model.operation import no_objection as no_operation_objection
 from taskd.model.pause import Pause, require_unpaused
 from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.status import Status
 from taskd.model.task import Task, TaskDraft
+from taskd.rql.query import Node as RqlNode
 from taskd.rql.query import Query
 from taskd.store.base import (
     NO_FUNCTIONS,
@@ -59,6 +63,9 @@ from taskd.store.embedded.journal.writer import JournalWriter
 from taskd.store.embedded.large_claims import LargeClaims
 from taskd.store.embedded.large_data import LargeData
 from taskd.store.embedded.live_memory import LiveMemory
+from taskd.store.embedded.match_files import MatchFiles
+from taskd.store.embedded.operation_actions import Action, CancelAction, ReplayAction
+from taskd.store.embedded.operations import Operations
 from taskd.store.embedded.pausing import Pausing
 from taskd.store.embedded.publishing import Publishing
 from taskd.store.embedded.queue.work_queue import WorkQueue
@@ -214,7 +221,7 @@ class EmbeddedStore:
         if not self._is_waiting(task):
             raise await self._why_not_cancel(task_id)
         canceled = events.Canceled(task_id, self._clock())
-        undo = functools.partial(self._requeue_entry, task)
+        undo = functools.partial(self._requeue_entries, [task])
         [task] = await self._commits.submit([canceled], (task_id,), undo=undo)
         return with_data(task, data or b"{}") if stored_data(task) is not None else task
 
@@ -374,6 +381,36 @@ class EmbeddedStore:
         """See ``TaskStore``."""
         return await self._dispatchers.find(query)
 
+    async def add_operation(
+        self, draft: OperationDraft, where: RqlNode, *, on_behalf_of: str | None = None
+    ) -> Operation:
+        """See ``TaskStore``."""
+        operation = await self._operations.add(draft, where, on_behalf_of)
+        self._tell(Change.OPERATIONS)
+        return operation
+
+    async def advance_operations(
+        self, limit: int, objection: OperationObjection = no_operation_objection
+    ) -> list[Operation]:
+        """See ``TaskStore``."""
+        return await self._operations.advance(limit, objection)
+
+    async def abort_operation(self, operation_id: str) -> Operation:
+        """See ``TaskStore``."""
+        return await self._operations.abort(operation_id)
+
+    async def operation(self, operation_id: str) -> Operation:
+        """See ``TaskStore``."""
+        return self._operations.get(operation_id)
+
+    async def find_operations(self, query: Query) -> Page[Operation]:
+        """See ``TaskStore``."""
+        return await self._operations.find(query)
+
+    def next_operation_ms(self) -> int | None:
+        """See ``TaskStore``."""
+        return self._operations.next_ms()
+
     async def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
         """See ``TaskStore``."""
         self._catalogue.replace_logs(task_id, lines)
@@ -505,8 +542,24 @@ class EmbeddedStore:
             keyed=self._keyed,
             get=self.get,
         )
+        self._operations = self._make_operations(state.operations)
         waiting = (task for task in state.tasks.values() if task.status is Status.NEW)
         self._queue.load(waiting, self._clock())
+
+    def _make_operations(self, kept: Mapping[str, Operation]) -> Operations:
+        files = MatchFiles(Path(self._settings.data) / "operations")
+        files.keep_only({operation.id for operation in kept.values() if operation.is_running})
+        parts = (self._commits, self._catalogue, self._clock)
+        cancel = CancelAction(*parts, is_waiting=self._is_waiting, requeue=self._requeue_entries)
+        replay = ReplayAction(
+            *parts,
+            creation=self._creation,
+            memory=self._memory,
+            live_tasks_max=self._settings.live_tasks_max,
+            wait_for_capacity=self._wait_for_capacity,
+        )
+        actions: dict[OperationAction, Action] = {OperationAction.CANCEL: cancel, OperationAction.REPLAY: replay}
+        return Operations(*parts, new_id=self._new_id, files=files, actions=actions, on_fatal=self._on_fatal)
 
     def _tell(self, change: Change) -> None:
         for callback in self._callbacks[change]:
@@ -575,10 +628,10 @@ class EmbeddedStore:
             self._queue.sweep()
             self._push([self._commits.state.tasks[task_id] for task_id in task_ids])
 
-    def _requeue_entry(self, task: Task) -> None:
-        """Puts back a task whose cancelling failed; its old entry may be gone or not, so that is made sure first."""
+    def _requeue_entries(self, tasks: Sequence[Task]) -> None:
+        """Puts back tasks whose cancelling failed; old entries may be gone or not, so that is made sure first."""
         self._queue.sweep()
-        self._push([task])
+        self._push(tasks)
 
 
 def _unknown_task(task_id: str) -> ContractError:

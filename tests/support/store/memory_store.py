@@ -17,6 +17,7 @@ from support.store.memory_events import MemoryEvents, SharedEvents
 from support.store.naive_filter import TIMES, naive_matches, sort_value
 
 from taskd.model import errors, firing, limits, recurrence
+from taskd.model import operation as operations
 from taskd.model import schedule as schedules
 from taskd.model import task as transitions
 from taskd.model.api_request import ApiRequest
@@ -30,6 +31,10 @@ from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
 from taskd.model.objectid import ObjectIdFactory
+from taskd.model.operation import Objection as OperationObjection
+from taskd.model.operation import Operation, OperationAction, OperationDraft
+from taskd.model.operation import no_objection as no_operation_objection
+from taskd.model.operation_view import operation_view
 from taskd.model.pause import Pause, require_unpaused
 from taskd.model.retry import successor_of, unknown_outcome
 from taskd.model.schedule import Schedule, ScheduleDraft
@@ -37,7 +42,7 @@ from taskd.model.shares import has_room
 from taskd.model.status import FINAL, Status
 from taskd.model.system_events import task_failed
 from taskd.model.task import Task, TaskDraft
-from taskd.model.task_extras import OnConflict
+from taskd.model.task_extras import OnConflict, TaskExtras
 from taskd.model.uniqueness import Slot, UniqueConflictError, ends_ms, keeps_out, owner_of, slot_of, unique_key
 from taskd.model.wire import api_request_view, schedule_view, task_view
 from taskd.rql.coerce import epoch_ms
@@ -102,6 +107,9 @@ class SharedRecords:
         self.functions: dict[str, Function] = {}
         self.pause: Pause | None = None
         self.schedules: dict[str, Schedule] = {}
+        self.operations: dict[str, Operation] = {}
+        self.matches: dict[str, list[str]] = {}
+        """The ids of the tasks of running operations, in the order of their turns."""
         self.keys: dict[bytes, UsedKey] = {}
         self.logs: dict[str, list[LogLine]] = {}
         self.api_requests: dict[str, ApiRequest] = {}
@@ -138,7 +146,9 @@ class MemoryStore:
 
     def __init__(self, shared: SharedRecords, host: str = "a") -> None:
         self._shared = shared
-        self._new_id = ObjectIdFactory(shared.clock, max([*shared.tasks, *shared.schedules], default=None))
+        self._new_id = ObjectIdFactory(
+            shared.clock, max([*shared.tasks, *shared.schedules, *shared.operations], default=None)
+        )
         self._node = Node(self._new_id(), host, shared.clock(), shared.clock())
         self._view: dict[str, Function] = {}
         self._events = MemoryEvents(
@@ -467,6 +477,84 @@ class MemoryStore:
     async def find_dispatchers(self, query: Query) -> Page[Dispatcher]:
         await self._turn()
         return _page(list(self._shared.events.dispatchers.values()), dispatcher_view, query)
+
+    async def add_operation(
+        self, draft: OperationDraft, where: RqlNode, *, on_behalf_of: str | None = None
+    ) -> Operation:
+        await self._turn()
+        kept = self._shared.operations
+        before = draft.key and operations.made_before(draft.key, kept.values(), self.now_ms())
+        if before:
+            return before
+        operations.require_room(kept.values())
+        everything = Query(where, limit=len(self._shared.tasks))
+        ids = [task.id for task in _page(self._shared.tasks.values(), task_view, everything).rows]
+        operation = operations.create(draft, self._new_id(), len(ids), self.now_ms())
+        kept[operation.id], self._shared.matches[operation.id] = operation, ids
+        for gone in operations.forgotten(kept.values(), self.now_ms()):
+            del kept[gone.id], self._shared.matches[gone.id]
+        self._shared.tell(Change.OPERATIONS, self._shared.nodes.values())
+        return operation
+
+    @_whole
+    async def advance_operations(
+        self, limit: int, objection: OperationObjection = no_operation_objection
+    ) -> list[Operation]:
+        await self._turn()
+        now_ms = self.now_ms()
+        due = [operation for operation in self._shared.operations.values() if operation.is_due(now_ms)]
+        return [self._advance(operation, min(limit, operation.turn), objection(operation)) for operation in due]
+
+    @_whole
+    async def abort_operation(self, operation_id: str) -> Operation:
+        await self._turn()
+        aborted = operations.abort(self._operation(operation_id), self.now_ms())
+        self._shared.operations[operation_id] = aborted
+        return aborted
+
+    async def operation(self, operation_id: str) -> Operation:
+        await self._turn()
+        return self._operation(operation_id)
+
+    async def find_operations(self, query: Query) -> Page[Operation]:
+        await self._turn()
+        return _page(self._shared.operations.values(), operation_view, query)
+
+    def next_operation_ms(self) -> int | None:
+        running = [operation for operation in self._shared.operations.values() if operation.is_running]
+        return min((operation.due_ms(self.now_ms()) for operation in running), default=None)
+
+    def _operation(self, operation_id: str) -> Operation:
+        found = self._shared.operations.get(operation_id)
+        if found is None:
+            raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no operation with the id {operation_id}.")
+        return found
+
+    def _advance(self, operation: Operation, count: int, objection: str | None) -> Operation:
+        if objection is not None:
+            advanced = operations.fail(operation, self.now_ms(), objection)
+        else:
+            turn = self._shared.matches[operation.id][operation.position :][:count]
+            act = {OperationAction.CANCEL: self._cancel_match, OperationAction.REPLAY: self._replay_match}
+            done = sum(act[operation.action](self._task(task_id), operation) for task_id in turn)
+            advanced = operations.advance(operation, done, len(turn) - done, self.now_ms())
+        self._shared.operations[operation.id] = advanced
+        return advanced
+
+    def _cancel_match(self, task: Task, operation: Operation) -> bool:
+        if task.status is not Status.NEW:
+            return False
+        self._put(transitions.cancel(task, self.now_ms()))
+        return True
+
+    def _replay_match(self, task: Task, operation: Operation) -> bool:
+        draft = operations.replay_of(task, operation, self.now_ms())
+        if draft is None:
+            return False
+        [replay] = self._create([draft])
+        extras = msgspec.structs.replace(task.extras or TaskExtras(), replayed_by_task_id=replay.id)
+        self._shared.tasks[task.id] = msgspec.structs.replace(task, extras=extras)
+        return True
 
     async def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
         await self._turn()

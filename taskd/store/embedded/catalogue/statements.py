@@ -100,6 +100,11 @@ def _update(columns: tuple[str, ...]) -> Statement:
 
 INSERT_LOGS = insert("logs", ("task_id", "timestamp_ms", "message"))
 DELETE_LOGS = Statement("DELETE FROM logs WHERE task_id IN (VALUES", 1, ")")
+_LINK_REPLAY = Statement(
+    "UPDATE tasks SET extras = json_set(coalesce(extras, '[null,null,0,null]'), '$[3]', new.column2) FROM (VALUES",
+    2,
+    ") AS new WHERE tasks.id = new.column1 AND ifnull(extras ->> 3, '') < new.column2",
+)
 _UPSERT, _LEAN_UPSERT, _TAGGED_UPSERT = _upsert(COLUMNS), _upsert(LEAN_COLUMNS), _upsert(TAGGED_COLUMNS)
 _UPSERT_WHOLE = _upsert(COLUMNS, TAKEN_OVER)
 _UPDATE, _LEAN_UPDATE = _update(CHANGING), _update(LEAN_CHANGING)
@@ -136,6 +141,13 @@ def updates(tasks: Iterable[Task]) -> Iterator[Write]:
             lean.append(lean_change(task))
     yield _LEAN_UPDATE, lean
     yield _UPDATE, full
+
+
+def replay_links(added: Iterable[Task]) -> Iterator[Write]:
+    """Has each task that one of ``added`` is a replay of know the newest of them. Ids ascend."""
+    newest = {task.extras.replay_of_task_id: task.id for task in added if task.extras and task.extras.replay_of_task_id}
+    if newest:
+        yield _LINK_REPLAY, list(newest.items())
 
 
 def _has_links(task: Task) -> bool:

@@ -14,7 +14,16 @@ from taskd.model.task import Task
 from taskd.rql.query import Path
 from taskd.store.embedded.catalogue import api_requests, deletion, event_records, queries, value_indexes
 from taskd.store.embedded.catalogue.schema import is_damage
-from taskd.store.embedded.catalogue.statements import DELETE_LOGS, INSERT_LOGS, Row, Statement, parts, updates, upserts
+from taskd.store.embedded.catalogue.statements import (
+    DELETE_LOGS,
+    INSERT_LOGS,
+    Row,
+    Statement,
+    parts,
+    replay_links,
+    updates,
+    upserts,
+)
 from taskd.store.embedded.catalogue.value_indexes import ValueIndexes
 from taskd.store.embedded.stored_data import with_data
 from taskd.system.os_limits import attempt
@@ -334,9 +343,10 @@ class CatalogueWriter:
 
     def _write_rows(self, batch: _Batch) -> None:
         self.value_indexes.forget_values_of(batch.renewed)
-        for statement, rows in chain(upserts(batch.added.values()), updates(batch.changed.values())):
+        added = batch.added.values()
+        for statement, rows in chain(upserts(added), updates(batch.changed.values()), replay_links(added)):
             self._write_all(statement, rows)
-        if values := self.value_indexes.rows_of(batch.added.values()):
+        if values := self.value_indexes.rows_of(added):
             self._write_all(value_indexes.INSERT, values)
         self._write_all(DELETE_LOGS, [(task_id,) for task_id in batch.logs_replaced])
         self._write_all(INSERT_LOGS, batch.logs)

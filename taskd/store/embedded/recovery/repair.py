@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from taskd.model import operation as operations
 from taskd.model.status import FINAL, Status
 from taskd.model.task import IllegalTransitionError, Task
 from taskd.store.embedded import events
@@ -25,6 +26,7 @@ from taskd.store.embedded.recovery.inspect import verify
 from taskd.store.embedded.state import LiveState
 
 _NOTHING = encode_events([])
+_LOST_TRACK = "The journal was repaired after damage, so how far this had gone is not known."
 
 
 class RepairReport(Struct):
@@ -151,6 +153,7 @@ class _Repair:
                 batch += self._apply(event)
         if self._catalogue.position < gap_before - 1:
             batch += self._presumed_started(gap_before)
+        batch += self._ended_operations()
         batch += self._apply(events.Counters(*newest, self._state.ended))
         self._rewriting.add(self._rewriting.last_sequence + 1, encode_events(batch))
 
@@ -170,6 +173,12 @@ class _Repair:
         if task.status is row.status:
             return []
         return [part for event in _way_to(task, row) for part in self._apply(event)]
+
+    def _ended_operations(self) -> list[Event]:
+        """What was lost may say that they have gone further: doing it again could make a task twice."""
+        running = [operation for operation in self._state.operations.values() if operation.is_running]
+        ended = [operations.fail(operation, self._now_ms, _LOST_TRACK) for operation in running]
+        return [part for operation in ended for part in self._apply(events.OperationPut(operation))]
 
     def _presumed_started(self, before: int) -> list[Event]:
         ids = [

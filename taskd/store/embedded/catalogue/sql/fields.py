@@ -62,6 +62,8 @@ TASKS = Resource(
         "error": Field("error", Kind.JSON_OF_TEXTS),
         "scheduleId": Field("schedule_id", Kind.TEXT),
         "unique": Field(_UNIQUE, Kind.JSON),
+        "replayOfTaskId": Field("extras ->> 1", Kind.TEXT),
+        "replayedByTaskId": Field("extras ->> 3", Kind.TEXT),
     },
     # not just seq: after the column that is filtered by, the indexes hold the time of creation
     oldest_first="creation_ms, seq",
@@ -149,3 +151,26 @@ SCHEDULES = Resource(
     },
 )
 """No table of the file: :mod:`taskd.store.embedded.catalogue.schedule_listing` makes its rows."""
+
+OPERATIONS = Resource(
+    {
+        "id": Field("id", Kind.TEXT),
+        "action": Field("action", Kind.TEXT),
+        "rql": Field("rql", Kind.TEXT),
+        "status": Field("status", Kind.TEXT),
+        "matched": Field("matched", Kind.NUMBER),
+        "done": Field("done", Kind.NUMBER),
+        "skipped": Field("skipped", Kind.NUMBER),
+        "creationTimestamp": Field("creation_ms", Kind.TIME),
+        "updateTimestamp": Field("update_ms", Kind.TIME),
+        "ratePerSecond": Field("rate_per_s", Kind.NUMBER),
+        "data": Field("data", Kind.JSON),
+        "priority": Field("priority", Kind.NUMBER),
+        "startTimestamp": Field("start_ms", Kind.TIME),
+        "createdByUserId": Field("created_by_user_id", Kind.TEXT),
+        "createdByApplicationId": Field("created_by_application_id", Kind.TEXT),
+        "error": Field("error", Kind.TEXT),
+        "waitReason": Field("wait_reason", Kind.TEXT),
+    },
+)
+"""No table of the file: :mod:`taskd.store.embedded.catalogue.operation_listing` makes its rows."""
