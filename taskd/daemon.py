@@ -37,10 +37,13 @@ from taskd.execution.direct import DirectExecutions
 from taskd.execution.runner import Runner
 from taskd.execution.settings import DispatchSettings
 from taskd.execution.synchronous import SynchronousCalls
+from taskd.maintenance.operations import Operations
 from taskd.maintenance.owed_events import OwedEvents
 from taskd.maintenance.reaper import Reaper
 from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.errors import TaskdError
+from taskd.model.operation import Objection as OperationObjection
+from taskd.model.operation import no_objection as no_operation_objection
 from taskd.model.pause import described
 from taskd.model.time_zones import zone_data
 from taskd.runtime.aws.runtime import AwsRuntime
@@ -119,6 +122,9 @@ class Daemon:
         self._scheduler = Scheduler(
             self._store, on_fatal=end_process, telemetry=telemetry, objection=_objection(config, self._auth)
         )
+        self._operations = Operations(
+            self._store, on_fatal=end_process, objection=_operation_objection(config, self._auth)
+        )
         self._calls = SynchronousCalls()
         execution = (self._store, self._runtime, config.dispatch, self._calls)
         self._executions = DirectExecutions(*execution, telemetry=telemetry)
@@ -158,6 +164,7 @@ class Daemon:
         await self._scheduler.start()
         await self._owed_events.start()
         await self._system_events.start()
+        await self._operations.start()
         heap = FrozenHeap()
         heap.start()
         stack.callback(heap.stop)
@@ -263,6 +270,7 @@ class Daemon:
         """Begins nothing more from this moment on, whatever part of the daemon waits for the disk."""
         await asyncio.gather(
             *(self._reaper.stop(), self._scheduler.stop(), self._owed_events.stop(), self._system_events.stop()),
+            *(self._reaper.stop(), self._scheduler.stop(), self._operations.stop()),
             *(self._runner.drain(grace_s), self._calls.drain(grace_s)),
         )
 
@@ -377,6 +385,10 @@ def _dispatch_settings(config: Config) -> DispatchSettings:
 def _objection(config: Config, auth: AuthService) -> Objection:
     """Where nobody is asked who they are, everybody may have tasks made."""
     return no_objection if config.authentication == "disabled" else TaskCreators(auth).objection
+
+
+def _operation_objection(config: Config, auth: AuthService) -> OperationObjection:
+    return no_operation_objection if config.authentication == "disabled" else TaskCreators(auth).operation_objection
 
 
 def _build_runtime(config: Config, store: TaskStore, clock: Clock) -> Runtime:

@@ -28,6 +28,7 @@ from taskd.api.resources.function_logs import FunctionLogHandlers
 from taskd.api.resources.functions import FunctionHandlers
 from taskd.api.resources.oauth1_tokens import OAuth1TokenHandlers
 from taskd.api.resources.oauth2_tokens import OAuth2TokenHandlers
+from taskd.api.resources.operations import OperationHandlers
 from taskd.api.resources.pause import PauseHandlers
 from taskd.api.resources.probes import HealthCheck, ProbeHandlers
 from taskd.api.resources.registration import RegistrationHandlers
@@ -95,6 +96,8 @@ def build_app(
     dispatchers = DispatcherHandlers(store, clock, settings.body_max_bytes, pages)
     mounts.append(Mount(DISPATCHERS_PATH, list(dispatchers.routes()), authenticate))
     own = list(PauseHandlers(store, clock, settings.body_max_bytes).routes())
+    operations = OperationHandlers(store, settings.body_max_bytes, pages)
+    mounts.append(Mount(OWN_PATH, list(operations.routes()), authenticate))
     if trail is not None:
         own += AuditHandlers(trail, pages).routes()
     mounts.append(Mount(OWN_PATH, own, authenticate))

@@ -18,6 +18,8 @@ class Action(StrEnum):
 
     TASKS_CANCEL = "tasks.cancel"
     TASKS_DELETE = "tasks.delete"
+    OPERATIONS_CREATE = "operations.create"
+    OPERATIONS_ABORT = "operations.abort"
     SCHEDULES_CREATE = "schedules.create"
     SCHEDULES_UPDATE = "schedules.update"
     SCHEDULES_PAUSE = "schedules.pause"

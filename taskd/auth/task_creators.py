@@ -1,6 +1,7 @@
-"""Whether those in whose name tasks are made by themselves may still have tasks made."""
+"""Whether those in whose name something goes on by itself may still have it done."""
 
 from taskd.auth.service import AuthService
+from taskd.model.operation import PERMISSIONS, Operation
 from taskd.model.permissions import Permission
 from taskd.model.schedule import Schedule
 
@@ -12,14 +13,22 @@ class TaskCreators:
         self._auth = auth
 
     def objection(self, schedule: Schedule) -> str | None:
-        """Why it is to make no tasks in the name of who created it, for people; ``None`` if it may.
+        """Why it is to make no tasks in the name of who created it, for people; ``None`` if it may."""
+        return self._objection(schedule, Permission.CREATE_TASKS, "makes tasks for")
+
+    def operation_objection(self, operation: Operation) -> str | None:
+        """Why it is to do nothing more in the name of who created it, for people; ``None`` if it may."""
+        return self._objection(operation, PERMISSIONS[operation.action], "works for")
+
+    def _objection(self, work: Schedule | Operation, permission: Permission, does: str) -> str | None:
+        """What the one whom ``work`` is for lacks.
 
         A user counts before the application that they use, as where they call themselves. There is no objection to
         what nobody is known to have asked for, nor to users of an issuer: only their tokens say what they may.
         """
         directory = self._auth.directory
-        user_id = schedule.created_by_user_id
-        principal_id = user_id or schedule.created_by_application_id
+        user_id = work.created_by_user_id
+        principal_id = user_id or work.created_by_application_id
         if principal_id is None:
             return None
         kind = "user" if user_id else "application"
@@ -27,7 +36,7 @@ class TaskCreators:
         if principal is None and user_id and self._auth.knows_an_issuer:
             return None
         if principal is None:
-            return f"The {kind} {principal_id} that it makes tasks for is gone."
-        if Permission.CREATE_TASKS in directory.permissions(principal.permissions, principal.roles):
+            return f"The {kind} {principal_id} that it {does} is gone."
+        if permission in directory.permissions(principal.permissions, principal.roles):
             return None
-        return f"The {kind} {principal_id} that it makes tasks for lacks {Permission.CREATE_TASKS}."
+        return f"The {kind} {principal_id} that it {does} lacks {permission}."

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from taskd.model import limits
 from taskd.model.errors import ILLEGAL_ARGUMENT, ILLEGAL_STATE, TOO_MANY_REQUESTS, ContractError
 from taskd.model.idempotency import IdempotencyKey
+from taskd.model.permissions import Permission
 from taskd.model.status import FINAL
 from taskd.model.task import Task, TaskDraft
 from taskd.model.task_extras import TaskExtras
@@ -27,6 +28,13 @@ class OperationAction(StrEnum):
 
     CANCEL = "cancel"
     REPLAY = "replay"
+
+
+PERMISSIONS: dict[OperationAction, Permission] = {
+    OperationAction.CANCEL: Permission.CANCEL_TASKS,
+    OperationAction.REPLAY: Permission.CREATE_TASKS,
+}
+"""What whoever asks for an action needs, besides that they may see tasks."""
 
 
 class OperationStatus(StrEnum):

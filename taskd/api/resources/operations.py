@@ -1,0 +1,110 @@
+"""The operations resource: the same done to all tasks that match."""
+
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from taskd.api.http.auditing import Audited, note
+from taskd.api.http.authorization import caller_of, require
+from taskd.api.http.json_response import JsonResponse, json_response
+from taskd.api.http.notices import scan_notice
+from taskd.api.http.pages import Pages, RecordPage
+from taskd.api.http.request_body import read_body
+from taskd.api.http.request_parts import idempotency_key, object_id, query_of
+from taskd.api.http.routing import Route
+from taskd.api.validation.operation_body import OperationBody, decode_operation, filter_of, operation_draft
+from taskd.audit.entry import Action
+from taskd.model import errors
+from taskd.model.operation import PERMISSIONS, OperationDraft
+from taskd.model.operation_view import OperationView, dry_run_view, operation_view
+from taskd.model.permissions import Permission
+from taskd.rql.query import Node, Query
+from taskd.store.base import TaskStore
+
+_FIRST = 10
+"""Matches that a dry run shows."""
+_ANY_DATA_BYTES = 1
+
+
+class OperationHandlers:
+    """Answers everything under ``/operations``."""
+
+    def __init__(self, store: TaskStore, body_max_bytes: int, pages: Pages) -> None:
+        self._store = store
+        self._body_max_bytes = body_max_bytes
+        self._pages = pages
+
+    def routes(self) -> Iterator[Route]:
+        """The routes under the base path of what is ours."""
+        yield Route(
+            *("GET", "/operations", self.listing, Permission.VIEW_TASKS),
+            tag="Operations",
+            summary="List operations",
+            response=RecordPage[OperationView],
+            takes_query=True,
+        )
+        yield Route(
+            *("POST", "/operations", self.create, Permission.VIEW_TASKS),
+            tag="Operations",
+            summary="Do something to all tasks that match",
+            body=OperationBody,
+            response=OperationView,
+            is_idempotent=True,
+            errors=(errors.INVALID_RQL, errors.LONG_QUERY),
+            audited=Audited(Action.OPERATIONS_CREATE, "operation"),
+        )
+        yield Route(
+            *("GET", "/operations/{id}", self.show, Permission.VIEW_TASKS),
+            tag="Operations",
+            summary="Look at an operation",
+            response=OperationView,
+        )
+        yield Route(
+            *("POST", "/operations/{id}/abort", self.abort, Permission.VIEW_TASKS),
+            tag="Operations",
+            summary="Abort an operation",
+            response=OperationView,
+            errors=(errors.ILLEGAL_STATE,),
+            audited=Audited(Action.OPERATIONS_ABORT, "operation", "id"),
+        )
+
+    async def listing(self, request: web.Request) -> web.StreamResponse:
+        """A page of the operations that a query finds: those that run, and those that ended not long ago."""
+        query = query_of(request)
+        return await self._pages.response(request, query, await self._store.find_operations(query), operation_view)
+
+    async def create(self, request: web.Request) -> web.StreamResponse:
+        """An operation on all tasks that match now: what happens later changes nothing of that.
+
+        It goes on by itself, over restarts, too; each task is decided again when its turn comes. `cancel` cancels what
+        is still `new` then, and needs CANCEL_TASKS besides; `replay` makes a new task of each that has ended, and needs
+        CREATE_TASKS. With `dryRun` nothing is done: the answer has the number of matches and the first ten.
+        """
+        text = await read_body(request, self._body_max_bytes)
+        body, caller = decode_operation(text), caller_of(request)
+        require(caller, PERMISSIONS[body.action])
+        draft = operation_draft(body, caller, idempotency_key(request, text))
+        note(request, action=body.action.value, **({"dryRun": "true"} if body.dry_run else {}))
+        if body.dry_run:
+            return await self._tried(draft, filter_of(body), caller.key)
+        operation = await self._store.add_operation(draft, filter_of(body), on_behalf_of=caller.key)
+        note(request, operation.id, matched=str(operation.matched))
+        return json_response(operation_view(operation))
+
+    async def _tried(self, draft: OperationDraft, where: Node, on_behalf_of: str | None) -> JsonResponse:
+        query = Query(where, limit=_FIRST)
+        found = await self._store.find(query, on_behalf_of=on_behalf_of, apart_from_bytes=_ANY_DATA_BYTES)
+        response = json_response(dry_run_view(draft.action.value, draft.rql, found.total or 0, found.rows))
+        if found.scanned:
+            response.headers.update(scan_notice(query))
+        return response
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """An operation, and how far it is."""
+        return json_response(operation_view(await self._store.operation(object_id(request))))
+
+    async def abort(self, request: web.Request) -> web.StreamResponse:
+        """No more tasks have their turn; what was done stays. It needs the permission of the action besides."""
+        operation = await self._store.operation(object_id(request))
+        require(caller_of(request), PERMISSIONS[operation.action])
+        return json_response(operation_view(await self._store.abort_operation(operation.id)))
