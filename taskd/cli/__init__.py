@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "demo": "See it work: functions, priorities, logs, and what to try next.",
     "functions": "Deploy functions, and look at those there are.",
     "tasks": "Create tasks, follow them, read their logs.",
+    "operations": "See what is being done to many tasks at once, and end it.",
     "schedules": "Have tasks made again and again.",
     "events": "Tell of what has happened, and see what has.",
     "dispatchers": "See what is to be done when there is an event.",

@@ -1,4 +1,4 @@
-"""``taskd tasks``: create tasks, look at them, follow them, cancel and delete them."""
+"""``taskd tasks``: create tasks, look at them, follow them, cancel, replay and delete them."""
 
 from collections.abc import Iterable
 from typing import BinaryIO
@@ -10,6 +10,7 @@ from taskd.cli import output, polling, views
 from taskd.cli.client import ApiClient, Json, rows, segment
 from taskd.cli.exit_codes import ExitCode, help_lines
 from taskd.cli.filters import task_query
+from taskd.cli.operation_options import Bulk, bulk_options
 from taskd.cli.options import client_options, json_object, json_option, moment
 from taskd.cli.unique_options import unique_options
 from taskd.model.clock import system_clock_ms
@@ -99,13 +100,43 @@ def show(client: ApiClient, *, task_id: str, as_json: bool) -> None:
     output.print_record(polling.get_task(client, task_id), views.details, as_json=as_json)
 
 
-@tasks.command()
-@click.argument("task_id")
+@tasks.command(epilog=help_lines())
+@click.argument("task_id", required=False)
+@bulk_options
+@json_option
 @client_options
-def cancel(client: ApiClient, *, task_id: str) -> None:
-    """Cancel a task that has not started."""
+def cancel(client: ApiClient, *, task_id: str | None, bulk: Bulk, as_json: bool) -> ExitCode:
+    """Cancel a task that has not started, or all of those that match --rql."""
+    if task_id is None or bulk.is_given:
+        return bulk.run(client, "cancel", task_id, as_json=as_json)
     client.post(f"/{segment(task_id)}/cancel")
     click.echo(f"Canceled {task_id}.")
+    return ExitCode.OK
+
+
+@tasks.command(epilog=help_lines())
+@click.argument("task_id", required=False)
+@click.option("--data", callback=json_object, metavar="JSON", help="In place of the old: an object, @file, or -.")
+@click.option("--start", callback=moment, metavar="WHEN", help="+5m, +1h30m, or 2026-01-31T12:00:00Z; now otherwise.")
+@click.option("--priority", type=int, help="In place of the old.")
+@bulk_options
+@json_option
+@client_options
+def replay(
+    client: ApiClient,
+    *,
+    task_id: str | None,
+    data: msgspec.Raw | None,
+    start: int | None,
+    priority: int | None,
+    bulk: Bulk,
+    as_json: bool,
+) -> ExitCode:
+    """Make a new task of one that has ended, or of all of those that match --rql."""
+    start_text = None if start is None else format_ms(start)
+    new = {"data": data, "startTimestamp": start_text, "priority": priority}
+    given = {field: value for field, value in new.items() if value is not None}
+    return bulk.run(client, "replay", task_id, given, as_json=as_json)
 
 
 @tasks.command()
