@@ -1,4 +1,4 @@
-"""``taskd tasks cancel|replay --rql …``: the options they share, and how an operation is asked for and followed."""
+"""Options of ``taskd tasks cancel|replay|delete --rql …``, and how an operation is asked for and followed."""
 
 import time
 from collections.abc import Callable
@@ -95,8 +95,10 @@ def _require_done(operation: Json, task_id: str) -> None:
     if not operation["matched"]:
         raise CommandError(f"there is no task with the id {task_id}", ExitCode.NOT_FOUND)
     if operation["skipped"]:
-        only = {"cancel": "only a new task can be canceled", "replay": "only a task that has ended can be replayed"}
-        raise CommandError(f"nothing was done to task {task_id}: {only[operation['action']]}")
+        only = (
+            "only a new task can be canceled" if operation["action"] == "cancel" else "it has not ended, or is unique"
+        )
+        raise CommandError(f"nothing was done to task {task_id}: {only}")
 
 
 def _confirm(found: Json) -> None:

@@ -139,13 +139,18 @@ def replay(
     return bulk.run(client, "replay", task_id, given, as_json=as_json)
 
 
-@tasks.command()
-@click.argument("task_id")
+@tasks.command(epilog=help_lines())
+@click.argument("task_id", required=False)
+@bulk_options
+@json_option
 @client_options
-def delete(client: ApiClient, *, task_id: str) -> None:
-    """Delete a task that has ended, and its log lines, for good."""
+def delete(client: ApiClient, *, task_id: str | None, bulk: Bulk, as_json: bool) -> ExitCode:
+    """Delete a task that has ended, or all of those that match --rql, and their log lines, for good."""
+    if task_id is None or bulk.is_given:
+        return bulk.run(client, "delete", task_id, as_json=as_json)
     client.delete(f"/{segment(task_id)}")
     click.echo(f"Deleted {task_id}.")
+    return ExitCode.OK
 
 
 @tasks.command()

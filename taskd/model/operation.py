@@ -17,7 +17,7 @@ from taskd.model.idempotency import IdempotencyKey
 from taskd.model.permissions import Permission
 from taskd.model.status import FINAL
 from taskd.model.task import Task, TaskDraft
-from taskd.model.task_extras import TaskExtras
+from taskd.model.task_extras import TaskExtras, UniqueKey, inherited
 
 _TURNS_PER_SECOND = 10
 """Of an operation with a rate: so it goes on evenly, and no turn is for nothing."""
@@ -28,11 +28,13 @@ class OperationAction(StrEnum):
 
     CANCEL = "cancel"
     REPLAY = "replay"
+    DELETE = "delete"
 
 
 PERMISSIONS: dict[OperationAction, Permission] = {
     OperationAction.CANCEL: Permission.CANCEL_TASKS,
     OperationAction.REPLAY: Permission.CREATE_TASKS,
+    OperationAction.DELETE: Permission.DELETE_TASKS,
 }
 """What whoever asks for an action needs, besides that they may see tasks."""
 
@@ -174,7 +176,8 @@ def fail(operation: Operation, now_ms: int, error: str) -> Operation:
 def replay_of(task: Task, operation: Operation, now_ms: int) -> TaskDraft | None:
     """The task that does again what ``task`` did, due now unless the operation says otherwise; ``None`` before its end.
 
-    Its creator is the operation's. It belongs to no schedule and is nobody's retry: the link says where it is from.
+    Its creator is the operation's. It belongs to no schedule and is nobody's retry: the link says where it is from. It
+    has the old one's unique key, unless that lasts for some seconds, which count from the old one's creation.
     """
     if task.status not in FINAL:
         return None
@@ -186,7 +189,7 @@ def replay_of(task: Task, operation: Operation, now_ms: int) -> TaskDraft | None
         tags=task.tags,
         created_by_user_id=operation.created_by_user_id,
         created_by_application_id=operation.created_by_application_id,
-        extras=TaskExtras(replay_of_task_id=task.id),
+        extras=TaskExtras(unique=_unique(task.extras), replay_of_task_id=task.id),
     )
 
 
@@ -220,6 +223,11 @@ def forgotten(operations: Collection[Operation], now_ms: int) -> list[Operation]
 
 def _end(operation: Operation, status: OperationStatus, now_ms: int) -> Operation:
     return replace(operation, status=status, update_ms=now_ms, data=None)
+
+
+def _unique(extras: TaskExtras | None) -> UniqueKey | None:
+    kept = inherited(extras)
+    return None if kept is None else kept.unique
 
 
 def _pause_ms(operation: Operation, count: int) -> int:

@@ -31,7 +31,7 @@ class OperationView(Struct, rename="camel", kw_only=True, gc=False):
     matched: int
     done: int
     skipped: int
-    """Tasks that had their turn, and were not in a state for it any more."""
+    """Tasks that had their turn, and were not, or no longer, in a state for it."""
     rate_per_second: int | float | UnsetType = UNSET
     data: Raw | UnsetType = UNSET
     """Left out once the operation has ended."""

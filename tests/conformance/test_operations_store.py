@@ -16,14 +16,16 @@ from taskd.model.errors import (
     ContractError,
 )
 from taskd.model.idempotency import IdempotencyKey
+from taskd.model.logline import LogLine
 from taskd.model.operation import Operation, OperationAction, OperationDraft, OperationStatus
 from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
+from taskd.model.task_extras import TaskExtras, UniqueKey, WhileKind
 from taskd.rql.parser import parse, parse_filter
 from taskd.store.base import Change, Completed, Failed, TaskStore
 
 OpenStore = Callable[[], Awaitable[TaskStore]]
-CANCEL, REPLAY = OperationAction.CANCEL, OperationAction.REPLAY
+CANCEL, REPLAY, DELETE = OperationAction.CANCEL, OperationAction.REPLAY, OperationAction.DELETE
 ERROR = TaskError(ErrorType.RUNTIME, "E", "m")
 
 
@@ -164,6 +166,55 @@ async def test_only_what_has_ended_is_replayed(store: TaskStore) -> None:
     operation = await operate(store, REPLAY, "functionName=f")
     assert progress(await finish(store, operation)) == ("done", 3, 1, 2)
     assert len(await replays_of(store, *tasks)) == 1
+
+
+async def test_what_has_ended_is_deleted_with_its_log_lines(open_store: OpenStore) -> None:
+    store = await open_store()
+    tasks = await add(store, 5)
+    claimed = await store.claim(4)
+    await store.settle([Completed(task.id, (LogLine(1, "x"),)) for task in claimed[:3]])
+    operation = await operate(store, DELETE, "functionName=f")
+    assert await store.delete_tasks([tasks[1].id]) == 1
+    assert progress(await finish(store, operation)) == ("done", 5, 2, 3)
+    store = await open_store()
+    left = (await store.find(parse("functionName=f"))).rows
+    assert [task.id for task in left] == [tasks[3].id, tasks[4].id]
+    assert [await store.find_logs(task.id, 0, 0, 10) for task in tasks] == [[]] * 5
+
+
+async def test_a_replay_of_a_deleted_task_is_skipped(store: TaskStore) -> None:
+    await add(store, 3)
+    [first, *_] = await fail_all(store)
+    operation = await operate(store, REPLAY, "status=failed")
+    await store.delete_tasks([first.id])
+    assert progress(await finish(store, operation)) == ("done", 3, 2, 1)
+
+
+@pytest.mark.parametrize("lasts", [WhileKind.PENDING, WhileKind.ACTIVE])
+async def test_replays_of_one_unique_key_are_one_at_a_time(store: TaskStore, lasts: WhileKind) -> None:
+    draft = TaskDraft("f", b"{}", store.now_ms(), extras=TaskExtras(unique=UniqueKey("k", lasts)))
+    for _ in range(3):
+        await store.add_unique([draft])
+        await fail_all(store)
+    await add(store, 1)
+    await fail_all(store)
+    operation = await operate(store, REPLAY, "status=failed")
+    assert progress(await finish(store, operation, 10)) == ("done", 4, 2, 2)
+    [again] = await store.add_unique([draft])
+    assert again.conflict
+    assert again.task.extras is not None
+    assert again.task.extras.replay_of_task_id is not None
+    operation = await operate(store, REPLAY, "status=failed")
+    assert progress(await finish(store, operation, 10)) == ("done", 4, 1, 3)
+
+
+async def test_a_replay_does_not_have_a_key_that_counts_from_the_old_ones_creation(store: TaskStore) -> None:
+    draft = TaskDraft("f", b"{}", store.now_ms(), extras=TaskExtras(unique=UniqueKey("k", 60)))
+    [made] = await store.add_unique([draft])
+    await fail_all(store)
+    assert progress(await finish(store, await operate(store, REPLAY, "status=failed"))) == ("done", 1, 1, 0)
+    [replay] = await replays_of(store, made.task)
+    assert replay.extras == TaskExtras(replay_of_task_id=made.task.id)
 
 
 async def test_a_replay_never_matches_what_it_made_itself(store: TaskStore) -> None:

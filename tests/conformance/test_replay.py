@@ -279,6 +279,10 @@ class Driver:
         before = set(self.state.tasks)
         await self.store.advance_operations(limit)
         self.remember([await self.store.get(task_id) for task_id in before if task_id not in self.state.tasks])
+        for task_id in list(self.ended):
+            if not (await self.store.find(parse(f"id={task_id}"))).rows:
+                del self.ended[task_id]
+                self.deleted.add(task_id)
 
     async def abort(self, index: int) -> None:
         running = [operation.id for operation in self.state.operations.values() if operation.is_running]

@@ -71,8 +71,9 @@ async def test_killed_after_every_step_it_goes_on_and_does_nothing_twice(
 ) -> None:
     """A copy of the directory, as it is while the store works on it, is what a killed process leaves."""
     store = await opened(tmp_path / "data")
-    olds = await ended_tasks(store) if action is OperationAction.REPLAY else []
-    if action is OperationAction.CANCEL:
+    ended = [] if action is OperationAction.CANCEL else await ended_tasks(store)
+    olds = ended if action is OperationAction.REPLAY else []
+    if not ended:
         await store.add([TaskDraft("f", b"{}", 0) for _ in range(MATCHES)])
     operation = await operate(store, action, "functionName=f")
     left = [shutil.copytree(tmp_path / "data", tmp_path / "0")]
@@ -87,6 +88,7 @@ async def test_killed_after_every_step_it_goes_on_and_does_nothing_twice(
         assert (await again.operation(operation.id)).done == MATCHES
         assert await replays(again) == {old.id: 1 for old in olds}
         assert (await again.find(parse("status=new"))).total == len(olds)
+        assert (await again.find(parse("status=complete"))).total == len(olds), "none, where they were deleted"
         assert list((data / "operations").iterdir()) == []
         await again.stop()
 

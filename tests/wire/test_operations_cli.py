@@ -62,6 +62,17 @@ async def test_what_matches_is_cancelled_and_counted(working: Service, run: Task
     assert (await working.get("?status=new"))["page"]["total"] == 1
 
 
+async def test_what_has_ended_and_matches_is_deleted(working: Service, run: Taskd) -> None:
+    await ended(working, 3)
+    kept = await working.create()
+    result = await run("tasks", "delete", "--rql", "functionName=hello", "--yes")
+    assert (result.code, result.out) == (
+        ExitCode.OK,
+        "delete done: 3 of 4 tasks, 1 skipped: not in a state for it.\n",
+    ), result.err
+    assert [task["id"] for task in (await working.get(""))["data"]] == [kept["id"]]
+
+
 async def test_one_ended_task_is_replayed_with_other_data(working: Service, run: Taskd) -> None:
     [old] = await ended(working, data={"n": 1})
     result = await run("tasks", "replay", old["id"], "--data", '{"n": 2}', "--priority", "3", "--start", "+1h")
@@ -74,7 +85,7 @@ async def test_what_cannot_be_done_to_one_task_fails_and_says_why(working: Servi
     task = await working.create()
     result = await run("tasks", "replay", task["id"])
     assert (result.code, result.out) == (ExitCode.FAILED, "")
-    assert "only a task that has ended can be replayed" in result.err
+    assert "it has not ended" in result.err
     result = await run("tasks", "replay", "0" * 24)
     assert result.code == ExitCode.NOT_FOUND
 
@@ -109,7 +120,7 @@ async def test_it_asks_first_and_does_nothing_without_an_answer(
 
 
 @pytest.mark.parametrize("arguments", [(), ("0" * 24, "--rql", "status=new")])
-@pytest.mark.parametrize("command", ["cancel", "replay"])
+@pytest.mark.parametrize("command", ["cancel", "replay", "delete"])
 async def test_one_task_or_many_must_be_named(run: Taskd, command: str, arguments: tuple[str, ...]) -> None:
     result = await run("tasks", command, *arguments)
     assert result.code == ExitCode.USAGE

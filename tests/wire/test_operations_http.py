@@ -19,8 +19,9 @@ ALL = holder(1001, "ALL")
 VIEWER = holder(1002, "VIEW_TASKS")
 CANCELLER = holder(1003, "VIEW_TASKS", "CANCEL_TASKS")
 REPLAYER = holder(1004, "VIEW_TASKS", "CREATE_TASKS")
+DELETER = holder(1006, "VIEW_TASKS", "DELETE_TASKS")
 AUDITOR = holder(1005, "VIEW_AUDIT")
-ACCOUNTS = with_holders(EVERYBODY, ALL, VIEWER, CANCELLER, REPLAYER, AUDITOR)
+ACCOUNTS = with_holders(EVERYBODY, ALL, VIEWER, CANCELLER, REPLAYER, DELETER, AUDITOR)
 SMALL = "x" * 64
 
 
@@ -100,7 +101,9 @@ async def test_a_dry_run_that_looks_at_everything_says_so(service: Service) -> N
     [
         ({"action": None}, 14, "action"),
         ({"rql": None}, 14, "rql"),
-        ({"action": "explode"}, 15, "cancel, replay"),
+        ({"action": "explode"}, 15, "cancel, replay, delete"),
+        ({"action": "erase"}, 15, "cancel, replay, delete"),
+        ({"action": "delete", "priority": 1}, 26, "priority"),
         ({"rql": ""}, 15, "gt(creationTimestamp,0)"),
         ({"rql": "&&"}, 15, "rql"),
         ({"rql": 5}, 15, "rql"),
@@ -189,6 +192,7 @@ async def test_a_request_that_is_sent_again_with_its_key_makes_one_operation(ser
     [
         ("cancel", CANCELLER.token, (VIEWER.token, REPLAYER.token), "CANCEL_TASKS"),
         ("replay", REPLAYER.token, (VIEWER.token, CANCELLER.token), "CREATE_TASKS"),
+        ("delete", DELETER.token, (VIEWER.token, REPLAYER.token), "DELETE_TASKS"),
     ],
 )
 async def test_each_action_needs_its_permission(

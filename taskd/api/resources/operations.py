@@ -78,7 +78,8 @@ class OperationHandlers:
 
         It goes on by itself, over restarts, too; each task is decided again when its turn comes. `cancel` cancels what
         is still `new` then, and needs CANCEL_TASKS besides; `replay` makes a new task of each that has ended, and needs
-        CREATE_TASKS. With `dryRun` nothing is done: the answer has the number of matches and the first ten.
+        CREATE_TASKS; `delete` deletes what has ended for good, with its log lines, and needs DELETE_TASKS. With
+        `dryRun` nothing is done: the answer has the number of matches and the first ten.
         """
         text = await read_body(request, self._body_max_bytes)
         body, caller = decode_operation(text), caller_of(request)

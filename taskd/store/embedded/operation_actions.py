@@ -14,15 +14,17 @@ from msgspec import Struct
 from taskd.model.clock import Clock
 from taskd.model.errors import TOO_MANY_REQUESTS, ContractError
 from taskd.model.operation import Operation, replay_of
-from taskd.model.task import Task
+from taskd.model.task import Task, TaskDraft
+from taskd.model.uniqueness import Slot, slot_of
 from taskd.store.base import StoreUnavailableError
 from taskd.store.embedded import events
-from taskd.store.embedded.catalogue import matches
+from taskd.store.embedded.catalogue import deletion, matches
 from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.commit import CommitLog, Undo
 from taskd.store.embedded.creation import Creation
 from taskd.store.embedded.events import Event
 from taskd.store.embedded.live_memory import LiveMemory
+from taskd.store.embedded.unique_gate import UniqueGate
 
 T = TypeVar("T")
 _REPLAYED_AT_ONCE_BYTES = 4 << 20
@@ -40,6 +42,8 @@ class Turn(Struct, frozen=True):
     reserve: Sequence[str] = ()
     """The waiting tasks that it decides about."""
     undo: Undo | None = None
+    slots: Sequence[Slot] = ()
+    """The unique keys that nobody else may decide about until then."""
 
 
 class Action(Protocol):
@@ -61,6 +65,7 @@ class CancelAction:
         catalogue: Catalogue,
         clock: Clock,
         *,
+        gate: UniqueGate,
         is_waiting: Callable[[Task], bool],
         requeue: Callable[[Sequence[Task]], None],
     ) -> None:
@@ -68,6 +73,7 @@ class CancelAction:
         self._commits = commits
         self._catalogue = catalogue
         self._clock = clock
+        self._gate = gate
         self._is_waiting = is_waiting
         self._requeue = requeue
 
@@ -75,6 +81,8 @@ class CancelAction:
         """See :class:`Action`."""
         await self._catalogue.wait_for_capacity()
         ids = await read(self._catalogue, functools.partial(matches.ids_of, seqs=seqs))
+        for task_id in ids:
+            await self._gate.replaced(task_id)  # it waits before and after
         self._commits.require_writable()
         live = (self._commits.state.tasks.get(task_id) for task_id in ids)
         waiting = [task for task in live if task is not None and self._is_waiting(task)]
@@ -99,6 +107,7 @@ class ReplayAction:
         *,
         creation: Creation,
         memory: LiveMemory,
+        gate: UniqueGate,
         live_tasks_max: int,
         wait_for_capacity: Callable[[], Awaitable[None]],
     ) -> None:
@@ -108,6 +117,7 @@ class ReplayAction:
         self._clock = clock
         self._creation = creation
         self._memory = memory
+        self._gate = gate
         self._live_tasks_max = live_tasks_max
         self._wait_for_capacity = wait_for_capacity
 
@@ -124,11 +134,23 @@ class ReplayAction:
         )
         now_ms = self._clock()
         replays = (replay_of(task, operation, now_ms) for task in tasks)
-        drafts = [draft for draft in replays if draft is not None]
+        drafts, slots = self._unique([draft for draft in replays if draft is not None])
         self._commits.require_room(self._live_tasks_max)
         self._memory.admit(drafts)
         added = [self._creation(drafts)] if drafts else []
-        return Turn(added, done=len(drafts), skipped=looked_at - len(drafts))
+        return Turn(added, done=len(drafts), skipped=looked_at - len(drafts), slots=slots)
+
+    def _unique(self, drafts: Sequence[TaskDraft]) -> tuple[list[TaskDraft], list[Slot]]:
+        """Those that no other task has the unique key of, or may have in a moment; and the keys that they take."""
+        free, slots = [], dict[Slot, None]()
+        for draft in drafts:
+            slot = slot_of(draft)
+            if slot is not None and (slot in slots or self._gate.is_taken(slot)):
+                continue
+            free.append(draft)
+            if slot is not None:
+                slots[slot] = None
+        return free, list(slots)
 
     def _require_room(self) -> None:
         is_near_count = len(self._commits.state.tasks) > _SHARE_FOR_REPLAYS * self._live_tasks_max
@@ -137,6 +159,22 @@ class ReplayAction:
                 "So many tasks wait or run that the rest of the room is left to others; it goes on when some ended."
             )
             raise ContractError(TOO_MANY_REQUESTS, message)
+
+
+class DeleteAction:
+    """Deletes for good what has ended."""
+
+    def __init__(self, commits: CommitLog, catalogue: Catalogue) -> None:
+        self._commits = commits
+        self._catalogue = catalogue
+
+    async def turn(self, operation: Operation, seqs: Sequence[int]) -> Turn:
+        """See :class:`Action`."""
+        await self._catalogue.wait_for_capacity()
+        ended = await read(self._catalogue, functools.partial(deletion.ended_of, seqs=seqs))
+        self._commits.require_writable()
+        gone = [events.Deleted(tuple(ended))] if ended else []
+        return Turn(gone, done=len(ended), skipped=len(seqs) - len(ended))
 
 
 async def read(catalogue: Catalogue, work: Callable[[sqlite3.Connection], T]) -> T:

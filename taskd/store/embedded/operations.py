@@ -22,6 +22,7 @@ from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.match_files import MatchesLostError, MatchFiles
 from taskd.store.embedded.operation_actions import Action
 from taskd.store.embedded.serial import SerialChanges
+from taskd.store.embedded.unique_gate import UniqueGate
 from taskd.system.files import SyncFailedError
 
 
@@ -35,6 +36,7 @@ class Operations:
         clock: Clock,
         *,
         new_id: Callable[[], str],
+        gate: UniqueGate,
         files: MatchFiles,
         actions: Mapping[OperationAction, Action],
         on_fatal: Callable[[BaseException], None],
@@ -44,6 +46,7 @@ class Operations:
         self._catalogue = catalogue
         self._clock = clock
         self._new_id = new_id
+        self._gate = gate
         self._files = files
         self._actions = actions
         self._on_fatal = on_fatal
@@ -166,7 +169,9 @@ class Operations:
             return
         turn = await self._actions[operation.action].turn(operation, seqs)
         advanced = events.OperationAdvanced(operation.id, self._clock(), turn.done, turn.skipped)
-        await self._commits.submit([*turn.events, advanced], turn.reserve, undo=turn.undo)
+        done = self._commits.submit([*turn.events, advanced], turn.reserve, undo=turn.undo)
+        self._gate.hold(turn.slots, done)
+        await done
         if not self._kept[operation.id].is_running:
             await asyncio.to_thread(self._files.remove, operation.id)
 

@@ -64,7 +64,7 @@ from taskd.store.embedded.large_claims import LargeClaims
 from taskd.store.embedded.large_data import LargeData
 from taskd.store.embedded.live_memory import LiveMemory
 from taskd.store.embedded.match_files import MatchFiles
-from taskd.store.embedded.operation_actions import Action, CancelAction, ReplayAction
+from taskd.store.embedded.operation_actions import Action, CancelAction, DeleteAction, ReplayAction
 from taskd.store.embedded.operations import Operations
 from taskd.store.embedded.pausing import Pausing
 from taskd.store.embedded.publishing import Publishing
@@ -550,16 +550,23 @@ class EmbeddedStore:
         files = MatchFiles(Path(self._settings.data) / "operations")
         files.keep_only({operation.id for operation in kept.values() if operation.is_running})
         parts = (self._commits, self._catalogue, self._clock)
-        cancel = CancelAction(*parts, is_waiting=self._is_waiting, requeue=self._requeue_entries)
+        cancel = CancelAction(*parts, gate=self._gate, is_waiting=self._is_waiting, requeue=self._requeue_entries)
         replay = ReplayAction(
             *parts,
             creation=self._creation,
             memory=self._memory,
+            gate=self._gate,
             live_tasks_max=self._settings.live_tasks_max,
             wait_for_capacity=self._wait_for_capacity,
         )
-        actions: dict[OperationAction, Action] = {OperationAction.CANCEL: cancel, OperationAction.REPLAY: replay}
-        return Operations(*parts, new_id=self._new_id, files=files, actions=actions, on_fatal=self._on_fatal)
+        actions: dict[OperationAction, Action] = {
+            OperationAction.CANCEL: cancel,
+            OperationAction.REPLAY: replay,
+            OperationAction.DELETE: DeleteAction(self._commits, self._catalogue),
+        }
+        return Operations(
+            *parts, new_id=self._new_id, gate=self._gate, files=files, actions=actions, on_fatal=self._on_fatal
+        )
 
     def _tell(self, change: Change) -> None:
         for callback in self._callbacks[change]:

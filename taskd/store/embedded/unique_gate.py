@@ -72,6 +72,10 @@ class UniqueGate:
         """Who has the key now."""
         return self._commits.state.unique.holder(slot, self._clock())
 
+    def is_taken(self, slot: Slot) -> bool:
+        """Whether somebody has the key, or is about to."""
+        return slot in self._deciding or self.holder(slot) is not None
+
     def is_replaceable(self, holder: Task | KeptKey | None) -> TypeGuard[Task]:
         """Whether it waits, and nothing is being decided about it."""
         return isinstance(holder, Task) and holder.status is Status.NEW and self._commits.is_free(holder.id)

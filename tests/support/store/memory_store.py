@@ -535,8 +535,13 @@ class MemoryStore:
             advanced = operations.fail(operation, self.now_ms(), objection)
         else:
             turn = self._shared.matches[operation.id][operation.position :][:count]
-            act = {OperationAction.CANCEL: self._cancel_match, OperationAction.REPLAY: self._replay_match}
-            done = sum(act[operation.action](self._task(task_id), operation) for task_id in turn)
+            act = {
+                OperationAction.CANCEL: self._cancel_match,
+                OperationAction.REPLAY: self._replay_match,
+                OperationAction.DELETE: self._delete_match,
+            }[operation.action]
+            kept = self._shared.tasks
+            done = sum(act(kept[task_id], operation) for task_id in turn if task_id in kept)
             advanced = operations.advance(operation, done, len(turn) - done, self.now_ms())
         self._shared.operations[operation.id] = advanced
         return advanced
@@ -549,11 +554,19 @@ class MemoryStore:
 
     def _replay_match(self, task: Task, operation: Operation) -> bool:
         draft = operations.replay_of(task, operation, self.now_ms())
-        if draft is None:
+        slot = None if draft is None else slot_of(draft)
+        if draft is None or (slot is not None and self._holder(slot) is not None):
             return False
         [replay] = self._create([draft])
         extras = msgspec.structs.replace(task.extras or TaskExtras(), replayed_by_task_id=replay.id)
         self._shared.tasks[task.id] = msgspec.structs.replace(task, extras=extras)
+        return True
+
+    def _delete_match(self, task: Task, operation: Operation) -> bool:
+        if task.status not in FINAL:
+            return False
+        del self._shared.tasks[task.id]
+        self._shared.logs.pop(task.id, None)
         return True
 
     async def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:

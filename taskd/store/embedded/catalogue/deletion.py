@@ -54,6 +54,17 @@ def ended_seqs(connection: sqlite3.Connection, ids: Sequence[str]) -> list[int]:
     ]
 
 
+def ended_of(connection: sqlite3.Connection, seqs: Sequence[int]) -> list[int]:
+    """The numbers of those of these tasks that have ended."""
+    return [
+        seq
+        for some in _some(seqs)
+        for (seq,) in connection.execute(
+            f"SELECT seq FROM tasks WHERE seq IN ({_places(some)}) AND status IN ({_FINAL})", some
+        )
+    ]
+
+
 def _some(each: Sequence[T]) -> Iterator[Sequence[T]]:
     for begin in range(0, len(each), _AT_ONCE):
         yield each[begin : begin + _AT_ONCE]
