@@ -63,6 +63,9 @@ class Bulk:
             _require_done(operation, task_id)
         if as_json:
             output.print_json(operation)
+        elif task_id is not None and action == "replay":
+            replay_id = polling.get_task(client, task_id).get("replayedByTaskId")
+            output.stdout().print(f"Replayed {output.safe(task_id)} as {output.safe(replay_id)}.")
         else:
             output.stdout().print(operation_views.ended_line(operation))
         return operation_views.exit_code_of(operation)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.clocks import FakeClock
+from support.disk.failing_calls import FailingCalls
 from support.disk.full_disk import fill
 
 from taskd.model.operation import Operation, OperationAction, OperationDraft
@@ -241,6 +242,32 @@ async def test_a_repaired_journal_ends_what_may_have_gone_further(tmp_path: Path
     await finish(store)
     assert set((await replays(store)).values()) == {1}
     await store.stop()
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EMFILE])
+def test_whichever_call_fails_there_is_the_whole_list_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    parts = [number.to_bytes(8, "big") for number in range(2_000)]
+    count, failed = 0, []
+    while True:
+        data = tmp_path / str(count)
+        data.mkdir()
+        calls = FailingCalls(data, count, code)
+        files = MatchFiles(data / "operations")
+        with calls.active(monkeypatch):
+            try:
+                files.write("a", parts)
+            except (OSError, SyncFailedError):
+                failed.append(calls.failed)
+        if calls.failed is None:
+            break
+        if failed[-1] != "fsync":  # that of the directory: either may be there, and the process ends
+            assert list(data.glob("operations/*")) == []
+        count += 1
+    assert len(failed) == count, "none was passed over"
+    assert {"open", "mkdir", "fsync", "rename"} <= set(failed)
+    assert files.read("a", 1_999, 1) == [1_999]
 
 
 def test_a_list_is_read_from_anywhere(tmp_path: Path) -> None:

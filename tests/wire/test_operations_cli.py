@@ -76,8 +76,8 @@ async def test_what_has_ended_and_matches_is_deleted(working: Service, run: Task
 async def test_one_ended_task_is_replayed_with_other_data(working: Service, run: Taskd) -> None:
     [old] = await ended(working, data={"n": 1})
     result = await run("tasks", "replay", old["id"], "--data", '{"n": 2}', "--priority", "3", "--start", "+1h")
-    assert (result.code, result.out) == (ExitCode.OK, "replay done: 1 of 1 task.\n"), result.err
     [new] = (await working.get("?status=new"))["data"]
+    assert (result.code, result.out) == (ExitCode.OK, f"Replayed {old['id']} as {new['id']}.\n"), result.err
     assert (new["replayOfTaskId"], new["data"], new["priority"]) == (old["id"], {"n": 2}, 3)
 
 

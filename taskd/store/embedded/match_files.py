@@ -10,6 +10,7 @@ A file is a header (a magic, the format's version, the CRC-32 of the rest, the n
 import os
 import zlib
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct, unpack
 
@@ -38,7 +39,7 @@ class MatchFiles:
         """The operations whose lists were found to be as they were written."""
 
     def write(self, operation_id: str, parts: Iterable[bytes]) -> int:
-        """Keeps what ``parts`` give, durably; gives how many matches that is. Where it raises, nothing is left.
+        """Keeps what ``parts`` give, durably; gives how many matches that is. Where it raises, there is no list.
 
         :raises OSError: it cannot be written.
         :raises SyncFailedError: nobody knows what is on the disk.
@@ -47,11 +48,14 @@ class MatchFiles:
         path = self._path(operation_id)
         temporary = path.with_suffix(_TEMPORARY)
         try:
-            count = _write(temporary, parts)
-            if count:
+            if count := _write(temporary, parts):
                 publish(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+            else:
+                temporary.unlink()
+        except BaseException:
+            with suppress(OSError):  # the next start removes it
+                temporary.unlink(missing_ok=True)
+            raise
         return count
 
     def read(self, operation_id: str, position: int, count: int) -> list[int]:
