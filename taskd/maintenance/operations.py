@@ -7,7 +7,7 @@ from math import ceil
 
 from taskd.model.clock import Clock
 from taskd.model.operation import Objection, Operation, no_objection
-from taskd.store.base import Change, TaskStore
+from taskd.store.base import Change, StoreUnavailableError, TaskStore
 from taskd.system.background import LOOK_AGAIN_S, BackgroundLoop
 
 log = logging.getLogger(__name__)
@@ -51,13 +51,20 @@ class Operations:
         if due_ms is None or due_ms > self._clock():
             return due_ms
         began_s = time.monotonic()
-        advanced = await self._store.advance_operations(_TASKS_PER_TURN, self._objection)
+        advanced = await self._advance()
         took_s = time.monotonic() - began_s
         for operation in advanced:
             _report(operation)
         due_ms = self._store.next_operation_ms()
         rest_s = took_s if advanced else LOOK_AGAIN_S
         return None if due_ms is None else max(due_ms, self._clock() + ceil(rest_s * 1000))
+
+    async def _advance(self) -> list[Operation]:
+        try:
+            return await self._store.advance_operations(_TASKS_PER_TURN, self._objection)
+        except StoreUnavailableError as error:
+            log.warning("No operation goes on for now: %s", error)
+            return []
 
 
 def _report(operation: Operation) -> None:

@@ -124,6 +124,19 @@ async def test_of_two_nodes_one_dies_and_the_other_goes_on_and_each_task_has_one
     await second.stop()
 
 
+async def test_a_store_that_is_out_of_reach_is_tried_again() -> None:
+    shared = SharedRecords(FakeClock())
+    store = MemoryStore(shared)
+    await store.start()
+    await store.add([TaskDraft("f", b"{}", 0)])
+    await operate(store, OperationAction.CANCEL, "status=new")
+    store.die()
+    fatal: list[BaseException] = []
+    service = Operations(store, on_fatal=fatal.append)
+    assert await service._step() == shared.clock() + 1_000
+    assert not fatal
+
+
 async def test_a_daemon_that_is_killed_in_the_middle_goes_on_and_replays_each_once(tmp_path: Path) -> None:
     async with running_daemon(tmp_path) as daemon, api_of(daemon) as api:
         tasks = [{"functionName": "absent", "startTimestamp": "2999-01-01T00:00:00.000Z"}] * 3_000
