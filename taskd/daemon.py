@@ -269,8 +269,8 @@ class Daemon:
     async def _let_end(self, grace_s: float) -> None:
         """Begins nothing more from this moment on, whatever part of the daemon waits for the disk."""
         await asyncio.gather(
-            *(self._reaper.stop(), self._scheduler.stop(), self._owed_events.stop(), self._system_events.stop()),
             *(self._reaper.stop(), self._scheduler.stop(), self._operations.stop()),
+            *(self._owed_events.stop(), self._system_events.stop()),
             *(self._runner.drain(grace_s), self._calls.drain(grace_s)),
         )
 

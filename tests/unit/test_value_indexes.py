@@ -11,9 +11,12 @@ from support.store.catalogues import MemoryCatalogue
 
 from taskd.model import task as transitions
 from taskd.model.task import Task, TaskDraft
+from taskd.rql.operators import COMPARISONS
 from taskd.rql.parser import parse
 from taskd.store.embedded.catalogue import queries
-from taskd.store.embedded.catalogue.value_indexes import TAGS, ValueIndexes
+from taskd.store.embedded.catalogue.scalar_values import TAGS
+from taskd.store.embedded.catalogue.sql.lookups import FoundRecently
+from taskd.store.embedded.catalogue.value_indexes import RUN_TASKS, ValueIndexes
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.store import EmbeddedStore
 
@@ -40,7 +43,7 @@ def catalogue() -> Iterator[MemoryCatalogue]:
     ],
 )
 def test_a_condition_on_an_indexed_field_is_looked_up(text: str, catalogue: MemoryCatalogue) -> None:
-    listing = queries.tasks(parse(text), catalogue.value_indexes.usable)
+    listing = queries.tasks(parse(text), catalogue.value_indexes)
     assert listing.has_lookups
     listing.choose(catalogue.connection)
     assert not listing.scans
@@ -55,7 +58,7 @@ def test_a_condition_on_an_indexed_field_is_looked_up(text: str, catalogue: Memo
     ],
 )
 def test_what_an_index_does_not_answer_is_not_looked_up(text: str, catalogue: MemoryCatalogue) -> None:
-    assert not queries.tasks(parse(text), catalogue.value_indexes.usable).has_lookups
+    assert not queries.tasks(parse(text), catalogue.value_indexes).has_lookups
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,7 @@ def test_nothing_that_is_there_is_left_out(text: str, found: list[int], catalogu
 
 def test_a_page_by_an_index_looks_at_no_more_than_it_leads_to(catalogue: MemoryCatalogue) -> None:
     catalogue.fill([task_of(seq, {"patient": seq % 100}) for seq in range(1, 2001)])
-    listing = queries.tasks(parse("data.patient=7&sort(-creationTimestamp)"), catalogue.value_indexes.usable)
+    listing = queries.tasks(parse("data.patient=7&sort(-creationTimestamp)"), catalogue.value_indexes)
     listing.choose(catalogue.connection)
     statements: list[str] = []
     catalogue.connection.set_trace_callback(statements.append)
@@ -87,11 +90,13 @@ def test_a_page_by_an_index_looks_at_no_more_than_it_leads_to(catalogue: MemoryC
     catalogue.connection.set_trace_callback(None)
     plan = "\n".join(step for *_, step in catalogue.connection.execute(f"EXPLAIN QUERY PLAN {statements[0]}"))
     assert "SCAN tasks" not in plan
-    assert "SEARCH task_values USING PRIMARY KEY (field=? AND value=?)" in plan
+    assert "SEARCH one USING PRIMARY KEY (run=? AND value=?)" in plan
+    assert "SEARCH held USING COVERING INDEX value_runs_field (field=? AND run<?)" in plan
 
 
 def test_what_was_there_is_indexed_step_by_step_and_used_when_all_is(catalogue: MemoryCatalogue) -> None:
     catalogue.fill([task_of(seq, {"n": seq}, ("a",)) for seq in range(1, 2501)])
+    catalogue.value_indexes.write_recent()
     indexes = ValueIndexes(catalogue.connection, [PATIENT, ("data", "n")])
     steps = 0
     while indexes.progress is not None:
@@ -114,24 +119,108 @@ def test_large_data_is_indexed_in_smaller_steps(catalogue: MemoryCatalogue) -> N
     assert ("data", "n") in indexes.usable
 
 
+def steps_of(indexes: ValueIndexes) -> int:
+    steps = 0
+    while indexes.step():
+        steps += 1
+    return steps
+
+
+def numbers(catalogue: MemoryCatalogue, text: str) -> list[int]:
+    page = catalogue.page_by_values(parse(text + "&limit(100)"))
+    assert page is not None
+    assert page.total == len(page.rows)
+    return [task.seq for task in page.rows]
+
+
+def found_recently(catalogue: MemoryCatalogue, tag: str) -> FoundRecently:
+    return catalogue.value_indexes.found_recently(catalogue.value_indexes.usable[TAGS], COMPARISONS["eq"], [tag])
+
+
+def written(catalogue: MemoryCatalogue) -> tuple[int, int]:
+    """How many runs there are, and how many values are in them."""
+    counted = "SELECT (SELECT count(*) FROM value_runs), (SELECT count(*) FROM task_values)"
+    runs, values = catalogue.connection.execute(counted).fetchone()
+    return runs, values
+
+
 def test_indexing_that_is_interrupted_goes_on(catalogue: MemoryCatalogue) -> None:
-    catalogue.fill([task_of(seq, {"n": seq}) for seq in range(1, 2501)])
-    ValueIndexes(catalogue.connection, [PATIENT, ("data", "n")]).step()
-    later = task_of(2501, {"n": 7})
-    again = ValueIndexes(catalogue.connection, [PATIENT, ("data", "n")])
-    catalogue.connection.executemany("INSERT INTO task_values VALUES (?, ?, ?)", again.rows_of([later]))
-    assert [again.step() for _ in range(3)] == [True, True, False]
-    count = "SELECT count(*) FROM task_values WHERE field = ?"
-    assert catalogue.connection.execute(count, (again.usable["data", "n"],)).fetchone() == (2501,)
+    catalogue.fill([task_of(seq, {"n": seq}) for seq in range(1, RUN_TASKS + 2500)])
+    begun = ValueIndexes(catalogue.connection, [PATIENT, ("data", "n")])
+    for _ in range(RUN_TASKS // 1000 + 2):
+        assert begun.step()
+    catalogue.value_indexes = again = ValueIndexes(catalogue.connection, [PATIENT, ("data", "n")])
+    assert 0 < steps_of(again) <= 3
+    assert numbers(catalogue, "data.n>=10000&data.n<10003") == [10000, 10001, 10002]
+    assert numbers(catalogue, "data.n<=2") == [1, 2]
+
+
+def test_the_values_of_many_tasks_are_written_at_once(catalogue: MemoryCatalogue) -> None:
+    catalogue.fill([task_of(seq, {"patient": seq % 3000}, ("a",)) for seq in range(1, RUN_TASKS + 1)])
+    assert written(catalogue) == (0, 0)
+    before = found_recently(catalogue, "a")
+    catalogue.add([task_of(RUN_TASKS + 1, {"patient": 7}, ("b",))])
+    assert written(catalogue) == (2, 3001)
+    after = found_recently(catalogue, "b")
+    assert (len(before.seqs), before.before_run) == (RUN_TASKS, 1)  # the runs behind are in memory for this reader
+    assert (after.seqs, after.before_run) == ([RUN_TASKS + 1], 3)
+    assert numbers(catalogue, "data.patient=7") == [7, 3007, 6007, RUN_TASKS + 1]
+    assert numbers(catalogue, "data.patient>=2999&tags=a") == [2999, 5999]
+    assert numbers(catalogue, "in(tags,b,c)") == [RUN_TASKS + 1]
+
+
+def test_of_very_many_tasks_at_once_the_last_ones_are_in_memory(catalogue: MemoryCatalogue) -> None:
+    catalogue.fill([task_of(seq, {"patient": seq // 2}, ("a",)) for seq in range(2, 2 * RUN_TASKS + 12)])
+    assert written(catalogue) == (4, 2 + RUN_TASKS)
+    assert len(found_recently(catalogue, "a").seqs) == 10
+    assert numbers(catalogue, "in(data.patient,1,8000,8195)") == [2, 3, 16000, 16001, 16390, 16391]
+
+
+@pytest.mark.parametrize("is_clean", [False, True])
+def test_what_was_in_memory_is_found_after_the_next_start(is_clean: bool, catalogue: MemoryCatalogue) -> None:
+    catalogue.fill([task_of(seq, {"patient": seq}, ("a",)) for seq in range(1, RUN_TASKS + 1)])
+    catalogue.add([task_of(RUN_TASKS + 1, {"patient": 7}, ("b",)), task_of(RUN_TASKS + 2, {})])
+    if is_clean:
+        catalogue.value_indexes.write_recent()
+    catalogue.value_indexes = ValueIndexes(catalogue.connection, [PATIENT])
+    assert (catalogue.value_indexes.progress is None) == is_clean
+    assert steps_of(catalogue.value_indexes) == (0 if is_clean else 2)
+    assert numbers(catalogue, "tags=b") == [RUN_TASKS + 1]
+    assert numbers(catalogue, "data.patient=7") == [7, RUN_TASKS + 1]
+    assert written(catalogue) == (4, 1 + RUN_TASKS + 2)
+
+
+def test_what_is_rolled_back_is_not_found_and_may_be_noted_again(catalogue: MemoryCatalogue) -> None:
+    indexes, task = catalogue.value_indexes, task_of(1, {}, ("a",))
+    indexes.note([task])
+    assert found_recently(catalogue, "a").seqs == []
+    indexes.note([task])
+    indexes.keep_noted()
+    assert found_recently(catalogue, "a").seqs == [1]
+
+
+def test_nothing_is_kept_of_tasks_that_are_forgotten(catalogue: MemoryCatalogue) -> None:
+    catalogue.fill([task_of(seq, {"patient": seq}, ("a", str(seq % 2))) for seq in range(1, RUN_TASKS + 1)])
+    catalogue.add([task_of(RUN_TASKS + 1, {"patient": LONG}, ("a",))])
+    gone = [1, 2, 3, RUN_TASKS + 1]
+    catalogue.value_indexes.forget(gone)
+    assert found_recently(catalogue, "a").seqs == []
+    held = [json.loads(str(seqs)) for (seqs,) in catalogue.connection.execute("SELECT seqs FROM task_values")]
+    assert not set(gone) & {seq for each in held for seq in (each if isinstance(each, list) else [each])}
+    for begin in range(4, RUN_TASKS + 1, 1024):
+        catalogue.value_indexes.forget(range(begin, min(begin + 1024, RUN_TASKS + 1)))
+    assert written(catalogue) == (0, 0)
 
 
 def test_an_index_that_is_no_longer_wanted_goes_and_may_come_back(catalogue: MemoryCatalogue) -> None:
     catalogue.fill([task_of(seq, {"patient": seq}) for seq in range(1, 2501)])
+    catalogue.value_indexes.write_recent()
+    assert written(catalogue) == (1, 2500)
     without = ValueIndexes(catalogue.connection, [])
     assert PATIENT not in without.usable
     while without.step():
         pass
-    assert catalogue.connection.execute("SELECT count(*) FROM task_values").fetchone() == (0,)
+    assert written(catalogue) == (0, 0)
     assert catalogue.connection.execute("SELECT path FROM value_fields").fetchall() == [('["tags"]',)]
     catalogue.value_indexes = ValueIndexes(catalogue.connection, [PATIENT])
     catalogue.index_all()

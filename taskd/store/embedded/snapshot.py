@@ -56,11 +56,6 @@ def _payloads(sealed: list[Segment], pace: GilPacer) -> Iterator[bytes]:
         pace()
     for part in chain(_rules(state), _event_state(state.events)):
         yield encode_events(part)
-    yield encode_events([state.counters(), *(FunctionPut(function) for function in state.functions.values())])
-    for schedules in _chunks(_take_all(state.schedules)):
-        yield encode_events([SchedulePut(schedule) for schedule in schedules])
-    for operation in state.operations.values():  # few; each may have some 80 KiB
-        yield encode_events([OperationPut(operation)])
     large: dict[int, Task] = {}
     for tasks in _chunks(_small_tasks(state, large)):
         yield encode_events([Added(tuple(tasks))])
@@ -76,6 +71,8 @@ def _rules(state: LiveState) -> Iterator[list[Event]]:
         yield [AllPaused(state.pause)]
     for schedules in _chunks(_take_all(state.schedules)):
         yield [SchedulePut(schedule) for schedule in schedules]
+    for operation in state.operations.values():  # few; each may have some 80 KiB
+        yield [OperationPut(operation)]
 
 
 def _keys(state: LiveState) -> Iterator[list[Event]]:

@@ -247,7 +247,7 @@ class EmbeddedStore:
         self, query: Query, *, on_behalf_of: str | None = None, apart_from_bytes: int | None = None
     ) -> Page[Task]:
         """See ``TaskStore``."""
-        prepare = functools.partial(queries.tasks, query, self._catalogue.value_fields, apart_from_bytes)
+        prepare = functools.partial(queries.tasks, query, self._catalogue.value_indexes, apart_from_bytes)
         listing = await prepared(prepare, query)
         if listing.has_lookups:
             await self._catalogue.read(listing.choose)

@@ -14,7 +14,7 @@ from taskd.store.embedded.catalogue.rows import COLUMNS, row
 from taskd.store.embedded.catalogue.schema import migrate
 from taskd.store.embedded.catalogue.sql.user_functions import register_functions
 from taskd.store.embedded.catalogue.statements import Write, parts
-from taskd.store.embedded.catalogue.value_indexes import INSERT, ValueIndexes
+from taskd.store.embedded.catalogue.value_indexes import ValueIndexes
 
 
 class MemoryCatalogue:
@@ -39,13 +39,19 @@ class MemoryCatalogue:
 
     def fill(self, tasks: list[Task]) -> None:
         """Replaces whatever the table holds."""
+        seqs = [seq for (seq,) in self.connection.execute("SELECT seq FROM tasks")]
+        self.value_indexes.forget(seqs)
         self.connection.execute("DELETE FROM tasks")
-        self.connection.execute("DELETE FROM task_values")
+        self.add(tasks)
+
+    def add(self, tasks: list[Task]) -> None:
+        """Adds rows, as one batch of the writer does."""
         places = ", ".join("?" * len(COLUMNS))
         self.connection.executemany(
             f"INSERT INTO tasks ({', '.join(COLUMNS)}) VALUES ({places})", [row(task) for task in tasks]
         )
-        self.write([(INSERT, self.value_indexes.rows_of(tasks))])
+        self.value_indexes.note(tasks)
+        self.value_indexes.keep_noted()
 
     def write(self, writes: Iterable[Write]) -> None:
         """Writes as the catalogue's own writer does."""
@@ -59,7 +65,7 @@ class MemoryCatalogue:
 
     def page_by_values(self, query: Query) -> Page[Task] | None:
         """What ``query`` finds by the index on values that leads to least; ``None`` if none leads to it."""
-        listing = queries.tasks(query, self.value_indexes.usable)
+        listing = queries.tasks(query, self.value_indexes)
         if not listing.has_lookups:
             return None
         listing.choose(self.connection)

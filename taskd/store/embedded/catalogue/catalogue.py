@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from taskd.rql.query import Path as RqlPath
 from taskd.store.base import StoreUnavailableError
 from taskd.store.embedded.catalogue.reader import CatalogueReader
 from taskd.store.embedded.catalogue.schema import is_damage, open_catalogue, set_aside
+from taskd.store.embedded.catalogue.sql.lookups import IndexedValues
 from taskd.store.embedded.catalogue.writer import CatalogueWriter
 
 T = TypeVar("T")
@@ -69,9 +70,9 @@ class Catalogue:
         return self.writer.failing
 
     @property
-    def value_fields(self) -> Mapping[RqlPath, int]:
-        """The fields inside of JSON whose index leads to everything, with their numbers."""
-        return self.writer.value_indexes.usable
+    def value_indexes(self) -> IndexedValues:
+        """The indexes on what is inside of JSON."""
+        return self.writer.value_indexes
 
     @property
     def indexing(self) -> str | None:

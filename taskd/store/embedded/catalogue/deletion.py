@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from taskd.model.status import FINAL
-from taskd.store.embedded.catalogue.statements import Statement, parts
 from taskd.store.embedded.catalogue.value_indexes import ValueIndexes
 from taskd.system.os_limits import attempt
 
@@ -18,14 +17,12 @@ T = TypeVar("T")
 _AT_ONCE = 64
 """Tasks of one statement: some milliseconds, unless their data is long."""
 _FINAL = ", ".join(f"'{status.value}'" for status in FINAL)
-_VALUES = Statement("DELETE FROM task_values WHERE (field, value, seq) IN (VALUES", 3, ")")
 
 
 def delete_tasks(connection: sqlite3.Connection, seqs: Sequence[int], indexes: ValueIndexes) -> None:
     """Removes the tasks with these numbers, as far as they are there."""
     for some in _some(seqs):
-        for values in parts(list(indexes.values_of(some))):
-            connection.execute(*_VALUES.bind(values))
+        indexes.forget(some)
         numbers = _places(some)
         connection.execute(f"DELETE FROM logs WHERE task_id IN (SELECT id FROM tasks WHERE seq IN ({numbers}))", some)
         connection.execute(f"DELETE FROM tasks WHERE seq IN ({numbers})", some)

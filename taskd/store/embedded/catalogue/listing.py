@@ -9,8 +9,8 @@ import msgspec
 
 from taskd.rql.query import Query, conditions
 from taskd.store.base import Page
-from taskd.store.embedded.catalogue.sql.lookups import FEW, NO_FIELDS, FieldNumbers
-from taskd.store.embedded.catalogue.sql.planning import PageStatements, Table, plan
+from taskd.store.embedded.catalogue.sql.lookups import FEW, IndexedValues
+from taskd.store.embedded.catalogue.sql.planning import PageStatements, Table, lookup_pages, plan
 
 T = TypeVar("T")
 P = TypeVar("P")
@@ -27,10 +27,11 @@ class Listing(Generic[T]):
         query: Query,
         table: Table,
         record_of: Callable[[tuple[Any, ...]], T],
-        value_fields: FieldNumbers = NO_FIELDS,
+        index: IndexedValues | None = None,
     ) -> None:
         """Each row is turned into a record by ``record_of``. A query that makes no sense raises ``INVALID_RQL``."""
-        self._plan = plan(query, table, value_fields)
+        self._query, self._table = query, table
+        self._plan = plan(query, table, index)
         self._record_of = record_of
         self._lookup: PageStatements | None = None
 
@@ -46,10 +47,10 @@ class Listing(Generic[T]):
 
     def choose(self, connection: sqlite3.Connection) -> None:
         """Has the page be read by the index on values that leads to least, if that is little."""
-        assert self._plan.lookup_sizes is not None
-        sizes = connection.execute(self._plan.lookup_sizes.text, self._plan.lookup_sizes.params).fetchone()
+        by_values = lookup_pages(self._query, self._table, self._plan.lookups)
+        sizes = connection.execute(by_values.sizes.text, by_values.sizes.params).fetchone()
         if (least := min(sizes)) <= FEW:
-            self._lookup = self._plan.lookups[sizes.index(least)]
+            self._lookup = by_values.pages[sizes.index(least)]
 
     def __call__(self, connection: sqlite3.Connection) -> Page[T]:
         """Reads the page. A number instead of the text in the last column says how long the text is that is apart."""

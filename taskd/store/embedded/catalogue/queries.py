@@ -12,7 +12,7 @@ from taskd.store.embedded.catalogue.counts import TASK_COUNTS
 from taskd.store.embedded.catalogue.listing import Listing
 from taskd.store.embedded.catalogue.rows import COLUMNS, task_of
 from taskd.store.embedded.catalogue.sql.fields import TASKS
-from taskd.store.embedded.catalogue.sql.lookups import NO_FIELDS, FieldNumbers
+from taskd.store.embedded.catalogue.sql.lookups import IndexedValues
 from taskd.store.embedded.catalogue.sql.planning import Table
 
 _SELECT_TASKS = f"SELECT {', '.join(COLUMNS)} FROM tasks"
@@ -21,14 +21,14 @@ _SELECT_DATALESS = f"SELECT {', '.join(COLUMNS[:-1])} FROM tasks"
 _TABLE = Table("tasks", COLUMNS, TASKS, small_sql="length(data) <= 65536", counts=TASK_COUNTS)
 
 
-def tasks(query: Query, value_fields: FieldNumbers = NO_FIELDS, apart_from_bytes: int | None = None) -> Listing[Task]:
+def tasks(query: Query, index: IndexedValues | None = None, apart_from_bytes: int | None = None) -> Listing[Task]:
     """A page of tasks. A query that makes no sense raises ``INVALID_RQL`` here, before any connection is taken.
 
-    ``value_fields`` are the fields inside of JSON whose index leads to everything. Data from ``apart_from_bytes`` on is
+    ``index`` is on values inside of JSON. Data from ``apart_from_bytes`` on is
     left out of the page.
     """
     table = _TABLE if apart_from_bytes is None else _TABLE.with_apart("data", apart_from_bytes)
-    return Listing(query, table, task_of, value_fields)
+    return Listing(query, table, task_of, index)
 
 
 def task_data(connection: sqlite3.Connection, task_id: str, begin: int, size_bytes: int) -> bytes | None:

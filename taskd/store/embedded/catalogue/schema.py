@@ -10,7 +10,7 @@ from taskd.system.files import sync_directory
 
 log = logging.getLogger(__name__)
 
-VERSION = 5
+VERSION = 6
 """``PRAGMA user_version``. To change the schema, raise it and add the step to it to ``_MIGRATIONS``."""
 
 _CREATE = """
@@ -69,6 +69,7 @@ _MIGRATIONS: dict[int, str] = {
     2: value_indexes.CREATE,
     3: _ADD_EXTRAS,
     4: event_records.CREATE,
+    5: value_indexes.TO_RUNS,
 }
 """For each version, the step to the next."""
 

@@ -1,8 +1,9 @@
 """Indexes on what is inside of JSON: on tags always, and on the fields of ``data`` that the configuration names.
 
-A row of ``task_values`` for each scalar that a field of a task leads to. The rows lead to every task that satisfies a
-condition and to few others; whoever goes by them still tests the condition itself. Stands in where values cannot be
-kept as they are: ``LOOK``. What is there when an index is asked for is indexed bit by bit, by the thread that writes.
+They lead to every task that satisfies a condition and to few others; whoever goes by them still tests the condition
+itself. The values of the newest tasks are in memory; when these are many they are written as runs, a run for each
+field. What is there when an index is asked for is indexed bit by bit, by the thread that writes; and so is what was
+in memory when the process before died.
 """
 
 import json
@@ -10,26 +11,30 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 from taskd.model.task import Task
-from taskd.rql.evaluate import values_at
+from taskd.rql.operators import Comparison
 from taskd.rql.query import Path
-from taskd.rql.scalars import comparable, is_number
-from taskd.store.embedded.catalogue.sql.user_functions import decode_document
-from taskd.store.embedded.catalogue.statements import Row, Statement
+from taskd.store.embedded.catalogue import value_runs
+from taskd.store.embedded.catalogue.recent_values import Found, RecentValues
+from taskd.store.embedded.catalogue.scalar_values import TAGS, Extractor, Value, values_in
+from taskd.store.embedded.catalogue.sql.lookups import FoundRecently
 
 log = logging.getLogger(__name__)
 
-TAGS: Path = ("tags",)
-LOOK = b""
-"""In the place of a value that is too long, or no text that can be kept: such a task is looked at itself."""
-_TEXT_MAX_CHARS = 256
-"""No less than a tag may have."""
+RUN_TASKS = 8192
+"""Tasks with values whose values are written at once; a million tasks are some hundred runs."""
+_RUN_CHARS = 32 << 20
+"""Of the data of tasks whose values are in memory: what has to be read again after a crash."""
 _STEP_ROWS = 1000
-"""Tasks that are indexed, or values that are removed, in one transaction: some milliseconds."""
+"""Tasks that are indexed in one transaction: some milliseconds."""
 _STEP_CHARS = 1 << 20
 """Of the JSON of tasks that are indexed in one, the last of them apart: bounds the memory that it takes."""
+_SET_RECENT_SEQ = "UPDATE meta SET value = ? WHERE name = 'recent_seq'"
+_ALL = -1
+_NONE = -1
 
 CREATE = """
 CREATE TABLE value_fields (
@@ -45,72 +50,134 @@ CREATE TABLE task_values (
     PRIMARY KEY (field, value, seq)
 ) WITHOUT ROWID;
 """
-"""The tables, empty."""
-INSERT = Statement("INSERT OR IGNORE INTO task_values (field, value, seq) VALUES", 3)
-_DELETE = "DELETE FROM task_values WHERE field = ? AND value = ? AND seq = ?"
-_ALL = -1
+"""The tables of the first form, empty."""
+TO_RUNS = f"""
+DROP TABLE task_values;
+UPDATE value_fields SET indexed_seq = 0;
+{value_runs.CREATE}
+INSERT INTO meta VALUES ('recent_seq', -1);
+"""
+"""From the first form, whose values stood one by one, to runs; all is indexed again."""
 
 
 class ValueIndexes:
-    """The indexes of one catalogue; for the thread that writes it, but for :attr:`usable` and :attr:`progress`."""
+    """The indexes of one catalogue; for the thread that writes it, but for what says otherwise."""
 
     def __init__(self, connection: sqlite3.Connection, paths: Iterable[Path]) -> None:
         """Has these ``paths`` indexed from now on, besides the tags, and no others."""
         self._connection = connection
+        self._lock = Lock()
         self._fields = self._settle({TAGS, *paths})
+        self._extractor = Extractor(self._fields)
         self._last_seq: int = connection.execute("SELECT ifnull(max(seq), 0) FROM tasks").fetchone()[0]
-        self._share = 0.0
+        self._recent, self._next_run = RecentValues(), value_runs.next_run(connection)
+        self._noted: list[Found] = []
+        self._noted_of = (0, 0)
+        self._run_behind, self._written = self._next_run, False
+        self._old, self._old_reached, self._share = RecentValues(), _NONE, 0.0
         self.usable: Mapping[Path, int] = self._complete()
-        """The fields whose index leads to everything, with their numbers; replaced as a whole."""
+        """The fields whose index leads to everything, with their numbers; replaced as a whole. For any thread."""
 
     def _settle(self, paths: set[Path]) -> dict[Path, int]:
         wanted = self._rows("SELECT field, path FROM value_fields WHERE wanted")
         known = {_path_of(text): field for field, text in wanted}
-        if known.keys() != paths:  # or nothing is written: there may be no room for it now
+        [(recent_seq,)] = self._rows("SELECT value FROM meta WHERE name = 'recent_seq'")
+        if known.keys() != paths or recent_seq != _NONE:  # or nothing is written: there may be no room for it now
             with _transaction(self._connection):
+                self._index_again_from(recent_seq)
                 for path in known.keys() - paths:
                     self._connection.execute("UPDATE value_fields SET wanted = 0 WHERE field = ?", (known[path],))
                 for path in sorted(paths - known.keys()):
                     known[path] = self._new_field(path)
         return {path: known[path] for path in sorted(paths)}
 
+    def _index_again_from(self, recent_seq: int) -> None:
+        """Has the tasks whose values were in memory when the process before died indexed again."""
+        if recent_seq != _NONE:
+            value_runs.remove_runs_from(self._connection, recent_seq)
+            change = "UPDATE value_fields SET indexed_seq = ?1 WHERE indexed_seq = ?2 OR indexed_seq > ?1"
+            self._connection.execute(change, (recent_seq - 1, _ALL))
+            self._connection.execute(_SET_RECENT_SEQ, (_NONE,))
+
     def _new_field(self, path: Path) -> int:
         insert = "INSERT INTO value_fields (path, indexed_seq) VALUES (?, 0) RETURNING field"
         [(field,)] = self._rows(insert, json.dumps(path))
         return int(field)
 
-    def rows_of(self, tasks: Iterable[Task]) -> list[Row]:
-        """What ``task_values`` says of new tasks."""
-        only_tags = len(self._fields) == 1
-        return [
-            (field, value, task.seq)
-            for task in tasks
-            if task.tags or not only_tags  # nearly always neither
-            for path, field in self._fields.items()
-            for value in _values(task.tags, task.data, path)
+    def note(self, tasks: Sequence[Task]) -> None:
+        """Takes in the values of new tasks, within the transaction that writes these.
+
+        They are found when that is committed and :meth:`keep_noted` is called; else they have to be noted again.
+        """
+        self._noted, self._noted_of, self._written = [], (0, 0), False
+        self._run_behind = self._next_run
+        for begin in range(0, len(tasks), RUN_TASKS):  # once, but where very many wait: these are written at once
+            if self._noted:
+                noted = RecentValues()
+                noted.add(self._noted, *self._noted_of)
+                self._run_behind = value_runs.write_runs(self._connection, noted, self._run_behind)
+            self._noted = []
+            self._noted_of = self._extractor.append_values(tasks[begin : begin + RUN_TASKS], self._noted)
+        if self._recent.tasks >= RUN_TASKS or self._recent.chars >= _RUN_CHARS:
+            self._run_behind = value_runs.write_runs(self._connection, self._recent, self._run_behind)
+            self._written = True
+        self._note_first_seq()
+
+    def _note_first_seq(self) -> None:
+        """Has it be known after a crash which tasks' values were in memory."""
+        known = None if self._written else self._recent.first_seq
+        noted = min((seq for *_, seq in self._noted), default=None)
+        if noted is not None and (known is None or noted < known):
+            self._connection.execute(_SET_RECENT_SEQ, (noted,))
+        elif self._written and noted is None:
+            self._connection.execute(_SET_RECENT_SEQ, (_NONE,))
+
+    def keep_noted(self) -> None:
+        """Has what was noted found from now on."""
+        with self._lock:
+            if self._written:
+                self._recent = RecentValues()
+            self._next_run = self._run_behind
+            self._recent.add(self._noted, *self._noted_of)
+        self._noted, self._written = [], False
+
+    def forget(self, seqs: Sequence[int]) -> None:
+        """Removes what is kept of these tasks, within the transaction that removes or renews them, before it does."""
+        found = [
+            each for begin in range(0, len(seqs), _STEP_ROWS) for each in self._values_of(seqs[begin:][:_STEP_ROWS])
         ]
+        value_runs.remove_values(self._connection, found)
+        gone = set(seqs)
+        self._noted = [each for each in self._noted if each[2] not in gone]
+        with self._lock:
+            self._recent.remove(found)
+        self._old.remove(found)
 
-    def forget_values_of(self, seqs: Iterable[int]) -> None:
-        """Takes out what is said of the data that these tasks have until now, if they are there: it may change."""
-        paths = [(path, field) for path, field in self._fields.items() if path != TAGS]
-        for seq in seqs if paths else ():
-            for [data] in self._rows("SELECT data FROM tasks WHERE seq = ?", seq):
-                gone = [(field, value, seq) for path, field in paths for value in _values_in(data, path)]
-                self._connection.executemany(_DELETE, gone)
-
-    def values_of(self, seqs: Sequence[int]) -> Iterator[Row]:
-        """The rows of ``task_values`` that tasks in the catalogue may have, in indexes no longer wanted, too."""
+    def _values_of(self, seqs: Sequence[int]) -> Iterator[Found]:
+        """Also those in indexes that are no longer wanted."""
         fields = {_path_of(text): field for field, text in self._rows("SELECT field, path FROM value_fields")}
         column = "NULL" if fields.keys() == {TAGS} else "data"
         some = f"SELECT seq, tags, {column} FROM tasks WHERE seq IN ({', '.join('?' * len(seqs))})"
-        for seq, tags, data in self._connection.execute(some, seqs):
+        for seq, tags, data in self._rows(some, *seqs):
             for path, field in fields.items():
                 text = tags if path == TAGS else data
-                yield from ((field, value, seq) for value in (_values_in(text, path) if text else ()))
+                yield from ((field, value, seq) for value in (values_in(text, path) if text else ()))
+
+    def found_recently(self, field: int, comparison: Comparison, operands: Sequence[Value]) -> FoundRecently:
+        """What is in memory of those that may satisfy a comparison. For any thread."""
+        with self._lock:
+            return FoundRecently(self._next_run, self._recent.find(field, comparison, operands))
+
+    def write_recent(self) -> None:
+        """Writes what is in memory, so that it need not be found out again at the next start."""
+        if self._recent.first_seq is not None:
+            with _transaction(self._connection):
+                value_runs.write_runs(self._connection, self._recent, self._next_run)
+                self._connection.execute(_SET_RECENT_SEQ, (_NONE,))
 
     @property
     def progress(self) -> str | None:
-        """Which fields are not indexed yet, and how far that is, for people; ``None`` when all are."""
+        """Which fields are not indexed yet, and how far that is, for people; ``None`` when all are. For any thread."""
         behind = sorted(self._fields.keys() - self.usable.keys())
         return None if not behind else f"{', '.join(map('.'.join, behind))} ({self._share:.0%} of the tasks done)"
 
@@ -123,21 +190,32 @@ class ValueIndexes:
         return self._remove_some()
 
     def _index_some(self, path: Path, field: int) -> None:
-        [(indexed_seq,)] = self._rows("SELECT indexed_seq FROM value_fields WHERE field = ?", field)
-        tasks = self._next_tasks("tags" if path == TAGS else "data", indexed_seq)
-        values = [(field, value, seq) for seq, text in tasks if text for value in _values_in(text, path)]
-        reached = tasks[-1][0] if tasks and tasks[-1][0] < self._last_seq else _ALL
+        """Reads some tasks; when that were enough, or all, writes a run of them."""
+        if self._old_reached == _NONE:
+            [(self._old_reached,)] = self._rows("SELECT indexed_seq FROM value_fields WHERE field = ?", field)
+        tasks = self._next_tasks("tags" if path == TAGS else "data", self._old_reached)
+        found = [(field, value, seq) for seq, text in tasks if text for value in values_in(text, path)]
+        self._old.add(found, len(tasks), 0)
+        self._old_reached = tasks[-1][0] if tasks else self._last_seq
+        is_last = self._old_reached >= self._last_seq
+        self._share = 0.0 if is_last else self._old_reached / self._last_seq
+        if is_last or self._old.tasks >= RUN_TASKS:
+            self._write_old(path, field, _ALL if is_last else self._old_reached)
+
+    def _write_old(self, path: Path, field: int, reached: int) -> None:
         with _transaction(self._connection):
-            self._connection.executemany(f"{INSERT.begin} (?, ?, ?)", values)
+            next_run = value_runs.write_runs(self._connection, self._old, self._next_run)
             self._connection.execute("UPDATE value_fields SET indexed_seq = ? WHERE field = ?", (reached, field))
-        self._share = 0.0 if reached == _ALL else reached / self._last_seq
+        with self._lock:
+            self._next_run = next_run
+        self._old, self._old_reached = RecentValues(), _NONE
         if reached == _ALL:
             self.usable = self._complete()
             if self._last_seq:
                 log.info("The tasks are indexed by %s.", ".".join(path))
 
     def _next_tasks(self, column: str, after_seq: int) -> list[tuple[int, str | None]]:
-        """As many as are indexed in one step, with the JSON in ``column``, which may be long."""
+        """As many as are read in one step, with the JSON in ``column``, which may be long."""
         some = f"SELECT seq, {column} FROM tasks WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {_STEP_ROWS}"
         tasks, chars = [], 0
         for seq, text in self._connection.execute(some, (after_seq, self._last_seq)):
@@ -151,12 +229,8 @@ class ValueIndexes:
         unwanted = self._rows("SELECT field FROM value_fields WHERE NOT wanted LIMIT 1")
         if not unwanted:
             return False
-        some = "SELECT value, seq FROM task_values WHERE field = ?1 LIMIT ?2"
         with _transaction(self._connection):
-            gone = self._connection.execute(
-                f"DELETE FROM task_values WHERE field = ?1 AND (value, seq) IN ({some})", (*unwanted[0], _STEP_ROWS)
-            )
-            if gone.rowcount < _STEP_ROWS:
+            if not value_runs.remove_run(self._connection, *unwanted[0]):
                 self._connection.execute("DELETE FROM value_fields WHERE field = ?", unwanted[0])
         return True
 
@@ -182,29 +256,3 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def _values(tags: Sequence[str], data: bytes, path: Path) -> Iterator[Any]:
-    if path == TAGS:
-        yield from map(_kept, tags)
-    else:
-        yield from _values_in(data, path)
-
-
-def _values_in(text: str | bytes, path: Path) -> Iterator[Any]:
-    """The scalars in a column of JSON that ``path`` leads to and that conditions can be on."""
-    for found in values_at([decode_document(text)], path[1:]):
-        for value in found if isinstance(found, list) else (found,):
-            if isinstance(value, str) or is_number(value):
-                yield _kept(value)
-
-
-def _kept(value: Any) -> Any:
-    if not isinstance(value, str):
-        return comparable(value)
-    is_plain = len(value) <= _TEXT_MAX_CHARS and "\0" not in value and not _has_surrogates(value)
-    return value if is_plain else LOOK
-
-
-def _has_surrogates(text: str) -> bool:
-    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)

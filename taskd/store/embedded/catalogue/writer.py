@@ -12,7 +12,7 @@ from taskd.model.event import Event as PublishedEvent
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.rql.query import Path
-from taskd.store.embedded.catalogue import api_requests, deletion, event_records, queries, value_indexes
+from taskd.store.embedded.catalogue import api_requests, deletion, event_records, queries
 from taskd.store.embedded.catalogue.schema import is_damage
 from taskd.store.embedded.catalogue.statements import (
     DELETE_LOGS,
@@ -254,8 +254,17 @@ class CatalogueWriter:
         try:
             while self._write_next():
                 pass
+            self._write_recent_values()
         except BaseException as error:
             self._on_fatal(error)
+
+    def _write_recent_values(self) -> None:
+        try:
+            self.value_indexes.write_recent()
+        except sqlite3.Error as error:
+            if is_damage(error):
+                raise
+            log.info("What is indexed last could not be written (%s); it is indexed again at the next start.", error)
 
     def _write_next(self) -> bool:
         """Writes what has gathered, and holds on to nothing of it; ``False`` when the writer is to end."""
@@ -264,7 +273,7 @@ class CatalogueWriter:
 
     def _next_batch(self) -> _Batch | None:
         """What has gathered, after waiting for something; ``None`` when the writer is to end."""
-        self._index_while_idle()
+        self._index_some()
         with self._changed:
             self._changed.wait_for(self._is_wanted)
             if not self._has_work():
@@ -279,9 +288,14 @@ class CatalogueWriter:
             self._changed.notify_all()
         return batch
 
-    def _index_while_idle(self) -> None:
-        """Goes on with indexing what was there earlier, as long as nothing else is to be done."""
-        while not self._is_wanted():
+    def _index_some(self) -> None:
+        """Goes on with indexing what was there earlier, as long as nothing else is to be done; by one step if it is.
+
+        Where tasks come and go all the time nothing would be indexed else.
+        """
+        is_idle = True
+        while is_idle:
+            is_idle = not self._is_wanted()
             try:
                 if not self.value_indexes.step():
                     return
@@ -332,6 +346,7 @@ class CatalogueWriter:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+        self.value_indexes.keep_noted()
         self.position = position
         if batch.durable:
             self.durable_position = position
@@ -342,12 +357,12 @@ class CatalogueWriter:
         self._on_progress(batch.ticket)
 
     def _write_rows(self, batch: _Batch) -> None:
-        self.value_indexes.forget_values_of(batch.renewed)
-        added = batch.added.values()
+        if batch.renewed:
+            self.value_indexes.forget(list(batch.renewed))
+        added = list(batch.added.values())
         for statement, rows in chain(upserts(added), updates(batch.changed.values()), replay_links(added)):
             self._write_all(statement, rows)
-        if values := self.value_indexes.rows_of(added):
-            self._write_all(value_indexes.INSERT, values)
+        self.value_indexes.note(added)
         self._write_all(DELETE_LOGS, [(task_id,) for task_id in batch.logs_replaced])
         self._write_all(INSERT_LOGS, batch.logs)
         if batch.published:

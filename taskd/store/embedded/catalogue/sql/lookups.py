@@ -4,20 +4,17 @@ A lookup finds at least what satisfies its condition. Nothing else is done by it
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
+from typing import NamedTuple, Protocol, cast
 
 from msgspec import Struct
 
 from taskd.rql.coerce import coerce
-from taskd.rql.operators import COMPARISONS
+from taskd.rql.operators import COMPARISONS, Comparison
 from taskd.rql.query import Compare, Group, Member, Node, Path
 from taskd.rql.scalars import comparable, is_number
 from taskd.store.embedded.catalogue.sql.fields import Resource
 from taskd.store.embedded.catalogue.sql.fragment import Fragment, Parameter, bound, listed
 
-FieldNumbers = Mapping[Path, int]
-"""The fields that are indexed, with their numbers in the table."""
-NO_FIELDS: FieldNumbers = {}
 FEW = 20_000
 """Up to so many rows a lookup is the best way whatever else there is: sorting and testing them takes 50 ms."""
 _VALUES_MAX = 100
@@ -25,23 +22,57 @@ _NUMBERS_END, _TEXTS_END = "''", "x''"
 """In SQLite's order numbers come first, then texts, then blobs; these are the least text and the least blob."""
 
 
+class FoundRecently(NamedTuple):
+    """What an index leads to that is in memory."""
+
+    before_run: int
+    """The other tasks are in the runs with lower numbers."""
+    seqs: list[int]
+
+
+class IndexedValues(Protocol):
+    """Indexes on values inside of JSON."""
+
+    @property
+    def usable(self) -> Mapping[Path, int]:
+        """The fields that are indexed, with their numbers in the tables."""
+
+    def found_recently(self, field: int, comparison: Comparison, operands: Sequence[Parameter], /) -> FoundRecently:
+        """The newest tasks that may have a value which compares so with one of ``operands``."""
+
+
 class Lookup(Struct, frozen=True):
-    """The numbers of the tasks that an index leads to."""
+    """Leads to all that may satisfy a condition."""
 
-    sequences: Fragment
-    """A statement that gives them, some more than once."""
+    index: IndexedValues
+    field: int
+    comparison: Comparison
+    operands: tuple[Parameter, ...]
 
-    def size(self) -> Fragment:
-        """A statement that gives how many rows it has, at most one more than ``FEW``."""
-        return "(SELECT count(*) FROM (" + self.sequences + f" LIMIT {FEW + 1}))"
+    def sequences(self) -> Fragment:
+        """A statement that gives the numbers of the tasks, some more than once; for a view that is newer."""
+        before_run, seqs = self.index.found_recently(self.field, self.comparison, self.operands)
+        found = _conditions(self.comparison.sign or "=", self.operands)
+        return (
+            _in_runs(self.field, before_run, found) + " UNION ALL SELECT value FROM json_each(" + bound(str(seqs)) + ")"
+        )
 
 
-def lookups(where: Node | None, resource: Resource, fields: FieldNumbers) -> list[Lookup]:
+def size(sequences: Fragment) -> Fragment:
+    """A statement that gives how many rows ``sequences`` has, at most one more than ``FEW``."""
+    return "(SELECT count(*) FROM (" + sequences + f" LIMIT {FEW + 1}))"
+
+
+def lookups(where: Node | None, resource: Resource, index: IndexedValues) -> list[Lookup]:
     """A lookup for each condition that all of what ``where`` finds satisfies, and that is on an indexed field."""
-    return [Lookup(_sequences(fields[node.path], node)) for node in _usable(where, resource, fields)]
+    fields = index.usable
+    return [
+        Lookup(index, fields[node.path], COMPARISONS[node.op], tuple(map(comparable, node.values)))
+        for node in _usable(where, resource, fields)
+    ]
 
 
-def _usable(where: Node | None, resource: Resource, fields: FieldNumbers) -> Iterator[Compare | Member]:
+def _usable(where: Node | None, resource: Resource, fields: Mapping[Path, int]) -> Iterator[Compare | Member]:
     if isinstance(where, Group) and where.op == "and":
         for condition in where.conditions:
             yield from _usable(condition, resource, fields)
@@ -56,19 +87,20 @@ def _is_lookup(node: Compare | Member) -> bool:
     return COMPARISONS[node.op].is_relation and are_plain and 0 < len(node.values) <= _VALUES_MAX
 
 
-def _sequences(field: int, node: Compare | Member) -> Fragment:
-    values = [comparable(value) for value in node.values]
-    found = _conditions(COMPARISONS[node.op].sign or "=", values)
-    one = f"SELECT seq AS found_seq FROM task_values WHERE field = {field} AND "
-    return one + found + f" UNION ALL {one}value = {_TEXTS_END}"
+def _in_runs(field: int, before_run: int, found: Fragment) -> Fragment:
+    """What is ``found`` in the runs, and what has to be looked at. In a cross join SQLite asks run after run."""
+    runs = "value_runs AS held CROSS JOIN task_values AS one ON one.run = held.run AND ("
+    seqs = f") CROSS JOIN json_each(one.seqs) AS each WHERE held.field = {field} AND held.run < {before_run}"
+    one = f"SELECT each.value AS found_seq FROM {runs}"
+    return one + found + seqs + f" UNION ALL {one}one.value = {_TEXTS_END}{seqs}"
 
 
 def _conditions(sign: str, values: Sequence[Parameter]) -> Fragment:
     """What is found of ``values``: never less than by exact comparison."""
     if sign == "=":
-        return "value IN (" + listed([bound(value) for value in values]) + ")"
+        return "one.value IN (" + listed([bound(value) for value in values]) + ")"
     [value] = values
     first, end = (_NUMBERS_END, _TEXTS_END) if isinstance(value, str) else (None, _NUMBERS_END)
     if sign in (">", ">="):
-        return "value >= " + bound(value) + f" AND value < {end}"
-    return "value <= " + bound(value) + (f" AND value >= {first}" if first else "")
+        return "one.value >= " + bound(value) + f" AND one.value < {end}"
+    return "one.value <= " + bound(value) + (f" AND one.value >= {first}" if first else "")

@@ -14,7 +14,7 @@ from taskd.store.embedded.catalogue.sql.compile import compile_filter, compile_o
 from taskd.store.embedded.catalogue.sql.fields import KeptCounts, Resource
 from taskd.store.embedded.catalogue.sql.fragment import Fragment, listed
 from taskd.store.embedded.catalogue.sql.indexes import alternative_indexes, scans
-from taskd.store.embedded.catalogue.sql.lookups import NO_FIELDS, FieldNumbers, Lookup, lookups
+from taskd.store.embedded.catalogue.sql.lookups import IndexedValues, Lookup, lookups, size
 
 
 class Table(Struct, frozen=True):
@@ -53,34 +53,47 @@ class Plan(Struct, frozen=True):
     """The index of the alternative that leaves fewest records to look at, if there is more than one."""
     scans: bool
     """Whether the time that it takes grows with all there is, and not with the page."""
-    lookups: tuple[PageStatements, ...] = ()
-    """Others that give the same page, and look at nothing but what an index on values leads to."""
-    lookup_sizes: Fragment | None = None
-    """A row with how much that is for each of them, up to a limit."""
+    lookups: tuple[Lookup, ...] = ()
+    """Others may give the same page, and look at nothing but what one of these leads to."""
 
 
-def plan(query: Query, table: Table, value_fields: FieldNumbers = NO_FIELDS) -> Plan:
+class LookupPages(Struct, frozen=True):
+    """Pages by lookups, as things are now."""
+
+    pages: tuple[PageStatements, ...]
+    """Each gives the same page, of all that a newer view of the data shows."""
+    sizes: Fragment
+    """A row with how much each of them looks at, up to a limit."""
+
+
+def plan(query: Query, table: Table, index: IndexedValues | None = None) -> Plan:
     """The plan of the page of ``table`` that ``query`` asks for. Raises ``RqlError`` where it makes no sense.
 
-    ``value_fields`` are those inside of JSON that have an index.
+    ``index`` is on values inside of JSON.
     """
-    by_values = lookups(query.where, table.resource, value_fields) if value_fields else []
+    by_values = () if index is None else lookups(query.where, table.resource, index)
     indexes = None if table.counts is None else alternative_indexes(query.where, table.resource, table.counts)
     resources = (table.resource,) if indexes is None else indexes.resources
     return Plan(
         alternatives=tuple(_page_statements(query, table, resource) for resource in resources),
         count_query=None if indexes is None else indexes.count_query,
         scans=scans(query, table.resource),
-        lookups=tuple(_page_statements(query, table, table.resource, each) for each in by_values),
-        lookup_sizes="SELECT " + listed([each.size() for each in by_values]) if by_values else None,
+        lookups=tuple(by_values),
     )
 
 
-def _page_statements(query: Query, table: Table, resource: Resource, lookup: Lookup | None = None) -> PageStatements:
+def lookup_pages(query: Query, table: Table, by_values: Sequence[Lookup]) -> LookupPages:
+    """The page of ``table`` that ``query`` asks for, by each of the lookups in its plan."""
+    found = [lookup.sequences() for lookup in by_values]
+    pages = tuple(_page_statements(query, table, table.resource, sequences) for sequences in found)
+    return LookupPages(pages, "SELECT " + listed([size(sequences) for sequences in found]))
+
+
+def _page_statements(query: Query, table: Table, resource: Resource, led_to: Fragment | None = None) -> PageStatements:
     """What is on the page is looked up last: what is sorted and skipped may be in an index."""
     where, order = compile_filter(query.where, resource), compile_order(query.sort, resource)
     name, columns = table.name, ", ".join(table.columns)
-    source = Fragment(name) if lookup is None else _led_to(lookup, table)
+    source = Fragment(name) if led_to is None else _led_to(led_to, table)
     window = Fragment(" LIMIT ? OFFSET ?", (query.limit, query.offset))
     places = f"(SELECT {name}.rowid AS place FROM " + source + " WHERE " + where + " ORDER BY " + order + window + ")"
     found = " FROM " + places + f" CROSS JOIN {name} ON {name}.rowid = place"
@@ -89,9 +102,9 @@ def _page_statements(query: Query, table: Table, resource: Resource, lookup: Loo
     return PageStatements(packed + total + found, f"SELECT {columns}" + found)
 
 
-def _led_to(lookup: Lookup, table: Table) -> Fragment:
+def _led_to(sequences: Fragment, table: Table) -> Fragment:
     """The records that an index leads to. The order of a cross join is what SQLite leaves as it is."""
-    numbers = "(SELECT DISTINCT found_seq FROM (" + lookup.sequences + "))"
+    numbers = "(SELECT DISTINCT found_seq FROM (" + sequences + "))"
     return numbers + f" CROSS JOIN {table.name} ON {table.name}.{table.resource.sequence} = found_seq"
 
 
