@@ -190,6 +190,16 @@ def test_what_was_in_memory_is_found_after_the_next_start(is_clean: bool, catalo
     assert written(catalogue) == (4, 1 + RUN_TASKS + 2)
 
 
+def test_what_may_be_in_runs_and_was_in_memory_is_not_there_twice_after_a_crash(catalogue: MemoryCatalogue) -> None:
+    catalogue.fill([task_of(seq, {}, ("a",)) for seq in range(5, RUN_TASKS + 5)])
+    catalogue.add([task_of(1, {}, ("a",))])
+    assert written(catalogue) == (1, 1)
+    catalogue.value_indexes = ValueIndexes(catalogue.connection, [PATIENT])
+    assert written(catalogue) == (0, 0)
+    assert steps_of(catalogue.value_indexes) > 0
+    assert numbers(catalogue, "tags=a&creationTimestamp<7") == [1, 5, 6]
+
+
 def test_what_is_rolled_back_is_not_found_and_may_be_noted_again(catalogue: MemoryCatalogue) -> None:
     indexes, task = catalogue.value_indexes, task_of(1, {}, ("a",))
     indexes.note([task])
