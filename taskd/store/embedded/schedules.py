@@ -2,15 +2,14 @@
 
 import asyncio
 import functools
-import heapq
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 from taskd.model import recurrence
 from taskd.model import schedule as rules
 from taskd.model.clock import Clock
 from taskd.model.errors import RESOURCE_UNKNOWN, ContractError
 from taskd.model.firing import Firing, fire
-from taskd.model.schedule import NEVER_MS, Schedule, ScheduleDraft
+from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.rql.query import Query
 from taskd.store.base import Fired, Objection, Occurrence, Page, ScheduleChange
 from taskd.store.embedded import events
@@ -84,9 +83,7 @@ class Schedules:
 
     def next_fire_ms(self) -> int | None:
         """See ``TaskStore``."""
-        schedules = self._commits.state.schedules.values()
-        next_ms = min((self._next_fire_ms(schedule) for schedule in schedules if not schedule.paused), default=NEVER_MS)
-        return None if next_ms == NEVER_MS else next_ms
+        return self._commits.state.schedule_times.next_ms()
 
     async def _add(self, draft: ScheduleDraft) -> Schedule:
         rules.require_room(draft, self._commits.state.schedules.values())
@@ -110,7 +107,7 @@ class Schedules:
 
     async def _fire(self, limit: int, objection: Objection) -> Fired:
         now_ms = self._clock()
-        chosen = heapq.nsmallest(limit, self._due(now_ms), key=_due_since_ms)
+        chosen = self._commits.state.schedule_times.due(now_ms, limit)
         if not chosen:
             return Fired([], [])
         await self._wait_for_capacity()
@@ -133,24 +130,6 @@ class Schedules:
         made = [Occurrence(task, firing.skipped) for task, firing in zip(tasks, making, strict=True)]
         halted = [firing.schedule for firing in firings if firing.schedule.paused]
         return Fired(made, [*objected, *halted], _held_back(firings))
-
-    def _due(self, now_ms: int) -> Iterator[Schedule]:
-        active = self._commits.state.active
-        for schedule in self._commits.state.schedules.values():
-            # first what tells most of them apart
-            if (schedule.next_ms <= now_ms or schedule.buffered_ms is not None) and schedule.is_due(
-                now_ms, is_active=schedule.id in active
-            ):
-                yield schedule
-
-    def _next_fire_ms(self, schedule: Schedule) -> int:
-        if schedule.buffered_ms is not None and schedule.id not in self._commits.state.active:
-            return schedule.buffered_ms
-        return schedule.next_ms
-
-
-def _due_since_ms(schedule: Schedule) -> int:
-    return schedule.next_ms if schedule.buffered_ms is None else schedule.buffered_ms
 
 
 def _divided(chosen: list[Schedule], objection: Objection, now_ms: int) -> tuple[list[Schedule], list[Schedule]]:

@@ -23,6 +23,7 @@ from taskd.store.embedded import events
 from taskd.store.embedded.event_state import EventState
 from taskd.store.embedded.events import Added, Event, UsedKey
 from taskd.store.embedded.live_tasks import LiveTasks
+from taskd.store.embedded.schedule_times import ScheduleTimes
 from taskd.store.embedded.stored_data import IN_MEMORY_MAX_BYTES, with_data, without_large_data
 from taskd.store.embedded.unique_keys import UniqueKeys
 
@@ -42,6 +43,7 @@ class LiveState:
         """In the order of their creation, those that have ended, too."""
         self.active: dict[str, int] = {}
         """How many tasks of a schedule wait or run, by its id, where there are any."""
+        self.schedule_times = ScheduleTimes(self.schedules, self.active)
         self.released = False
         """Whether the end of a task has let go of an occurrence that was buffered, since somebody last looked."""
         self.deleted: list[int] = []
@@ -108,6 +110,7 @@ class LiveState:
     def one_more(self, schedule_id: str) -> None:
         """A task of this schedule waits."""
         self.active[schedule_id] = self.active.get(schedule_id, 0) + 1
+        self.schedule_times.changed(schedule_id)
 
     def _one_less(self, schedule_id: str) -> None:
         count = self.active.pop(schedule_id) - 1
@@ -115,6 +118,7 @@ class LiveState:
             self.active[schedule_id] = count
         elif (schedule := self.schedules.get(schedule_id)) is not None and schedule.buffered_ms is not None:
             self.released = True
+            self.schedule_times.changed(schedule_id)
 
 
 def share(task: Task) -> None:
@@ -211,6 +215,7 @@ def _function_removed(state: LiveState, event: events.FunctionRemoved) -> list[T
 
 def _schedule_put(state: LiveState, event: events.SchedulePut) -> list[Task]:
     state.schedules[event.schedule.id] = event.schedule
+    state.schedule_times.changed(event.schedule.id)
     return []
 
 
@@ -224,11 +229,13 @@ def _schedule_advanced(state: LiveState, event: events.ScheduleAdvanced) -> list
         remaining=event.remaining,
         buffered_ms=event.buffered_ms,
     )
+    state.schedule_times.changed(schedule.id)
     return []
 
 
 def _schedule_removed(state: LiveState, event: events.ScheduleRemoved) -> list[Task]:
     del state.schedules[event.schedule_id]
+    state.schedule_times.changed(event.schedule_id)
     return []
 
 
