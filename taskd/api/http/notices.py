@@ -12,11 +12,19 @@ _NAME_MAX_CHARS = 64
 NO_NOTICE: Mapping[str, str] = {}
 
 
-def scan_notice(query: Query) -> Mapping[str, str]:
-    """The header that says that a listing looked at everything there is, and which indexes would spare it that."""
+COUNTED_MAX = 100_000
+"""A listing that looks at every record and finds more than these is advised not to count them."""
+
+
+def scan_notice(query: Query, total: int | None) -> Mapping[str, str]:
+    """The header that says that a listing looked at everything there is, and what would spare it that.
+
+    ``total`` is how many it found, if they were counted.
+    """
     names = [_shown(path) for path in dict.fromkeys(_indexable(query.where))][:_NAMES_MAX]
     advice = f"; [store] indexes = [{', '.join(names)}] would spare it that" if names else ""
-    return {NOTICE_HEADER: f"this listing looked at every record, as no index answers it{advice}"}
+    count = f"; skipCount() would spare it counting {total} of them" if (total or 0) > COUNTED_MAX else ""
+    return {NOTICE_HEADER: f"this listing looked at every record, as no index answers it{advice}{count}"}
 
 
 def adoption_notice(function: Function) -> Mapping[str, str]:

@@ -84,7 +84,7 @@ class Pages:
         self, request: web.Request, query: Query, found: Page[T], view: Callable[[T], Struct]
     ) -> web.StreamResponse:
         """The page that ``query`` found, each record as ``view`` shows it."""
-        headers = scan_notice(query) if found.scanned else NO_NOTICE
+        headers = scan_notice(query, found.total) if found.scanned else NO_NOTICE
         if not found.apart:
             rows = [_selected(view(record), query.select) for record in found.rows]
             whole = json_response(_page(query, found, len(rows), rows))
