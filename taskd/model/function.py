@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -48,6 +49,19 @@ RUNTIMES: tuple[str, ...] = (
     *("provided.al2", "provided.al2023"),
 )
 """The runtimes a function may name. Which of them the local runtime runs is the local runtime's to say."""
+
+RETIRED_RUNTIMES = MappingProxyType(
+    {
+        **{f"nodejs{major}.x": "nodejs22.x" for major in (8, 10, 12, 14)},
+        **{f"python{version}": "python3.13" for version in ("2.7", "3.6", "3.7")},
+        **dict.fromkeys(("dotnetcore2.1", "dotnetcore3.1", "dotnet5.0", "dotnet7"), "dotnet8"),
+        "dotnet9": "dotnet10",
+        **dict.fromkeys(("ruby2.5", "ruby2.7"), "ruby3.4"),
+        "java8": "java8.al2",
+        **dict.fromkeys(("go1.x", "provided"), "provided.al2023"),
+    }
+)
+"""Names that tools still offer and nobody runs, with what to use instead."""
 
 
 class PermissionMode(StrEnum):

@@ -1,13 +1,18 @@
 """Settles what values stand for once it is known what kind of field they are compared with."""
 
+import re
 from enum import Enum, auto
 
 from msgspec.structs import replace
 
-from taskd.model.timestamps import parse_timestamp
+from taskd.model.timestamps import parse_rfc3339, parse_timestamp
 from taskd.rql.errors import RqlError
 from taskd.rql.operators import COMPARISONS, Operands
 from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Node, Pattern, Value
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_NO_ZONE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?", re.ASCII)
+_NO_COLON = re.compile(rf"({_NO_ZONE.pattern}[+-]\d\d)(\d\d)", re.ASCII)
 
 
 class Kind(Enum):
@@ -61,13 +66,26 @@ def _scalar(value: Value, kind: Kind) -> Value:
 
 
 def epoch_ms(value: Value, position: int) -> int:
-    """Milliseconds since the epoch: of a moment, of a text that is an RFC 3339 timestamp, or of a number of them.
+    """Milliseconds since the epoch: of a moment, of a text that is a time, or of a number of them.
 
     Raises :class:`RqlError`, about ``position``, for any other value.
     """
     if isinstance(value, Moment):
         return value.epoch_ms
     found = parse_timestamp(value.value if isinstance(value, Guessed) else value)
+    if found is None and isinstance(value, str):
+        found = _lenient_ms(value)
     if found is None:
         raise RqlError("A time is expected, such as 2026-01-01T00:00:00.000Z or epoch milliseconds", position)
     return found
+
+
+def _lenient_ms(text: str) -> int | None:
+    """Milliseconds since the epoch of a day alone (its midnight), a time without a zone (both UTC), or one whose offset
+    lacks its colon: compared with a time they mean but one thing, while in a document they may well be a name."""
+    if _DAY.fullmatch(text):
+        return parse_rfc3339(f"{text}T00:00:00Z")
+    if _NO_ZONE.fullmatch(text):
+        return parse_rfc3339(f"{text}Z")
+    written = _NO_COLON.fullmatch(text)
+    return None if written is None else parse_rfc3339(f"{written[1]}:{written[2]}")

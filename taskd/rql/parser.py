@@ -80,6 +80,7 @@ class _Parser:
         self._patterns_cost = 0
         self._conditions = 0
         self._values_listed = 0
+        self._in_outermost_and = False
 
     @property
     def directive(self) -> Raw | None:
@@ -127,6 +128,8 @@ class _Parser:
         word = self._scan.take(WORD)
         if not self._scan.accept("("):
             return [self._shorthand(word)]
+        if depth == 0:
+            self._in_outermost_and = word[0] == "and"
         return self._call(word, depth) if word[0] else self._parenthesised(depth)
 
     def _parenthesised(self, depth: int) -> list[Node]:
@@ -155,8 +158,9 @@ class _Parser:
         return _as_list(_grouped(operator, conditions))
 
     def _directive(self, name: Raw, depth: int) -> list[Node]:
-        if depth:
-            raise RqlError(f"{name[0]} belongs at the top of a query, outside of any group", name[1])
+        if depth > 1 or (depth == 1 and not self._in_outermost_and):
+            message = f"{name[0]} belongs at the top of a query, or into an and(…) that is at its top"
+            raise RqlError(message, name[1])
         arguments = [] if self._scan.at(")") else self._values()
         self._close(name[0])
         self._directives.add(name, arguments)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from taskd.api.validation.function_body import decode_code, decode_function, new_function
 from taskd.model import errors
 from taskd.model.errors import ContractError, ErrorKind
-from taskd.model.function import RUNTIMES, Function, PermissionMode, RetryPolicy
+from taskd.model.function import RETIRED_RUNTIMES, RUNTIMES, Function, PermissionMode, RetryPolicy
 
 NOW_MS = 1_700_000_000_000
 
@@ -163,6 +163,17 @@ def test_a_field_that_breaks_its_rule_is_named_with_the_rule(field: str, value: 
 )
 def test_a_name_that_breaks_the_rule_has_an_error_of_its_own(name: str) -> None:
     assert_refused(errors.INVALID_FUNCTION_NAME, "64 letters", name=name)
+
+
+@pytest.mark.parametrize(("runtime", "instead"), RETIRED_RUNTIMES.items())
+def test_a_runtime_that_nobody_runs_any_more_is_refused_with_what_to_use_instead(runtime: str, instead: str) -> None:
+    assert runtime not in RUNTIMES
+    assert instead in RUNTIMES
+    assert_refused(errors.FIELD_FORMAT, f"use {instead} instead", runtime=runtime)
+
+
+def test_tools_that_offer_old_runtimes_are_told() -> None:
+    assert {"dotnet7", "nodejs14.x", "python3.7", "go1.x", "java8"} <= set(RETIRED_RUNTIMES)
 
 
 @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT"])

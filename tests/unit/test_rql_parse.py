@@ -1,6 +1,7 @@
 """Query text to tree: the whole grammar, what values are taken for, and where errors are."""
 
 import pytest
+from msgspec.structs import replace
 
 from taskd.model.errors import INVALID_RQL
 from taskd.rql.errors import RqlError
@@ -269,7 +270,13 @@ def test_empty_array_of_members() -> None:
         ("sort(" + "a," * 16 + "a)", 0, "sort expects"),
         ("select(a,)", 9, "field name"),
         ("skipCount(1)", 0, "nothing between"),
-        ("and(a=1,limit(5))", 8, "top of a query"),
+        ("or(a=1,limit(5))", 7, "top of a query"),
+        ("and(b=1)&contains(b,limit(5))", 20, "top of a query"),
+        ("and(b=1)&(a=1&limit(5))", 14, "top of a query"),
+        ("(a=1&limit(5))", 5, "top of a query"),
+        ("and(a=1,and(limit(5)))", 12, "top of a query"),
+        ("and(a=1,contains(b,limit(5)))", 19, "top of a query"),
+        ("or(and(a=1,limit(5)),b=1)", 11, "top of a query"),
         ("contains(a,b=1|c=2)", 14, "cannot be mixed"),
     ],
 )
@@ -319,3 +326,19 @@ def test_what_asks_about_a_page_is_refused_in_a_filter_alone(text: str, name: st
     with pytest.raises(RqlError, match=f"so {name} has no place") as error:
         parse_filter(text)
     assert error.value.position == position
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "and(a=1,b=2,sort(-a),limit(5,10),select(a),skipCount())",
+        "and(limit(5,10),skip_count(),a=1,select(a),b=2,sort(-a))",
+        "and(or(a=1),limit(5,10),(b=2),sort(-a),select(a),skipCount())",
+        "and(a=1,limit(5,10))&b=2&and(sort(-a),select(a),skipCount())",
+    ],
+)
+def test_what_is_asked_about_the_page_may_stand_inside_an_and_at_the_top(text: str) -> None:
+    apart = parse("a=1&b=2&sort(-a)&limit(5,10)&select(a)&skipCount()")
+    together = parse(text)
+    assert replace(together, where=None) == replace(apart, where=None)
+    assert [condition.path for condition in together.where.conditions] == [("a",), ("b",)]  # type: ignore[union-attr]

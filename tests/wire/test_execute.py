@@ -37,7 +37,7 @@ async def test_the_answer_is_the_task_as_it_ended_with_the_result(service: Servi
     await deploy(service, ECHO, executionOptions={"defaultPriority": 7})
     executed = await (await execute(service, {"n": 1})).json()
     assert executed.pop("result") == {"status": "inProgress", "data": {"n": 1}}
-    assert (executed["status"], executed["data"], executed["priority"]) == ("complete", {"n": 1}, 7)
+    assert (executed["status"], executed["data"], executed["priority"]) == ("complete", {"n": 1}, 0)
     assert executed == await the_only_task(service)
     logs = await service.get(f"/{executed['id']}/logs")
     assert [line["message"] for line in logs["data"]] == ["got {'n': 1}"]

@@ -1,5 +1,6 @@
 """Node.js functions in real sandboxes, under our own bootstrap."""
 
+import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from support.functions.local_runtime import LocalRuntimeHarness, failure_of, local_harness, messages, success_of
 from support.functions.zips import node_zip, zip_of
 
-from taskd.runtime.base import FunctionError
+from taskd.runtime.base import FunctionError, InvocationResult
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
 
@@ -34,8 +35,39 @@ async def test_an_async_handler_returns_its_result_and_its_lines(harness: LocalR
     )
     result = success_of(await harness.call({"n": 21}))
     assert result.payload == b"42"
-    assert messages(result) == ["loading", "got 21", "two"]
-    assert messages(await harness.call({"n": 1})) == ["got 1", "two"]
+    assert texts(result) == ["loading", "got 21", "two"]
+    assert texts(await harness.call({"n": 1})) == ["got 1", "two"]
+
+
+def texts(result: InvocationResult) -> list[str]:
+    """What the handler had printed, without what the console puts in front."""
+    return [message.split("\t", 3)[3] for message in messages(result)]
+
+
+async def test_what_the_console_prints_has_the_form_of_lambda(harness: LocalRuntimeHarness) -> None:
+    await deploy(
+        harness,
+        """
+        console.log('loading');
+        exports.handler = async (event, context) => {
+          console.log('a %s', 'b', { c: 1 }); console.info('i'); console.warn('w'); console.error('e');
+          console.debug('d'); console.log('two\\nlines'); process.stdout.write('as it is\\n');
+          return context.awsRequestId;
+        };
+        """,
+    )
+    result = success_of(await harness.call())
+    call = result.payload.decode().strip('"')
+    *lines, last_but_one, last = messages(result)
+    assert (last_but_one, last) == ("lines", "as it is")
+    fields = [line.split("\t") for line in lines]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time) for time, *_ in fields)
+    assert [rest for _, *rest in fields] == [
+        ["undefined", "INFO", "loading"],
+        [call, "INFO", "a b { c: 1 }"],
+        *([call, level, text] for level, text in (("INFO", "i"), ("WARN", "w"), ("ERROR", "e"), ("DEBUG", "d"))),
+        [call, "INFO", "two"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +115,7 @@ async def test_a_callback_answers_when_the_event_loop_is_empty(harness: LocalRun
     )
     result = success_of(await harness.call({"n": 1}))
     assert result.payload == b'{"n":1}'
-    assert messages(result) == ["still printed"]
+    assert texts(result) == ["still printed"]
 
 
 async def test_a_callback_need_not_wait_for_the_event_loop(harness: LocalRuntimeHarness) -> None:

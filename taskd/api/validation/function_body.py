@@ -21,6 +21,7 @@ from taskd.model.function import (
     ENVIRONMENT_NAME_PATTERN,
     NAME_PATTERN,
     RESERVED_ENVIRONMENT_NAMES,
+    RETIRED_RUNTIMES,
     RUNTIMES,
     Function,
     PermissionMode,
@@ -222,6 +223,9 @@ def _entry_point(entry_point: str) -> str:
 
 
 def _runtime(runtime: str) -> str:
+    if runtime in RETIRED_RUNTIMES:
+        message = f"runtime {runtime} is not run any more; use {RETIRED_RUNTIMES[runtime]} instead."
+        raise ContractError(errors.FIELD_FORMAT, message)
     if runtime not in RUNTIMES:
         raise field_error("runtime", f"be one of {', '.join(RUNTIMES)}")
     return runtime

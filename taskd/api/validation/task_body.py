@@ -87,12 +87,14 @@ def task_draft(body: TaskBody, function: Function | None, now_ms: int, caller: C
 
 
 def execution_draft(body: ExecutionBody, function: Function, now_ms: int, caller: Caller) -> TaskDraft:
-    """A direct execution of ``function`` in the name of ``caller``. Raises ``ContractError`` as for a task."""
+    """A direct execution of ``function`` in the name of ``caller``; the default priority is for tasks that wait.
+
+    Raises ``ContractError`` as for a task.
+    """
     return TaskDraft(
         function_name=function.name,
         data=object_text(body.data),
         start_ms=now_ms,
-        priority=function.default_priority,
         created_by_user_id=caller.user_id,
         created_by_application_id=caller.application_id,
         direct=True,

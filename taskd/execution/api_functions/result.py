@@ -12,7 +12,9 @@ from taskd.model import errors, limits
 from taskd.model.errors import ContractError
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_-]+")
-_NO_HEADER_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+_HEADER_MARKS = "_ :;.,/\"'?!(){}[]@<>=-+*#$&`|~^%"
+_NO_HEADER_VALUE = re.compile(f"[^A-Za-z0-9{re.escape(_HEADER_MARKS)}]")
+_NO_COOKIE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _IGNORED_HEADERS = HOP_BY_HOP | {"content-length"}
 _DEFAULT_CONTENT_TYPE = "application/json"
 _STATUS_MIN, _STATUS_MAX = 200, 499
@@ -74,14 +76,22 @@ def _header_value(field: str, text: Any) -> str:
     if not isinstance(text, str):
         _broken(f"{field} must be a string")
     if _NO_HEADER_VALUE.search(text) is not None:
-        _broken(f"{field} must not hold control characters")
+        _broken(f"{field} must be of letters, digits and the marks {_HEADER_MARKS}")
     return text
 
 
 def _cookies(value: Any) -> tuple[str, ...]:
     if value is not None and not isinstance(value, list):
         _broken("cookies must be an array of strings")
-    return tuple(_header_value(f"cookies.{index}", text) for index, text in enumerate(value or []))
+    return tuple(_cookie(f"cookies.{index}", text) for index, text in enumerate(value or []))
+
+
+def _cookie(field: str, text: Any) -> str:
+    if not isinstance(text, str):
+        _broken(f"{field} must be a string")
+    if _NO_COOKIE.search(text) is not None:
+        _broken(f"{field} must not hold control characters")
+    return text
 
 
 def _body(fields: dict[str, Raw]) -> bytes:

@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import net from 'node:net';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { format } from 'node:util';
 
 const environment = process.env;
 const taskRoot = environment.LAMBDA_TASK_ROOT;
@@ -130,6 +131,19 @@ function logError(title, error, requestId) {
   const details = JSON.stringify({ errorType, errorMessage, stack: trace });
   const fields = [new Date().toISOString(), requestId ?? 'undefined', 'ERROR', title, details];
   process.stderr.write(`${fields.join('\t')}\n`);
+}
+
+// ---- What is printed -------------------------------------------------------------------------------------------
+
+let requestId = 'undefined'; // of the call under way, or of the one before, as on Lambda
+
+const LEVELS = { log: 'INFO', info: 'INFO', warn: 'WARN', error: 'ERROR', debug: 'DEBUG', trace: 'TRACE' };
+
+/** Gives the lines of the console Lambda's form; what is written to the streams themselves stays as it is. */
+for (const [method, level] of Object.entries(LEVELS)) {
+  console[method] = (...values) => {
+    process.stdout.write(`${new Date().toISOString()}\t${requestId}\t${level}\t${format(...values)}\n`);
+  };
 }
 
 // ---- Finding the handler ---------------------------------------------------------------------------------------
@@ -307,6 +321,7 @@ async function serve() {
   for (;;) {
     const call = await channel.next();
     current = call;
+    requestId = call.requestId;
     call.run(handler);
     const outcome = await call.done;
     call.report(outcome);
