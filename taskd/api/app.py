@@ -8,8 +8,9 @@ from prometheus_client import CollectorRegistry
 from taskd.api.http.admission import Admission
 from taskd.api.http.auditing import Auditor
 from taskd.api.http.authentication import Authentication
-from taskd.api.http.authorization import Authenticate, trust_everybody
+from taskd.api.http.authorization import Authenticate, WhoeverItIs, trust_everybody
 from taskd.api.http.client_address import ClientAddresses
+from taskd.api.http.open_logins import open_logins
 from taskd.api.http.pages import Pages
 from taskd.api.http.request_source import RequestSource
 from taskd.api.http.route_table import REQUEST_SOURCE, ROUTE_TABLE, route_table
@@ -102,7 +103,8 @@ def build_app(
         own += AuditHandlers(trail, pages).routes()
     mounts.append(Mount(OWN_PATH, own, authenticate))
     if auth is not None:
-        mounts += _account_mounts(auth, addresses, pages, clock)
+        asks_callers = authenticate is not trust_everybody
+        mounts += _account_mounts(auth, addresses, pages, clock, asks_callers=asks_callers)
     probes, served = ProbeHandlers(health, registry), served_bases(mount.base for mount in mounts)
     mounts += [Mount(base, list(probes.service_routes()), None) for base in sorted(served)]
     mounts.append(Mount("", list(probes.routes()), None))
@@ -134,10 +136,15 @@ def _objection(authenticate: Authenticate, auth: AuthService | None) -> Objectio
     return no_objection if auth is None or authenticate is trust_everybody else TaskCreators(auth).objection
 
 
-def _account_mounts(auth: AuthService, addresses: ClientAddresses, pages: Pages, clock: Clock) -> Iterator[Mount]:
-    """Logging in, where credentials are the handlers' own business; and who one is, which is always asked for real."""
-    logins = (OAuth1TokenHandlers(auth, addresses), OAuth2TokenHandlers(auth, addresses))
-    yield Mount(LOGIN_PATH, [route for each in logins for route in each.routes()], None)
+def _account_mounts(
+    auth: AuthService, addresses: ClientAddresses, pages: Pages, clock: Clock, *, asks_callers: bool
+) -> Iterator[Mount]:
+    """Logging in, where credentials are the handlers' own business; and who one is, as far as it can be told where nobody is asked."""
+    handlers = (OAuth1TokenHandlers(auth, addresses), OAuth2TokenHandlers(auth, addresses))
+    logins = [route for each in handlers for route in each.routes()]
+    yield Mount(LOGIN_PATH, logins if asks_callers else list(open_logins(logins)), None)
     yield Mount(USERS_PATH, list(RegistrationHandlers(auth, addresses, clock).routes()), None)
     accounts = (RoleHandlers(auth, pages, clock), UserHandlers(auth, pages, clock))
-    yield Mount(USERS_PATH, [route for each in accounts for route in each.routes()], Authentication(auth, addresses))
+    proof = Authentication(auth, addresses)
+    authenticate = proof if asks_callers else WhoeverItIs(proof)
+    yield Mount(USERS_PATH, [route for each in accounts for route in each.routes()], authenticate)

@@ -68,14 +68,17 @@ def remove_app(files: AccountFiles, *, name: str) -> None:
 @app.command()
 @click.argument("name")
 @click.option("--user", "email", required=True, help="The email of the user to call as.")
-@click.option("--host", required=True, help="Where the function reaches taskd, such as http://127.0.0.1:8080.")
+@click.option(
+    "--host", required=True, help="Where the function reaches taskd: http://localhost:8080, or https://api.example.com."
+)
 @json_option
 @account_files
 def environment(files: AccountFiles, *, name: str, email: str, host: str, as_json: bool) -> None:
     """Show the environment variables with which a function calls back.
 
     They log in as a user through an OAuth 1 application, with a token that lasts until the user's logins are ended.
-    With --json it is what a function's environmentVariables take.
+    With --json it is what a function's environmentVariables take. The JavaScript SDK uses a host that contains
+    "localhost" as it stands, and makes https://api.<host> of every other, so on this machine say localhost.
     """
     accounts = files.read()
     application, user = account_changes.find_application(accounts, name), account_changes.find_user(accounts, email)
@@ -90,10 +93,18 @@ def environment(files: AccountFiles, *, name: str, email: str, host: str, as_jso
         "API_OAUTH_TOKEN": token.token,
         "API_OAUTH_TOKEN_SECRET": token.secret,
     }
+    if "localhost" not in host and not host.startswith("https://api."):
+        click.echo(_host_note(host), err=True)
     if as_json:
         output.print_json({key: {"value": value} for key, value in variables.items()})
     else:
         _show(variables, as_json=False)
+
+
+def _host_note(host: str) -> str:
+    bare = host.removeprefix("https://").removeprefix("http://")
+    instead = "http://localhost and the port" if bare.startswith("127.") else "a name that begins with api."
+    return f"Note: the JavaScript SDK calls https://api.{bare} for this host. If the function uses it, say {instead}."
 
 
 def _show(values: dict[str, str], *, as_json: bool) -> None:

@@ -46,7 +46,11 @@ async def test_hello_node_sums_up_readings(harness: LocalRuntimeHarness) -> None
     await deploy(harness, "hello-node")
     result = success_of(await harness.call(task({"readings": [1, 2, 6]}), "hello-node"))
     assert json.loads(result.payload) == {"count": 3, "lowest": 1, "highest": 6, "average": 3}
-    assert [message.split("\t")[3] for message in messages(result)[1:4]] == ["       1 #", "       2 #######", "       6 " + "#" * 30]
+    assert [message.split("\t")[3] for message in messages(result)[1:4]] == [
+        "       1 #",
+        "       2 #######",
+        "       6 " + "#" * 30,
+    ]
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")

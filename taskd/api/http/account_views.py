@@ -46,6 +46,10 @@ class RecordsAffected(Struct):
     records_affected: int
 
 
+ANYBODY = UserView("0" * 24, "anybody@localhost", "Anybody", "", [])
+"""Who calls a service that asks nobody who they are."""
+
+
 def user_view(user: User, directory: Directory) -> UserView:
     """``user``; here nobody has to be activated."""
     return UserView(

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from taskd.model import errors
 from taskd.model.caller import ANONYMOUS, EVERYTHING, Caller
@@ -28,6 +29,22 @@ class Authenticate(Protocol):
 async def trust_everybody(request: web.Request) -> Caller:
     """For a service that asks nobody who they are."""
     return EVERYTHING
+
+
+class WhoeverItIs:
+    """For what tells callers who they are, in a service that asks nobody: they may do everything, and where they prove
+    by ``proof`` who they are, they are that."""
+
+    def __init__(self, proof: Authenticate) -> None:
+        self._proof = proof
+
+    async def __call__(self, request: web.Request) -> Caller:
+        """The caller."""
+        try:
+            proved = await self._proof(request)
+        except ContractError:
+            return EVERYTHING
+        return replace(EVERYTHING, user_id=proved.user_id, application_id=proved.application_id)
 
 
 async def ask_nobody(request: web.Request) -> Caller:

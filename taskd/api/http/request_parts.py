@@ -12,8 +12,7 @@ from taskd.model import errors, limits
 from taskd.model.errors import ContractError
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.objectid import is_object_id
-from taskd.rql.errors import RqlError
-from taskd.rql.parser import parse
+from taskd.rql.parser import parse, parse_filter
 from taskd.rql.query import Node, Query
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -48,13 +47,11 @@ def where_of(request: web.Request) -> Node:
 
     :raises ContractError: ``EMPTY_RQL`` or ``INVALID_RQL``.
     """
-    query = query_of(request)
-    if query != Query(query.where):
-        raise RqlError("A change is made to all that the query finds: limit, sort and select are not taken", 0)
-    if query.where is None:
+    where = parse_filter(request.rel_url.raw_query_string)
+    if where is None:
         message = "Say by a query what to change, such as ?eq(id,0123456789abcdef01234567)."
         raise ContractError(errors.EMPTY_RQL, message)
-    return query.where
+    return where
 
 
 def idempotency_key(request: web.Request, body: bytes) -> IdempotencyKey | None:

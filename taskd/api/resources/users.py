@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from taskd.api.http.account_views import RecordsAffected, UserView, subject_view, user_view
+from taskd.api.http.account_views import ANYBODY, RecordsAffected, UserView, subject_view, user_view
 from taskd.api.http.auditing import Audited, When, note, record_now
 from taskd.api.http.authorization import caller_of, require
 from taskd.api.http.json_response import json_response
@@ -20,7 +20,7 @@ from taskd.auth.oidc import Subject
 from taskd.auth.role_changes import add_roles, take_roles
 from taskd.auth.service import AuthService
 from taskd.model import errors, limits
-from taskd.model.caller import Caller
+from taskd.model.caller import EVERYTHING, Caller
 from taskd.model.clock import Clock
 from taskd.model.errors import ContractError
 from taskd.model.permissions import Permission
@@ -73,10 +73,13 @@ class UserHandlers:
 
     async def me(self, request: web.Request) -> web.StreamResponse:
         """The user behind the request."""
-        subject = await self._subject(request)
+        caller = caller_of(request)
+        subject = await self._subject(request) if caller.user_id else None
         if subject is not None:
             return json_response(subject_view(subject))
-        user = self._auth.directory.user(caller_of(request).user_id or "")
+        user = self._auth.directory.user(caller.user_id or "")
+        if user is None and caller is EVERYTHING:
+            return json_response(ANYBODY)
         if user is None:
             raise ContractError(errors.NOT_AUTHENTICATED, "An application is calling, there is no user behind it.")
         return json_response(user_view(user, self._auth.directory))
@@ -127,5 +130,5 @@ class UserHandlers:
         return json_response(RecordsAffected(len(users)))
 
     async def _subject(self, request: web.Request) -> Subject | None:
-        scheme, _, token = request.headers["Authorization"].partition(" ")
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         return await self._auth.bearers.subject(token.strip()) if scheme.lower() == "bearer" else None
