@@ -139,7 +139,8 @@ def _objection(authenticate: Authenticate, auth: AuthService | None) -> Objectio
 def _account_mounts(
     auth: AuthService, addresses: ClientAddresses, pages: Pages, clock: Clock, *, asks_callers: bool
 ) -> Iterator[Mount]:
-    """Logging in, where credentials are the handlers' own business; and who one is, as far as it can be told where nobody is asked."""
+    """Logging in, where credentials are the handlers' own business; and who one is, as far as that can be told where
+    nobody is asked."""
     handlers = (OAuth1TokenHandlers(auth, addresses), OAuth2TokenHandlers(auth, addresses))
     logins = [route for each in handlers for route in each.routes()]
     yield Mount(LOGIN_PATH, logins if asks_callers else list(open_logins(logins)), None)
