@@ -337,7 +337,7 @@ def contents(state: LiveState) -> tuple[object, ...]:
     reacting: list[Any] = [list(state.events.dispatchers.items()), list(state.events.subscriptions.items())]
     by_type = {each.event_type: list(state.events.dispatchers_of(each.event_type)) for _, each in reacting[0]}
     reacting.append(by_type)
-    kept = (dict(state.unique.kept), list(state.events.owed), state.pause)
+    kept = (dict(state.unique.kept), list(state.events.owed), state.events.count, state.pause)
     return *alive, *reacting, *kept, state.last_seq, state.last_id, state.ended
 
 

@@ -97,7 +97,7 @@ class OperationHandlers:
         found = await self._store.find(query, on_behalf_of=on_behalf_of, apart_from_bytes=_ANY_DATA_BYTES)
         response = json_response(dry_run_view(draft.action.value, draft.rql, found.total or 0, found.rows))
         if found.scanned:
-            response.headers.update(scan_notice(query))
+            response.headers.update(scan_notice(query, None))
         return response
 
     async def show(self, request: web.Request) -> web.StreamResponse:

@@ -21,6 +21,8 @@ class EventState:
         self.owed: dict[str, None] = {}
         """The ids of tasks that failed when there was no room for an event, in that order."""
 
+        self.count = 0
+        """How many events were ever published."""
         self.published: tuple[Event, ...] = ()
         """By the newest frame that published any, until they are taken."""
 

@@ -243,6 +243,8 @@ class Counters(Struct, tag="n", array_like=True, frozen=True, gc=False):
     last_id: str | None
     ended: int
     """How many tasks had come to an end: they are not in the snapshot, only the catalogue has them."""
+    published: int = 0
+    """How many events had been published, which the catalogue alone has as well."""
 
 
 Event = (

@@ -80,7 +80,7 @@ class LiveState:
 
     def counters(self) -> events.Counters:
         """What a snapshot of this state must carry besides what is alive."""
-        return events.Counters(self.last_seq, self.last_id, self.ended)
+        return events.Counters(self.last_seq, self.last_id, self.ended, self.events.count)
 
     def take_deleted(self) -> Sequence[int]:
         """The numbers in ``deleted``, which is empty then."""
@@ -288,6 +288,7 @@ def _published(state: LiveState, event: events.Published) -> list[Task]:
     for task_id in event.owed_task_ids:
         state.events.owed.pop(task_id, None)  # none where the failure was in a part of the journal that is lost
     state.events.published = event.events
+    state.events.count += len(event.events)
     return []
 
 
@@ -323,6 +324,7 @@ def _all_resumed(state: LiveState, event: events.AllResumed) -> list[Task]:
 
 def _counters(state: LiveState, event: events.Counters) -> list[Task]:
     state.last_seq, state.last_id, state.ended = event.last_seq, event.last_id, event.ended
+    state.events.count = event.published
     return []
 
 

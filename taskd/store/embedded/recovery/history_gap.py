@@ -78,7 +78,7 @@ class HistoryGap:
         self._pending = []
         if ended:
             self._catalogue.put(self._snapshot_sequence, [], ended)
-        self.lost = self._describe(state.ended, len(ended))
+        self.lost = self._describe(state.ended, state.events.count, len(ended))
         if self.lost is not None:
             log.error("%s", self.lost)
 
@@ -87,18 +87,19 @@ class HistoryGap:
             task = transitions.start(task, self._now_ms)
         return transitions.fail(task, self._now_ms, _UNKNOWN_END)
 
-    def _describe(self, ever_ended: int, ended: int) -> str | None:
+    def _describe(self, ever_ended: int, ever_published: int, ended: int) -> str | None:
         if self._known:
             return (
                 f"The catalogue is older than the journal: it has seen frame {self._known}, and the snapshot that the "
                 f"journal begins with was made after frame {self._snapshot_sequence}. What ended in between is lost: "
                 f"{ended} tasks are now shown as failed with {ZOMBIE_ERROR_NAME}, and those that were also created in "
-                f"between are not listed. Waiting and running tasks are all there. If a newer catalogue.db with its "
-                f"-wal file still exists, stop taskd and put both back."
+                f"between are not listed, nor are events that were published then. Waiting and running tasks are all "
+                f"there. If a newer catalogue.db with its -wal file still exists, stop taskd and put both back."
             )
-        if not ever_ended:
+        if not ever_ended and not ever_published:
             return None
+        events = f", nor the {ever_published} events that were published" if ever_published else ""
         return (
-            f"The catalogue is new, and the journal no longer holds the {ever_ended} tasks that ended before its "
-            f"snapshot: their history and their logs are lost. Waiting and running tasks are all there."
+            f"The catalogue is new, and the journal no longer holds the {ever_ended} tasks that ended{events} before "
+            f"its snapshot: their history and their logs are lost. Waiting and running tasks are all there."
         )

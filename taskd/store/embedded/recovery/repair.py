@@ -154,7 +154,7 @@ class _Repair:
         if self._catalogue.position < gap_before - 1:
             batch += self._presumed_started(gap_before)
         batch += self._ended_operations()
-        batch += self._apply(events.Counters(*newest, self._state.ended))
+        batch += self._apply(events.Counters(*newest, self._state.ended, self._state.events.count))
         self._rewriting.add(self._rewriting.last_sequence + 1, encode_events(batch))
 
     def _is_old(self, task_id: str) -> bool:
