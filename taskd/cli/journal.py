@@ -134,7 +134,9 @@ def _print_repair(report: repairing.RepairReport) -> None:
     click.echo(f"{counted(report.tasks_from_catalogue, 'task')} as the catalogue knew them.")
     click.echo(f"{counted(report.tasks_unknown, 'task')} that may have run will fail as zombieTaskCleaned.")
     click.echo(f"{counted(report.events_given_up, 'event')} about tasks that are lost were given up.")
-    click.echo("Functions, schedules and idempotency keys that changed in what was lost are as they were before.")
+    click.echo(
+        "Functions, schedules, dispatchers and idempotency keys that changed in what was lost are as they were before."
+    )
     click.echo(f"The damaged files are in {report.kept_aside}.")
 
 
