@@ -10,9 +10,10 @@ from msgspec import Struct
 from taskd.model import event as rules
 from taskd.model import limits
 from taskd.model.clock import Clock
-from taskd.model.dispatching import Publication, dispatch
+from taskd.model.dispatching import Dispatched, Publication, dispatch
 from taskd.model.errors import BODY_TOO_LARGE, ContractError
 from taskd.model.event import Event, EventDraft
+from taskd.model.task import TaskDraft
 from taskd.store.embedded import events
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.creation import Creation
@@ -27,7 +28,8 @@ class Step(Struct):
 
     frame: list[events.Event]
     publications: list[Publication]
-    admitted_bytes: int
+    admitted_bytes: int = 0
+    """See :meth:`LiveMemory.admit`."""
 
 
 class Publishing:
@@ -67,22 +69,20 @@ class Publishing:
         dispatched = [
             dispatch(event, state.events.dispatchers_of(event.type), state.functions.get) for event in published
         ]
-        tasks = [draft for each in dispatched for draft in each.drafts]
-        admitted_bytes = 0
-        frame: list[events.Event] = [events.Published(published, tuple(owed_task_ids))]
-        if tasks:
-            if sum([len(draft.data) for draft in tasks]) > limits.DISPATCHED_MAX_BYTES:
-                raise ContractError(BODY_TOO_LARGE, "These events make too much for one step.")
-            self._commits.require_room(self._live_tasks_max)
-            admitted_bytes = self._memory.admit(tasks)
-            frame.append(self._creation(tasks))
+        step = Step([events.Published(published, tuple(owed_task_ids))], _publications(published, dispatched))
+        self._add_tasks(step, [draft for each in dispatched for draft in each.drafts])
         for also in self.also:
-            frame += also(published)
-        publications = [
-            Publication(event, len(each.drafts), each.mails, each.withheld)
-            for event, each in zip(published, dispatched, strict=True)
-        ]
-        return Step(frame, publications, admitted_bytes)
+            step.frame += also(published)
+        return step
+
+    def _add_tasks(self, step: Step, drafts: list[TaskDraft]) -> None:
+        if not drafts:
+            return
+        if sum([len(draft.data) for draft in drafts]) > limits.DISPATCHED_MAX_BYTES:
+            raise ContractError(BODY_TOO_LARGE, "These events make too much for one step.")
+        self._commits.require_room(self._live_tasks_max)
+        step.admitted_bytes = self._memory.admit(drafts)
+        step.frame.append(self._creation(drafts))
 
     def watch(self, step: Step, done: "Future[Any]") -> None:
         """``done`` is when the frame of ``step`` has come to its end."""
@@ -96,3 +96,10 @@ class Publishing:
         for publication in step.publications:
             for callback in self._callbacks:
                 callback(publication)
+
+
+def _publications(published: Sequence[Event], dispatched: Sequence[Dispatched]) -> list[Publication]:
+    return [
+        Publication(event, len(each.drafts), each.mails, each.withheld)
+        for event, each in zip(published, dispatched, strict=True)
+    ]
