@@ -13,7 +13,7 @@ from pathlib import Path
 from support.functions.node_project import cache_folder
 from support.functions.zips import unix_entry
 
-INSTALL_TIMEOUT_S = 120
+INSTALL_TIMEOUT_S = 300
 
 
 def npm_packages(*names: str) -> Path:
