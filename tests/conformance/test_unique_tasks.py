@@ -405,3 +405,13 @@ async def test_an_occurrence_that_was_buffered_is_left_out_while_the_key_is_take
     await made(store, draft(clock))
     assert (await store.fire(9)).occurrences == []
     assert (await store.schedule(kept.id)).buffered_ms is None
+
+
+async def test_a_task_that_is_deleted_takes_its_key_along(open_store: OpenStore, clock: FakeClock) -> None:
+    store = await open_store()
+    task = await made(store, draft(clock, 60))
+    await complete(store, await claimed(store))
+    assert await store.delete_tasks([task.id]) == 1
+    again = await made(store, draft(clock, 60))
+    store = await open_store()
+    assert (await ask(store, draft(clock, 60))).task.id == again.id

@@ -281,6 +281,7 @@ def _unique_forgotten(state: LiveState, event: events.UniqueKeysForgotten) -> li
 
 def _deleted(state: LiveState, event: events.Deleted) -> list[Task]:
     state.deleted += event.seqs
+    state.unique.forget_tasks(event.seqs)
     return []
 
 

@@ -27,6 +27,8 @@ class UniqueKeys:
         """Keys of tasks that have ended."""
         self.shares: Shares[str] = Shares()
         """How many keys that last for some time each owner has, of live tasks and of ended ones."""
+        self._kept_by_seq: dict[int, Slot] = {}
+        """The same, by the numbers of their tasks."""
         self._live = 0
         """How many live tasks have a key, whether or not it keeps others out now."""
         self._ends: list[tuple[int, Slot]] = []
@@ -86,6 +88,12 @@ class UniqueKeys:
             if kept is not None and kept.ends_ms == ended_ms:
                 self._let_go(slot)
 
+    def forget_tasks(self, seqs: Iterable[int]) -> None:
+        """The tasks of these numbers are gone for good, and so are the keys that are kept for them."""
+        for seq in seqs if self.kept else ():
+            if (slot := self._kept_by_seq.get(seq)) is not None:
+                self._let_go(slot)
+
     def take_kept(self) -> Iterator[KeptKey]:
         """Takes out one kept key after the other."""
         while self.kept:
@@ -100,11 +108,13 @@ class UniqueKeys:
         if slot in self.kept:
             self._let_go(slot)
         self.kept[slot] = key
+        self._kept_by_seq[key.seq] = slot
         self._tasks.beside_bytes += unique_bytes(UniqueKey(key.key, 0))
         heapq.heappush(self._ends, (key.ends_ms, slot))
 
     def _let_go(self, slot: Slot) -> KeptKey:
         key = self.kept.pop(slot)
+        del self._kept_by_seq[key.seq]
         self._tasks.beside_bytes -= unique_bytes(UniqueKey(key.key, 0))
         self.shares.give_back(key.owner)
         return key
