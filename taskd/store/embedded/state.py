@@ -21,14 +21,11 @@ from taskd.model.shares import Shares
 from taskd.model.task import Task
 from taskd.store.embedded import events
 from taskd.store.embedded.event_state import EventState
-from taskd.store.embedded.events import Added, Event, UsedKey
+from taskd.store.embedded.events import Added, Event, Replaced, UsedKey
 from taskd.store.embedded.live_tasks import LiveTasks
 from taskd.store.embedded.schedule_times import ScheduleTimes
 from taskd.store.embedded.stored_data import IN_MEMORY_MAX_BYTES, with_data, without_large_data
 from taskd.store.embedded.unique_keys import UniqueKeys
-
-_WHOLE = (Added, events.Replaced)
-"""After these a task is not as it was in more than a transition changes."""
 
 
 class LiveState:
@@ -92,7 +89,7 @@ class LiveState:
     def replace(self, tasks: list[Task]) -> list[Task]:
         """Takes the new states of tasks that stay alive."""
         self.tasks.put(tasks)
-        if self.unique:
+        if self.unique.live:
             self.unique.changed(tasks)
         return tasks
 
@@ -143,7 +140,8 @@ def apply_frame(state: LiveState, events: Sequence[Event]) -> tuple[list[Task], 
     added: list[Task] = []
     changed: list[Task] = []
     for event in events:
-        target = added if type(event) in _WHOLE else changed
+        kind = type(event)
+        target = added if kind is Added or kind is Replaced else changed
         target += state.apply(event)
     return added, changed
 
@@ -157,8 +155,8 @@ def _added(state: LiveState, event: events.Added) -> list[Task]:
             state.one_more(task.schedule_id)
         if len(task.data) > IN_MEMORY_MAX_BYTES:
             is_large = True
-        if task.extras is not None and task.extras.unique is not None and task.id not in state.tasks:
-            unique.append(task)
+        if task.extras is not None and task.extras.unique is not None:
+            unique += [] if task.id in state.tasks else [task]
     if event.tasks and event.tasks[-1].seq > state.last_seq:
         state.last_seq, state.last_id = event.tasks[-1].seq, event.tasks[-1].id
     state.tasks.put(map(without_large_data, event.tasks) if is_large else event.tasks)

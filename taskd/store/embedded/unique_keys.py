@@ -29,13 +29,10 @@ class UniqueKeys:
         """How many keys that last for some time each owner has, of live tasks and of ended ones."""
         self._kept_by_seq: dict[int, Slot] = {}
         """The same, by the numbers of their tasks."""
-        self._live = 0
+        self.live = 0
         """How many live tasks have a key, whether or not it keeps others out now."""
         self._ends: list[tuple[int, Slot]] = []
         """A heap of when the kept ones end; those that are not kept any more are passed over."""
-
-    def __bool__(self) -> bool:
-        return self._live > 0
 
     def holder(self, slot: Slot, now_ms: int) -> Task | KeptKey | None:
         """Who has the key now: a live task, or what is kept of one that has ended."""
@@ -49,7 +46,7 @@ class UniqueKeys:
     def added(self, task: Task) -> None:
         """``task`` is new to the state, which has it already."""
         if (unique := unique_key(task)) is not None:
-            self._live += 1
+            self.live += 1
             self._tasks.beside_bytes += unique_bytes(unique)
             if not isinstance(unique.lasts, WhileKind):
                 self.shares.take(intern(owner_of(task)))
@@ -66,7 +63,7 @@ class UniqueKeys:
         if (unique := unique_key(task)) is None:
             return
         slot = (task.function_name, unique.key)
-        self._live -= 1
+        self.live -= 1
         self._tasks.beside_bytes -= unique_bytes(unique)
         self._drop(slot, task.id)
         until_ms = ends_ms(task.creation_ms, unique)
