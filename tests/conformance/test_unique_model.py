@@ -108,7 +108,7 @@ class Both:
         assert settled is not None
         if settled.retried_by_task_id is not None:
             self._named(place, await store.get(settled.retried_by_task_id))
-        return self._named(place, settled)
+        return self._named(place, await store.get(task.id))  # what waits again may have come without its data
 
     def _draft(self, asked: tuple[str, WhileKind | int | None, OnConflict, int]) -> TaskDraft:
         key, lasts, on_conflict, priority = asked
