@@ -22,6 +22,7 @@ from taskd.api.settings import ServerSettings
 from taskd.audit.settings import AuditSettings
 from taskd.auth.settings import AuthSettings, Mode
 from taskd.execution.settings import DispatchSettings
+from taskd.maintenance.settings import RetentionSettings
 from taskd.model.errors import TaskdError
 from taskd.model.limits import INDEXES_MAX, Range
 from taskd.runtime.aws.settings import AwsSettings
@@ -88,6 +89,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     dispatch: DispatchSettings = DispatchSettings()
     aws: AwsSettings = AwsSettings()
     local: LocalSettings = LocalSettings()
+    retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
 
     @property
@@ -241,6 +243,7 @@ def _value_problems(config: Config, *, insecure: bool) -> Iterator[str]:
     yield from _deployment_problems(config.aws)
     yield from _path_problems("local.readable", config.local.readable)
     yield from _path_problems("local.writable", config.local.writable)
+    yield from config.retention.problems
     yield from _issuer_problems(config.auth)
     yield from _listen_problems(config, insecure=insecure)
 

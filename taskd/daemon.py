@@ -40,6 +40,7 @@ from taskd.execution.synchronous import SynchronousCalls
 from taskd.maintenance.operations import Operations
 from taskd.maintenance.owed_events import OwedEvents
 from taskd.maintenance.reaper import Reaper
+from taskd.maintenance.retention import RetentionService
 from taskd.model.clock import Clock, system_clock_ms
 from taskd.model.errors import TaskdError
 from taskd.model.operation import Objection as OperationObjection
@@ -110,7 +111,8 @@ class Daemon:
         self._stopping = False
         self._trail = AuditTrail(Path(config.store.data), config.audit, clock)
         self._auth = AuthService(config.auth, AccountFiles(config.auth, Path(config.store.data)), clock)
-        self._store = make_store(config.store, clock)
+        retention = config.retention.retention
+        self._store = make_store(config.store, clock, gives_back_space=bool(retention))
         self._runtime = _build_runtime(config, self._store, clock)
         self._telemetry = telemetry = Telemetry(self._registry)
         _count_asyncio_tasks(self._registry)
@@ -125,6 +127,7 @@ class Daemon:
         self._operations = Operations(
             self._store, on_fatal=end_process, objection=_operation_objection(config, self._auth)
         )
+        self._retention = RetentionService(self._store, retention, on_fatal=end_process, telemetry=telemetry)
         self._calls = SynchronousCalls()
         execution = (self._store, self._runtime, config.dispatch, self._calls)
         self._executions = DirectExecutions(*execution, telemetry=telemetry)
@@ -165,6 +168,8 @@ class Daemon:
         await self._owed_events.start()
         await self._system_events.start()
         await self._operations.start()
+        await self._retention.start()
+        stack.push_async_callback(self._retention.stop)
         heap = FrozenHeap()
         heap.start()
         stack.callback(heap.stop)

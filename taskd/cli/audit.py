@@ -7,10 +7,10 @@ from taskd.cli import output, views
 from taskd.cli.client import ApiClient, Json, rows
 from taskd.cli.exit_codes import help_lines
 from taskd.cli.filters import encode_value, task_query
-from taskd.cli.moments import parse_duration
 from taskd.cli.options import client_options, json_option, moment
 from taskd.cli.output import safe
 from taskd.model.clock import system_clock_ms
+from taskd.model.durations import parse_duration
 from taskd.model.limits import PAGE_LIMIT_DEFAULT
 from taskd.model.timestamps import format_ms
 

@@ -1,13 +1,9 @@
 """Moments as people write them: ``now``, ``+5m``, ``+1h30m``, ``2026-01-31T12:00``."""
 
-import re
 from datetime import datetime
 
+from taskd.model.durations import duration_ms
 from taskd.model.timestamps import MAX_MS, MIN_MS, parse_rfc3339
-
-_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_PART = re.compile(r"(\d{1,12})(ms|s|m|h|d)", re.ASCII)
-_DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 
 
 def parse_moment(text: str, now_ms: int) -> int:
@@ -21,25 +17,8 @@ def parse_moment(text: str, now_ms: int) -> int:
     return moment_ms
 
 
-def parse_duration(text: str) -> int:
-    """Milliseconds.
-
-    :raises ValueError: says what can be written.
-    """
-    duration_ms = _duration(text)
-    if duration_ms is None:
-        raise ValueError(f"{text!r} is no duration: write 30s, 5m, 1h30m, 2d, or 500ms")
-    return duration_ms
-
-
-def _duration(text: str) -> int | None:
-    if _DURATION.fullmatch(text) is None:
-        return None
-    return sum(int(count) * _UNITS_MS[unit] for count, unit in _PART.findall(text))
-
-
 def _delayed(text: str, now_ms: int) -> int | None:
-    delay_ms = _duration(text.removeprefix("+"))
+    delay_ms = duration_ms(text.removeprefix("+"))
     return None if delay_ms is None else now_ms + delay_ms
 
 
@@ -53,13 +32,13 @@ def _absolute(text: str) -> int | None:
         return None
 
 
-def format_duration(duration_ms: int) -> str:
+def format_duration(length_ms: int) -> str:
     """``842 ms``, ``4.2 s``, ``5 min 3 s``, ``3 h 20 min``, ``12 d 4 h``: short, and exact enough to read."""
-    if duration_ms < 1_000:
-        return f"{duration_ms} ms"
-    if duration_ms < 60_000:
-        return f"{duration_ms / 1000:.1f} s"
-    seconds = duration_ms // 1000
+    if length_ms < 1_000:
+        return f"{length_ms} ms"
+    if length_ms < 60_000:
+        return f"{length_ms / 1000:.1f} s"
+    seconds = length_ms // 1000
     for upper, unit, lower_unit, lower in ((3_600, "min", "s", 60), (86_400, "h", "min", 3_600)):
         if seconds < upper:
             whole, rest = divmod(seconds, lower)

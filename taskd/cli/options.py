@@ -13,8 +13,9 @@ from taskd.auth.header_files import by_address, header_file, read_token
 from taskd.auth.secret_files import SecretFileError
 from taskd.cli.client import DEFAULT_URL, ApiClient
 from taskd.cli.exit_codes import CommandError
-from taskd.cli.moments import parse_duration, parse_moment
+from taskd.cli.moments import parse_moment
 from taskd.model.clock import system_clock_ms
+from taskd.model.durations import parse_duration
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from msgspec import Struct
 
 from taskd.model import limits
+from taskd.model.retention import NOTHING_SAID, Retention
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 REFERENCE_PATTERN = re.compile(
@@ -116,3 +117,5 @@ class Function(Struct, frozen=True, array_like=True):
 
     ``code_version`` then is of the code that was there when its settings were read, empty if they could not be.
     """
+    retention: Retention = NOTHING_SAID
+    """How long what its tasks leave is kept, where that is not as long as for others."""

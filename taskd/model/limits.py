@@ -153,6 +153,10 @@ RQL_PATTERNS_COST_MAX = 4_000
 """What compiling all patterns of a query may take, in characters and states: a few milliseconds of the event loop."""
 LISTING_TIME_LIMIT_S = 10.0
 
+RETENTION_MIN_S = 60
+RETENTION_MAX_S = 100 * 366 * 86_400
+"""A hundred years: for ever."""
+
 TASK_WAIT_MAX_S = 60
 """How long one request may wait for a task's end."""
 

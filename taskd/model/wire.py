@@ -8,6 +8,7 @@ from taskd.model import limits
 from taskd.model.api_request import ApiRequest, ApiRequestError
 from taskd.model.function import Function, PermissionMode, RetryPolicy
 from taskd.model.logline import LogLine
+from taskd.model.retention import Retention
 from taskd.model.schedule import NEVER_MS, Overlap, Schedule
 from taskd.model.task import Task, TaskError
 from taskd.model.task_extras import OnConflict, TaskExtras, UniqueRule, WhileKind
@@ -265,11 +266,29 @@ class EnvironmentValue(Struct):
     value: str
 
 
+class RetentionView(Struct, rename="camel", omit_defaults=True):
+    """For how many seconds what a function's tasks leave is kept, where the function says so itself."""
+
+    complete: float | UnsetType = UNSET
+    failed: float | UnsetType = UNSET
+    canceled: float | UnsetType = UNSET
+    retried: float | UnsetType = UNSET
+    api_requests: float | UnsetType = UNSET
+    logs: float | UnsetType = UNSET
+
+
+def _retention_view(retention: Retention) -> RetentionView | UnsetType:
+    kept_ms = msgspec.structs.astuple(retention)
+    return RetentionView(*(UNSET if ms is None else _seconds(ms) for ms in kept_ms)) if retention else UNSET
+
+
 class ExecutionOptionsView(Struct, rename="camel"):
-    """Who may execute a function, and how urgent its tasks are."""
+    """Who may execute a function, how urgent its tasks are, and how long what they leave is kept."""
 
     permission_mode: PermissionMode
     default_priority: int
+    retention: RetentionView | UnsetType = UNSET
+    """Left out where the function says nothing of it."""
 
 
 class RetryPolicyView(Struct, rename="camel"):
@@ -330,7 +349,9 @@ def function_view(function: Function) -> FunctionView:
         time_limit=function.time_limit_s,
         memory_limit=function.memory_limit_mb,
         environment_variables={name: EnvironmentValue(value) for name, value in function.environment.items()},
-        execution_options=ExecutionOptionsView(function.permission_mode, function.default_priority),
+        execution_options=ExecutionOptionsView(
+            function.permission_mode, function.default_priority, _retention_view(function.retention)
+        ),
         retry_policy=_retry_policy_view(function.retry_policy),
         update_timestamp=format_ms(function.update_ms),
         paused=function.paused or UNSET,

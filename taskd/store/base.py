@@ -25,6 +25,7 @@ from taskd.model.operation import Objection as OperationObjection
 from taskd.model.operation import Operation, OperationDraft
 from taskd.model.operation import no_objection as no_operation_objection
 from taskd.model.pause import Pause
+from taskd.model.retention import Retention
 from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.task import Task, TaskDraft, TaskError
 from taskd.rql.query import Node as RqlNode
@@ -130,6 +131,17 @@ class Node(Struct, frozen=True):
     started_ms: int
     beat_ms: int
     """When the node last showed that it lives."""
+
+
+class Expired(Struct, frozen=True):
+    """How much was removed since it was over for longer than it is kept."""
+
+    tasks: int
+    api_requests: int
+    log_lines: int
+    """Those that went before their task or API request."""
+    is_last: bool
+    """Whether everything there is was looked at since the last time that it was."""
 
 
 class MemoryUse(Struct, frozen=True):
@@ -515,6 +527,17 @@ class DispatcherRegistry(Protocol):
         """A page of dispatchers; raises what ``find`` raises."""
 
 
+class ExpiringRecords(Protocol):
+    """What is over, and kept for a while."""
+
+    async def expire(self, retention: Retention) -> Expired:
+        """A bit of what is over for longer than it is kept is gone, tasks with their log lines.
+
+        How long that is, a function says itself, or else ``retention`` does. Called again and again it gets to all of
+        it, and then begins anew. Each call takes some milliseconds and holds nothing else up.
+        """
+
+
 class TaskStore(
     Lifecycle,
     TaskQueue,
@@ -527,6 +550,7 @@ class TaskStore(
     OperationRecords,
     LogRecords,
     ApiRequestRecords,
+    ExpiringRecords,
     Protocol,
 ):
     """All of it behind one: what a node opens."""

@@ -6,6 +6,6 @@ from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.store import EmbeddedStore
 
 
-def make_store(settings: StoreSettings, clock: Clock) -> TaskStore:
-    """A store that is not started yet."""
-    return EmbeddedStore(settings, clock)
+def make_store(settings: StoreSettings, clock: Clock, *, gives_back_space: bool = False) -> TaskStore:
+    """A store that is not started yet. One that ``gives_back_space`` does so when much of its history is removed."""
+    return EmbeddedStore(settings, clock, gives_back_space=gives_back_space)

@@ -50,6 +50,8 @@ class Telemetry:
         )
         calls = Counter("taskd_api_calls", "Calls of API functions, by what went wrong.", ["error"], registry=registry)
         self._api_calls = {kind: calls.labels("none" if kind is None else kind.value) for kind in (None, *ApiErrorType)}
+        expired = Counter("taskd_expired", "What was removed for its age.", ["kind"], registry=registry)
+        self._expired = [expired.labels(kind) for kind in ("tasks", "apiRequests", "logLines")]
         self._memory = Gauge("taskd_live_tasks_bytes", "Memory that waiting and running tasks take.", registry=registry)
         self._memory_limit = Gauge(
             "taskd_live_tasks_limit_bytes", "Memory past which no more tasks are created.", registry=registry
@@ -97,6 +99,11 @@ class Telemetry:
         if publication.withheld is not None:
             self._withheld.inc()
             log.error("Event %s (%s): no task is made of it: %s.", event.id, event.type, publication.withheld)
+
+    def expired(self, *counts: int) -> None:
+        """So many tasks, API requests and log lines were removed for their age."""
+        for counter, count in zip(self._expired, counts, strict=True):
+            counter.inc(count)
 
     def called(self, error: ApiErrorType | None) -> None:
         """A call of an API function was answered, with an error of this kind or with what the function returned."""

@@ -36,6 +36,18 @@ def test_without_a_file_everything_has_its_default() -> None:
     assert load_config() == Config()
 
 
+@pytest.mark.parametrize("text", ["", "30", "1 day", "30s", "40000d", "-1d", "\u0663d"])
+def test_a_retention_that_is_no_duration_or_too_short_or_too_long_is_refused(config_file: Path, text: str) -> None:
+    config_file.write_text(f'[retention]\nfailed = "{text}"\n', encoding="utf-8")
+    assert any("retention.failed" in problem for problem in problems_of(config_file))
+
+
+def test_a_retention_is_a_duration(config_file: Path) -> None:
+    config_file.write_text('[retention]\ncomplete = "1d12h"\nlogs = "1m"\n')
+    retention = load_config(config_file).retention.retention
+    assert (retention.complete_ms, retention.logs_ms, retention.failed_ms) == (129_600_000, 60_000, None)
+
+
 def test_an_empty_file_means_the_defaults(config_file: Path) -> None:
     config_file.touch()
     assert load_config(config_file) == Config()

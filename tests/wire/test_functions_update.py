@@ -272,3 +272,20 @@ async def test_an_update_needs_a_body(service: Service) -> None:
         await assert_error(response, 13)
     async with service.client.put(HELLO, data=b"[]") as response:
         await assert_error(response, 22)
+
+
+async def test_how_long_is_kept_changes_as_a_whole(service: Service) -> None:
+    for given, shown in (
+        ({"complete": 86400, "apiRequests": 60.5}, {"complete": 86400, "apiRequests": 60.5}),
+        (None, {"complete": 86400, "apiRequests": 60.5}),
+        ({"logs": 60}, {"logs": 60}),
+        ({}, None),
+    ):
+        await update(service, executionOptions={"retention": given})
+        assert (await service.get("/functions/hello"))["executionOptions"].get("retention") == shown
+
+
+@pytest.mark.parametrize("given", [{"complete": 59}, {"logs": 1e12}, {"failed": "1d"}, {"apiRequests": -1}, [], 60])
+async def test_a_time_to_keep_that_makes_no_sense_is_refused(service: Service, given: object) -> None:
+    message = await refused(service, 15, executionOptions={"retention": given})
+    assert "executionOptions" in message

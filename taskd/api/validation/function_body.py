@@ -15,6 +15,7 @@ from taskd.api.validation.body_decoder import (
     priority_of,
     whole_number,
 )
+from taskd.api.validation.retention_body import RetentionBody, retention_of
 from taskd.model import errors, limits
 from taskd.model.errors import ContractError
 from taskd.model.function import (
@@ -36,10 +37,11 @@ _ENTRY_POINT = re.compile(rf"[^\s\0]{{1,{limits.ENTRY_POINT_MAX_CHARS}}}")
 
 
 class ExecutionOptionsBody(Struct, rename="camel"):
-    """Who may execute a function, and how urgent its tasks are."""
+    """Who may execute a function, how urgent its tasks are, and how long what they leave is kept."""
 
     permission_mode: PermissionMode | None = None
     default_priority: Number | None = None
+    retention: RetentionBody | None = None
 
 
 class RetryPolicyBody(Struct, rename="camel"):
@@ -64,7 +66,8 @@ class FunctionSettings(Struct, rename="camel", kw_only=True):
         ExecutionOptionsBody | None,
         Meta(
             description='an object like {"permissionMode": "permissionRequired", "defaultPriority": 0} '
-            f"with a permissionMode of {', '.join(PermissionMode)}"
+            f"with a permissionMode of {', '.join(PermissionMode)}; retention, if any, is an object like "
+            '{"complete": 86400, "logs": 3600} of seconds'
         ),
     ] = None
     retry_policy: Annotated[
@@ -188,6 +191,7 @@ def _with_settings(function: Function, body: FunctionSettings) -> Function:
         default_priority=priority_of(
             "executionOptions.defaultPriority", options.default_priority, function.default_priority
         ),
+        retention=function.retention if options.retention is None else retention_of(options.retention),
         retry_policy=_retry_policy(body.retry_policy or RetryPolicyBody(), function.retry_policy),
     )
 

@@ -23,6 +23,7 @@ from taskd.model.operation import Objection as OperationObjection
 from taskd.model.operation import Operation, OperationAction, OperationDraft
 from taskd.model.operation import no_objection as no_operation_objection
 from taskd.model.pause import Pause, require_unpaused
+from taskd.model.retention import Retention
 from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.status import Status
 from taskd.model.task import Task, TaskDraft
@@ -32,6 +33,7 @@ from taskd.store.base import (
     NO_FUNCTIONS,
     Change,
     DispatcherChange,
+    Expired,
     Fired,
     MemoryUse,
     Node,
@@ -55,6 +57,7 @@ from taskd.store.embedded.deletions import Deletions
 from taskd.store.embedded.dispatchers import Dispatchers
 from taskd.store.embedded.errors import StoreError
 from taskd.store.embedded.event_service import EventService
+from taskd.store.embedded.expiry import Expiry
 from taskd.store.embedded.functions import Functions
 from taskd.store.embedded.idempotency import KeyedCreation
 from taskd.store.embedded.journal.directory import DirectoryLock
@@ -89,8 +92,14 @@ class EmbeddedStore:
         settings: StoreSettings,
         clock: Clock = system_clock_ms,
         on_fatal: Callable[[BaseException], None] | None = None,
+        *,
+        gives_back_space: bool = False,
     ) -> None:
-        """``on_fatal`` is told that the store can go on no longer (after a failed sync, say); or the process ends."""
+        """``on_fatal`` is told that the store can go on no longer (after a failed sync, say); or the process ends.
+
+        One that ``gives_back_space`` has its history's file get shorter when much of it is removed.
+        """
+        self._gives_back_space = gives_back_space
         self._settings = settings
         self._clock = clock
         self._on_fatal = on_fatal or end_after_store_failure
@@ -456,6 +465,10 @@ class EmbeddedStore:
         listing = await prepared(functools.partial(api_requests.page, query), query)
         return await self._catalogue.read(listing, scans=listing.scans, on_behalf_of=on_behalf_of)
 
+    async def expire(self, retention: Retention) -> Expired:
+        """See ``TaskStore``."""
+        return await self._expiry.step(retention)
+
     async def compact(self) -> None:
         """Shortens the journal now, as far as it is sealed."""
         await self._compactor.compact()
@@ -469,6 +482,7 @@ class EmbeddedStore:
             time_limit_s,
             self._on_fatal,
             api_requests_kept=self._settings.api_requests_kept,
+            gives_back_space=self._gives_back_space,
             indexes=[tuple(field.split(".")) for field in self._settings.indexes],
         )
         began_s = time.monotonic()
@@ -528,6 +542,7 @@ class EmbeddedStore:
             large=self._large,
             publishing=self._publishing,
         )
+        self._expiry = Expiry(state, self._catalogue, self._clock)
         self._deletions = Deletions(self._commits, self._catalogue)
         self._keyed = KeyedCreation(self._commits, self._catalogue, self._clock, self._creation, self._memory)
         self._events = EventService(

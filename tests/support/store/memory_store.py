@@ -36,6 +36,7 @@ from taskd.model.operation import Operation, OperationAction, OperationDraft
 from taskd.model.operation import no_objection as no_operation_objection
 from taskd.model.operation_view import operation_view
 from taskd.model.pause import Pause, require_unpaused
+from taskd.model.retention import STATUS_OF_KIND, Retention
 from taskd.model.retry import successor_of, unknown_outcome
 from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.shares import has_room
@@ -53,6 +54,7 @@ from taskd.store.base import (
     Change,
     Completed,
     DispatcherChange,
+    Expired,
     Failed,
     Fired,
     FunctionChangedError,
@@ -615,6 +617,37 @@ class MemoryStore:
         await self._turn()
         in_order = [self._shared.api_requests[key] for key in sorted(self._shared.api_requests)]
         return _page(in_order, api_request_view, query)
+
+    async def expire(self, retention: Retention) -> Expired:
+        await self._turn()
+        tasks = [task for task in self._shared.tasks.values() if self._is_expired(task, retention)]
+        await self.delete_tasks([task.id for task in tasks])
+        requests = [
+            each.id
+            for each in self._shared.api_requests.values()
+            if self._is_over("api_requests_ms", each.function_name, each.timestamp_ms, retention)
+        ]
+        for request_id in requests:
+            del self._shared.api_requests[request_id]
+            self._shared.logs.pop(request_id, None)
+        lines = 0
+        for owner, kept in self._shared.logs.items():
+            of = self._shared.tasks.get(owner) or self._shared.api_requests.get(owner)
+            name = "" if of is None else of.function_name
+            young = [line for line in kept if not self._is_over("logs_ms", name, line.timestamp_ms, retention)]
+            lines += len(kept) - len(young)
+            self._shared.logs[owner] = young
+        return Expired(len(tasks), len(requests), lines, is_last=True)
+
+    def _is_expired(self, task: Task, retention: Retention) -> bool:
+        kind = {status: kind for kind, status in STATUS_OF_KIND.items()}.get(task.status)
+        return kind is not None and self._is_over(kind, task.function_name, task.status_changed_ms, retention)
+
+    def _is_over(self, kind: str, function_name: str, at_ms: int, retention: Retention) -> bool:
+        function = self._shared.functions.get(function_name)
+        own_ms = None if function is None else getattr(function.retention, kind)
+        kept_ms = getattr(retention, kind) if own_ms is None else own_ms
+        return kept_ms is not None and self.now_ms() - at_ms >= kept_ms
 
     async def _turn(self) -> None:
         """Lets other nodes go first, as a round trip would; and shows that this one lives."""

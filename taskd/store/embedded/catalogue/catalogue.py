@@ -14,6 +14,7 @@ from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.rql.query import Path as RqlPath
 from taskd.store.base import StoreUnavailableError
+from taskd.store.embedded.catalogue.deletion import Removal
 from taskd.store.embedded.catalogue.reader import CatalogueReader
 from taskd.store.embedded.catalogue.schema import is_damage, open_catalogue, set_aside
 from taskd.store.embedded.catalogue.sql.lookups import IndexedValues
@@ -42,6 +43,7 @@ class Catalogue:
         *,
         api_requests_kept: int = limits.API_REQUESTS_KEPT,
         indexes: Iterable[RqlPath] = (),
+        gives_back_space: bool = False,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_fatal = on_fatal
@@ -52,7 +54,11 @@ class Catalogue:
         """Set for a moment whenever the writer has got further, or has failed to."""
         self._done_ticket = 0
         self.writer = CatalogueWriter(
-            open_catalogue(path, now_ms), self._progressed, self._failed, api_requests_kept, indexes
+            open_catalogue(path, now_ms, gives_back_space=gives_back_space),
+            self._progressed,
+            self._failed,
+            api_requests_kept,
+            indexes,
         )
         self._reader = CatalogueReader(path, time_limit_s, READERS)
         self._scanner = CatalogueReader(path, time_limit_s, SCANS, niceness=SCANS_NICENESS)
@@ -93,6 +99,20 @@ class Catalogue:
     def forget_events(self, before_ms: int, limit: int) -> None:
         """Lets go of the oldest ``limit`` of the events that are older than that."""
         self.writer.forget_events(before_ms, limit)
+
+    async def remove(self, removal: Removal) -> None:
+        """Returns when that is gone; the journal does not know of it."""
+        self.writer.remove(removal)
+        await self.caught_up()
+
+    async def look_through(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What ``work`` gives on a connection that may not see the newest, and takes turns with listings that scan."""
+        try:
+            return await self._scanner.read(work)
+        except sqlite3.Error as error:
+            if is_damage(error):
+                self._fail(error)
+            raise
 
     def put_logs(self, logs: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
         """Takes in log lines, by task id."""

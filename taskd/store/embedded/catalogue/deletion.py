@@ -1,4 +1,4 @@
-"""Deleting tasks from the catalogue for good: their rows, what indexes and log lines say of them.
+"""Deleting from the catalogue for good: tasks with what indexes and log lines say of them, API requests, log lines.
 
 For the thread that writes, within its transaction. The counts are kept by triggers.
 """
@@ -7,6 +7,8 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
+
+from msgspec import Struct
 
 from taskd.model.status import FINAL
 from taskd.store.embedded.catalogue.value_indexes import ValueIndexes
@@ -19,14 +21,44 @@ _AT_ONCE = 64
 _FINAL = ", ".join(f"'{status.value}'" for status in FINAL)
 
 
-def delete_tasks(connection: sqlite3.Connection, seqs: Sequence[int], indexes: ValueIndexes) -> None:
-    """Removes the tasks with these numbers, as far as they are there."""
+class Removal(Struct):
+    """What is to be gone, by the numbers of the rows."""
+
+    tasks: list[int] = []
+    """Of those only that have ended."""
+    api_requests: list[int] = []
+    logs: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.tasks) + len(self.api_requests) + len(self.logs)
+
+    def add(self, other: "Removal") -> None:
+        """Has that be gone, too."""
+        self.tasks += other.tasks
+        self.api_requests += other.api_requests
+        self.logs += other.logs
+
+
+def remove(connection: sqlite3.Connection, removal: Removal, indexes: ValueIndexes) -> None:
+    """Removes all of that, as far as it is there."""
+    _delete_tasks(connection, removal.tasks, indexes)
+    for some in _some(removal.api_requests):
+        _delete_with_logs(connection, "api_requests", some)
+    for some in _some(removal.logs):
+        connection.execute(f"DELETE FROM logs WHERE seq IN ({_places(some)})", some)
+
+
+def _delete_tasks(connection: sqlite3.Connection, seqs: Sequence[int], indexes: ValueIndexes) -> None:
     for some in _some(seqs):
         indexes.forget(some)
-        numbers = _places(some)
-        connection.execute(f"DELETE FROM logs WHERE task_id IN (SELECT id FROM tasks WHERE seq IN ({numbers}))", some)
-        connection.execute(f"DELETE FROM tasks WHERE seq IN ({numbers})", some)
-        attempt("yield the processor", os.sched_yield)
+        _delete_with_logs(connection, "tasks", some)
+
+
+def _delete_with_logs(connection: sqlite3.Connection, table: str, seqs: Sequence[int]) -> None:
+    numbers = _places(seqs)
+    connection.execute(f"DELETE FROM logs WHERE task_id IN (SELECT id FROM {table} WHERE seq IN ({numbers}))", seqs)
+    connection.execute(f"DELETE FROM {table} WHERE seq IN ({numbers})", seqs)
+    attempt("yield the processor", os.sched_yield)
 
 
 def drop_orphans(connection: sqlite3.Connection, ids: Sequence[str]) -> None:

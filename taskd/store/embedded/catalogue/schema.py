@@ -4,7 +4,7 @@ import logging
 import sqlite3
 from pathlib import Path
 
-from taskd.store.embedded.catalogue import counts, event_records, value_indexes
+from taskd.store.embedded.catalogue import counts, event_records, free_space, value_indexes
 from taskd.store.embedded.errors import StoreError
 from taskd.system.files import sync_directory
 
@@ -12,6 +12,9 @@ log = logging.getLogger(__name__)
 
 VERSION = 6
 """``PRAGMA user_version``. To change the schema, raise it and add the step to it to ``_MIGRATIONS``."""
+
+WAL_MAX_BYTES = 64 << 20
+"""How long the file of the write-ahead log stays; it gets longer for a while where much is written at once."""
 
 _CREATE = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -74,32 +77,44 @@ _MIGRATIONS: dict[int, str] = {
 """For each version, the step to the next."""
 
 
-def open_catalogue(path: Path, now_ms: int) -> sqlite3.Connection:
+def open_catalogue(path: Path, now_ms: int, *, gives_back_space: bool = False) -> sqlite3.Connection:
     """The one connection that writes. A file that is no sound database is set aside and a new one begun.
+
+    One that ``gives_back_space`` does not stay as long as it ever was when most of it has been removed.
 
     :raises StoreError: when the file was written by a newer taskd.
     """
     try:
-        return _open_writer(path)
+        return _open_writer(path, gives_back_space=gives_back_space)
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):  # the disk or its permissions, not the file
             advice = f"Look at the free space and the permissions of {path.parent}."
             raise StoreError(f"{path} cannot be opened: {error}. {advice}") from error
         set_aside(path, str(now_ms), error)
-        return _open_writer(path)
+        return _open_writer(path, gives_back_space=gives_back_space)
 
 
-def _open_writer(path: Path) -> sqlite3.Connection:
+def _open_writer(path: Path, *, gives_back_space: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_MAX_BYTES}")
         connection.execute("PRAGMA synchronous = NORMAL")  # the journal is the promise; see make_durable
         _migrate(connection, path)
+        if gives_back_space:
+            _make_incremental(connection, path)
         connection.execute("SELECT value FROM meta WHERE name = 'position'").fetchone()
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _make_incremental(connection: sqlite3.Connection, path: Path) -> None:
+    try:
+        free_space.make_incremental(connection)
+    except sqlite3.OperationalError as error:
+        log.warning("%s keeps the space that is freed in it: it could not be written anew (%s).", path, error)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

@@ -13,6 +13,8 @@ from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.rql.query import Path
 from taskd.store.embedded.catalogue import api_requests, deletion, event_records, queries
+from taskd.store.embedded.catalogue.deletion import Removal
+from taskd.store.embedded.catalogue.free_space import FreeSpace
 from taskd.store.embedded.catalogue.schema import is_damage
 from taskd.store.embedded.catalogue.statements import (
     DELETE_LOGS,
@@ -61,17 +63,17 @@ class _Batch:
         self.logs_replaced: list[str] = []
         """Whose lines of earlier batches go before :attr:`logs` come."""
         self.api_requests: list[ApiRequest] = []
-        self.deleted: list[int] = []
-        """The numbers of ended tasks that go when all else is written."""
         self.published: list[PublishedEvent] = []
         self.events_forgotten: list[tuple[int, int]] = []
         """Before when, and how many."""
+        self.removal = Removal()
+        """What goes when all else is written."""
         self.chars = 0
         """Of data and messages; what came twice counts twice."""
 
     def __len__(self) -> int:
         rows = len(self.added) + len(self.changed) + len(self.logs) + len(self.api_requests)
-        return rows + len(self.deleted) + len(self.published)
+        return rows + len(self.removal) + len(self.published)
 
     def fold(self, added: Sequence[Task], changed: Sequence[Task]) -> None:
         """Takes in one frame's tasks: new ones, and ones that may have come earlier.
@@ -129,6 +131,7 @@ class CatalogueWriter:
         self._on_fatal = on_fatal
         self._api_requests_kept = api_requests_kept
         self.value_indexes = ValueIndexes(connection, indexes)
+        self.free_space = FreeSpace(connection)
         self._batch = _Batch()
         self._changed = Condition()
         self._hurry = Event()
@@ -186,7 +189,7 @@ class CatalogueWriter:
         """Takes in the frame at ``position``; ``deleted`` are the numbers of ended tasks that are gone with it."""
         with self._changed:
             self._batch.fold(added, changed)
-            self._batch.deleted += deleted
+            self._batch.removal.tasks += deleted
             if published:
                 self._batch.published += published
                 self._batch.chars += sum([len(event.content or b"") for event in published])
@@ -197,6 +200,12 @@ class CatalogueWriter:
         """Lets go of the oldest ``limit`` of the events that are older than that."""
         with self._changed:
             self._batch.events_forgotten.append((before_ms, limit))
+            self._stamp()
+
+    def remove(self, removal: Removal) -> None:
+        """Has that be gone. The journal does not know: what a lost catalogue is built anew from may bring it back."""
+        with self._changed:
+            self._batch.removal.add(removal)
             self._stamp()
 
     def put_api_request(self, request: ApiRequest, lines: Sequence[LogLine]) -> None:
@@ -273,7 +282,7 @@ class CatalogueWriter:
 
     def _next_batch(self) -> _Batch | None:
         """What has gathered, after waiting for something; ``None`` when the writer is to end."""
-        self._index_some()
+        self._tidy_some()
         with self._changed:
             self._changed.wait_for(self._is_wanted)
             if not self._has_work():
@@ -288,16 +297,16 @@ class CatalogueWriter:
             self._changed.notify_all()
         return batch
 
-    def _index_some(self) -> None:
-        """Goes on with indexing what was there earlier, as long as nothing else is to be done; by one step if it is.
+    def _tidy_some(self) -> None:
+        """Indexes what was there earlier and gives space back while nothing else is to be done; one step if it is.
 
-        Where tasks come and go all the time nothing would be indexed else.
+        Where tasks come and go all the time nothing of it would be done else.
         """
         is_idle = True
         while is_idle:
             is_idle = not self._is_wanted()
             try:
-                if not self.value_indexes.step():
+                if not (self.value_indexes.step() or self.free_space.step()):
                     return
                 self.failing = None
                 attempt("yield the processor", os.sched_yield)
@@ -372,8 +381,9 @@ class CatalogueWriter:
         if batch.api_requests:
             self._write_all(api_requests.INSERT, [api_requests.row(request) for request in batch.api_requests])
             api_requests.forget_oldest(self._connection, self._api_requests_kept)
-        if batch.deleted:
-            deletion.delete_tasks(self._connection, batch.deleted, self.value_indexes)
+        if batch.removal:
+            deletion.remove(self._connection, batch.removal, self.value_indexes)
+            self.free_space.look()
         if batch.logs_replaced:
             deletion.drop_orphans(self._connection, batch.logs_replaced)
 
