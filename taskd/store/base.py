@@ -538,6 +538,24 @@ class ExpiringRecords(Protocol):
         """
 
 
+class ErasableRecords(Protocol):
+    """What must be gone so that nobody can find it any more, however they look."""
+
+    async def erase_tasks(self, ids: Collection[str]) -> int:
+        """As ``delete_tasks``; and nothing that stays names these tasks, or knows what was asked for in creating them.
+
+        Where another task did name one, as what it is a retry or a replay of, it has an id that no task has. What the
+        files hold of them goes with the next ``purge``. Call it again if it fails.
+        """
+
+    async def purge(self) -> None:
+        """No file of the store has anything any more of what was deleted, removed or erased before the call.
+
+        Damaged files that were put aside are deleted. May take seconds for each million tasks, in which listings wait.
+        Raises ``StoreUnavailableError`` if it cannot be done now; whatever has been done of it stays so.
+        """
+
+
 class TaskStore(
     Lifecycle,
     TaskQueue,
@@ -551,6 +569,7 @@ class TaskStore(
     LogRecords,
     ApiRequestRecords,
     ExpiringRecords,
+    ErasableRecords,
     Protocol,
 ):
     """All of it behind one: what a node opens."""

@@ -92,6 +92,8 @@ undispatching = st.tuples(st.just("undispatch"), st.integers(0, 9))
 cramping = st.tuples(st.just("cramp"), st.booleans())
 repaying = st.tuples(st.just("repay"), st.integers(1, 4))
 pausing_all = st.tuples(st.just("pause_all"), st.booleans())
+deleting = st.tuples(st.sampled_from(("delete", "erase")), st.integers(0, 9))
+purging = st.tuples(st.just("purge"), st.none())
 compacting = st.tuples(st.just("compact"), st.none())
 anything = st.one_of(
     *(adding, claiming, executing, settling, cancelling, passing, putting, removing),
@@ -101,7 +103,7 @@ anything = st.one_of(
     *(operating, advancing, aborting),
 )
 operations = st.lists(anything, min_size=1, max_size=25)
-operations_with_compaction = st.lists(anything | compacting, min_size=1, max_size=25)
+operations_with_compaction = st.lists(anything | compacting | purging, min_size=1, max_size=25)
 
 
 def data_for(priority: int) -> bytes:
@@ -288,6 +290,17 @@ class Driver:
         running = [operation.id for operation in self.state.operations.values() if operation.is_running]
         if running:
             await self.store.abort_operation(running[index % len(running)])
+
+    async def purge(self, _: None) -> None:
+        await self.store.purge()
+
+    async def erase(self, index: int) -> None:
+        if self.ended:
+            task_id = list(self.ended)[index % len(self.ended)]
+            assert await self.store.erase_tasks([task_id]) == 1
+            self.deleted.add(task_id)
+            del self.ended[task_id]
+            self.ended = {task_id: await self.store.get(task_id) for task_id in self.ended}
 
     async def compact(self, _: None) -> None:
         await self.store.compact()

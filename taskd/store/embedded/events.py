@@ -236,6 +236,20 @@ class AllResumed(Struct, tag="yr", array_like=True, frozen=True, gc=False):
     """Everything goes on."""
 
 
+class Unlinked(Struct, tag="zl", array_like=True, frozen=True, gc=False):
+    """A task that waits or runs names erased tasks no longer. Nothing happens if it has ended meanwhile."""
+
+    task_id: str
+    retry_for_task_ids: tuple[str, ...]
+    replay_of_task_id: str | None
+
+
+class IdTaken(Struct, tag="zn", array_like=True, frozen=True, gc=False):
+    """No later id is smaller than this one, which is nothing's: the newest task's own may have to be forgotten."""
+
+    id: str
+
+
 class Counters(Struct, tag="n", array_like=True, frozen=True, gc=False):
     """What a snapshot must carry besides what is alive, so that numbering goes on and losses can be named."""
 
@@ -275,6 +289,8 @@ Event = (
     | SubscriptionPut
     | AllPaused
     | AllResumed
+    | Unlinked
+    | IdTaken
     | Counters
 )
 

@@ -74,7 +74,7 @@ class KeyedCreation:
 
     async def answered_before(self, used: UsedKey, key: IdempotencyKey) -> list[UniqueResult]:
         """What was answered at that use, as it is now. Raises ``ContractError`` as ``TaskQueue.add`` does."""
-        if used.fingerprint != key.fingerprint:
+        if used.fingerprint and used.fingerprint != key.fingerprint:  # without one, what it made was erased
             message = "The Idempotency-Key was used for another request before; use a new key for each request."
             raise ContractError(ILLEGAL_ARGUMENT, message)
         made = used.count - len(used.conflicts)

@@ -321,6 +321,19 @@ def _all_resumed(state: LiveState, event: events.AllResumed) -> list[Task]:
     return []
 
 
+def _unlinked(state: LiveState, event: events.Unlinked) -> list[Task]:
+    task = state.tasks.get(event.task_id)
+    if task is None:
+        return []
+    extras = task.extras and replace(task.extras, replay_of_task_id=event.replay_of_task_id)
+    return state.replace([replace(task, retry_for_task_ids=event.retry_for_task_ids, extras=extras)])
+
+
+def _id_taken(state: LiveState, event: events.IdTaken) -> list[Task]:
+    state.last_id = max(state.last_id or "", event.id)
+    return []
+
+
 def _counters(state: LiveState, event: events.Counters) -> list[Task]:
     state.last_seq, state.last_id, state.ended = event.last_seq, event.last_id, event.ended
     state.events.count = event.published
@@ -355,5 +368,7 @@ _APPLY: dict[type, Callable[[LiveState, Any], list[Task]]] = {
     events.SubscriptionPut: _subscription_put,
     events.AllPaused: _all_paused,
     events.AllResumed: _all_resumed,
+    events.Unlinked: _unlinked,
+    events.IdTaken: _id_taken,
     events.Counters: _counters,
 }

@@ -55,6 +55,7 @@ from taskd.store.embedded.compactor import Compactor
 from taskd.store.embedded.creation import Creation
 from taskd.store.embedded.deletions import Deletions
 from taskd.store.embedded.dispatchers import Dispatchers
+from taskd.store.embedded.erasure import Erasure
 from taskd.store.embedded.errors import StoreError
 from taskd.store.embedded.event_service import EventService
 from taskd.store.embedded.expiry import Expiry
@@ -469,6 +470,14 @@ class EmbeddedStore:
         """See ``TaskStore``."""
         return await self._expiry.step(retention)
 
+    async def erase_tasks(self, ids: Collection[str]) -> int:
+        """See ``TaskStore``."""
+        return await self._erasure.erase(ids)
+
+    async def purge(self) -> None:
+        """See ``TaskStore``."""
+        await self._erasure.purge()
+
     async def compact(self) -> None:
         """Shortens the journal now, as far as it is sealed."""
         await self._compactor.compact()
@@ -543,6 +552,12 @@ class EmbeddedStore:
             publishing=self._publishing,
         )
         self._expiry = Expiry(state, self._catalogue, self._clock)
+        self._erasure = Erasure(
+            *(Path(self._settings.data), self._commits, self._catalogue),
+            journal=self._journal,
+            compactor=self._compactor,
+            new_id=self._new_id,
+        )
         self._deletions = Deletions(self._commits, self._catalogue)
         self._keyed = KeyedCreation(self._commits, self._catalogue, self._clock, self._creation, self._memory)
         self._events = EventService(

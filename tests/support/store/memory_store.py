@@ -618,6 +618,19 @@ class MemoryStore:
         in_order = [self._shared.api_requests[key] for key in sorted(self._shared.api_requests)]
         return _page(in_order, api_request_view, query)
 
+    async def erase_tasks(self, ids: Collection[str]) -> int:
+        count = await self.delete_tasks(ids)
+        gone = {task_id for task_id in ids if task_id not in self._shared.tasks}
+        for task in list(self._shared.tasks.values()):
+            self._put(_without_links(task, gone))
+        for digest, used in self._shared.keys.items():
+            if gone.intersection(used.task_ids):
+                self._shared.keys[digest] = msgspec.structs.replace(used, fingerprint=b"")
+        return count
+
+    async def purge(self) -> None:
+        await self._turn()
+
     async def expire(self, retention: Retention) -> Expired:
         await self._turn()
         tasks = [task for task in self._shared.tasks.values() if self._is_expired(task, retention)]
@@ -668,7 +681,7 @@ class MemoryStore:
         held = sum(each.owner == key.owner for each in kept.values())
         if used is None and not has_room(held, len(kept), limits.IDEMPOTENCY_KEYS_MAX):
             raise ContractError(errors.TOO_MANY_REQUESTS, f"{len(kept)} keys were used already.")
-        if used is not None and used.fingerprint != key.fingerprint:
+        if used is not None and used.fingerprint and used.fingerprint != key.fingerprint:
             raise ContractError(
                 errors.ILLEGAL_ARGUMENT, "The Idempotency-Key was used for another request before; use a new key."
             )
@@ -767,6 +780,23 @@ def _with_apart(page: Page[Task], from_bytes: int) -> Page[Task]:
     apart = {place: len(task.data) for place, task in enumerate(page.rows) if len(task.data) >= from_bytes}
     rows = [msgspec.structs.replace(task, data=b"") if place in apart else task for place, task in enumerate(page.rows)]
     return Page(rows, page.total, apart)
+
+
+def _without_links(task: Task, gone: set[str]) -> Task:
+    def kept(task_id: str | None) -> str | None:
+        return "0" * 24 if task_id in gone else task_id
+
+    extras = task.extras and msgspec.structs.replace(
+        task.extras,
+        replay_of_task_id=kept(task.extras.replay_of_task_id),
+        replayed_by_task_id=kept(task.extras.replayed_by_task_id),
+    )
+    return msgspec.structs.replace(
+        task,
+        retry_for_task_ids=tuple("0" * 24 if each in gone else each for each in task.retry_for_task_ids),
+        retried_by_task_id=kept(task.retried_by_task_id),
+        extras=extras,
+    )
 
 
 def _sort_value(path: tuple[str, ...], pair: tuple[Any, dict[str, Any]]) -> tuple[int, Any]:

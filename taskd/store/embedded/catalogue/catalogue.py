@@ -105,6 +105,16 @@ class Catalogue:
         self.writer.remove(removal)
         await self.caught_up()
 
+    async def write_anew(self) -> None:
+        """Returns when nothing of what was removed is in the files any more.
+
+        :raises StoreUnavailableError: it cannot be done now, for lack of space or since somebody still reads.
+        """
+        self.writer.rewrite()
+        await self.caught_up()
+        if (failure := self.writer.rewrite_failure) is not None:
+            raise StoreUnavailableError(f"The catalogue cannot be written anew now ({failure}); try again later.")
+
     async def look_through(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """What ``work`` gives on a connection that may not see the newest, and takes turns with listings that scan."""
         try:

@@ -11,6 +11,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from taskd.model.status import FINAL
+from taskd.store.embedded.catalogue.links import Link, end_links
 from taskd.store.embedded.catalogue.value_indexes import ValueIndexes
 from taskd.system.os_limits import attempt
 
@@ -28,19 +29,22 @@ class Removal(Struct):
     """Of those only that have ended."""
     api_requests: list[int] = []
     logs: list[int] = []
+    links: list[Link] = []
 
     def __len__(self) -> int:
-        return len(self.tasks) + len(self.api_requests) + len(self.logs)
+        return len(self.tasks) + len(self.api_requests) + len(self.logs) + len(self.links)
 
     def add(self, other: "Removal") -> None:
         """Has that be gone, too."""
         self.tasks += other.tasks
         self.api_requests += other.api_requests
         self.logs += other.logs
+        self.links += other.links
 
 
 def remove(connection: sqlite3.Connection, removal: Removal, indexes: ValueIndexes) -> None:
     """Removes all of that, as far as it is there."""
+    end_links(connection, removal.links)
     _delete_tasks(connection, removal.tasks, indexes)
     for some in _some(removal.api_requests):
         _delete_with_logs(connection, "api_requests", some)
@@ -91,6 +95,15 @@ def ended_of(connection: sqlite3.Connection, seqs: Sequence[int]) -> list[int]:
         for (seq,) in connection.execute(
             f"SELECT seq FROM tasks WHERE seq IN ({_places(some)}) AND status IN ({_FINAL})", some
         )
+    ]
+
+
+def known(connection: sqlite3.Connection, ids: Sequence[str]) -> list[str]:
+    """Those of these ids that tasks have."""
+    return [
+        task_id
+        for some in _some(ids)
+        for (task_id,) in connection.execute(f"SELECT id FROM tasks WHERE id IN ({_places(some)})", some)
     ]
 
 

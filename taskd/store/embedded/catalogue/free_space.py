@@ -58,3 +58,17 @@ def make_incremental(connection: sqlite3.Connection) -> None:
     if mode != _INCREMENTAL:
         connection.execute(f"PRAGMA auto_vacuum = {_INCREMENTAL}")
         connection.execute("VACUUM")
+
+
+def write_anew(connection: sqlite3.Connection) -> None:
+    """Puts a new file in the place of the old one's content, and empties the write-ahead log.
+
+    Of what was removed not a byte is left then: neither in free pages, nor between the rows of others. Takes some
+    seconds for each million tasks, and twice the space of the file for a while.
+
+    :raises sqlite3.Error: it could not, or somebody still reads what was there; part of it may have been done.
+    """
+    connection.execute("VACUUM")
+    [(is_busy, _, _)] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    if is_busy:
+        raise sqlite3.OperationalError("a listing still reads what was there before")

@@ -12,7 +12,7 @@ from taskd.model.event import Event as PublishedEvent
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.rql.query import Path
-from taskd.store.embedded.catalogue import api_requests, deletion, event_records, queries
+from taskd.store.embedded.catalogue import api_requests, deletion, event_records, free_space, queries
 from taskd.store.embedded.catalogue.deletion import Removal
 from taskd.store.embedded.catalogue.free_space import FreeSpace
 from taskd.store.embedded.catalogue.schema import is_damage
@@ -66,6 +66,8 @@ class _Batch:
         self.published: list[PublishedEvent] = []
         self.events_forgotten: list[tuple[int, int]] = []
         """Before when, and how many."""
+        self.rewrites = False
+        """Whether the whole file is written anew when all else is written."""
         self.removal = Removal()
         """What goes when all else is written."""
         self.chars = 0
@@ -146,6 +148,8 @@ class CatalogueWriter:
         """Everything up to this frame can be read."""
         self.durable_position = 0
         """Everything up to this frame would be there after a power cut; what an earlier process wrote may not be."""
+        self.rewrite_failure: Exception | None = None
+        """Why the file could not be written anew when that was asked for last; ``None`` if it could."""
         self.failing: sqlite3.Error | None = None
         """Why nothing can be written now; it is tried again until it works."""
         self._thread = Thread(target=self._run, name="taskd-catalogue", daemon=True)
@@ -231,6 +235,12 @@ class CatalogueWriter:
     def flush_soon(self) -> None:
         """Says that somebody waits for what was put."""
         self._hurry.set()
+
+    def rewrite(self) -> None:
+        """Asks that the file be written anew by the time this change's ticket is called, without what was removed."""
+        with self._changed:
+            self._batch.rewrites = True
+            self._stamp()
 
     def make_durable(self) -> None:
         """Asks that what was put be safe against a power cut by the time this change's ticket is called."""
@@ -359,11 +369,22 @@ class CatalogueWriter:
         self.position = position
         if batch.durable:
             self.durable_position = position
+        if batch.rewrites:
+            self._rewrite()
         self._done_ticket = batch.ticket
         self._being_written = 0
         self._chars_being_written = 0
         self._added_being_written = {}
         self._on_progress(batch.ticket)
+
+    def _rewrite(self) -> None:
+        self.rewrite_failure = None
+        try:
+            free_space.write_anew(self._connection)
+        except sqlite3.Error as error:
+            if is_damage(error):
+                raise
+            self.rewrite_failure = error
 
     def _write_rows(self, batch: _Batch) -> None:
         if batch.renewed:

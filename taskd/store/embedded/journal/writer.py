@@ -138,6 +138,7 @@ class JournalWriter(Generic[E]):
         self._queue: SimpleQueue[list[E] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="taskd-journal", daemon=True)
         self._look_again_s = 0.0
+        self._seal_wanted = False
         self.full: OSError | None = None
         """Why only essential entries are taken now; ``None`` when all is well."""
         self.sealed_below = first_sequence_of(position.path.name) - 1
@@ -157,6 +158,10 @@ class JournalWriter(Generic[E]):
     def append(self, entries: list[E]) -> None:
         """Queues frames, each of at most ``MAX_PAYLOAD_BYTES``; the listener is told of every one."""
         self._queue.put(entries)
+
+    def seal(self) -> None:
+        """Has the segment end with the next group, however short it is; not while the disk is full."""
+        self._seal_wanted = True
 
     def reserve_for(self, live_tasks: int) -> None:
         """Says how many tasks' ends must still fit when the disk is full."""
@@ -272,7 +277,7 @@ class JournalWriter(Generic[E]):
             return
         try:
             self._reserve.ensure(self._reserve_bytes)
-            if self._offset >= self._segment_bytes:
+            if self._offset >= self._segment_bytes or self._seal_wanted:
                 self._rotate()
         except OSError as error:
             self.full = error
@@ -297,8 +302,17 @@ class JournalWriter(Generic[E]):
             self._reserve.release()
 
     def _rotate(self) -> None:
+        self._cut_zeros()
         sealed = self._fd
         _, self._fd = _begin_segment(self._directory, self._sequence + 1, self._clock())
         self._offset = self._filled_to = SEGMENT_HEADER_BYTES
         self.sealed_below = self._sequence
+        self._seal_wanted = False
         os.close(sealed)
+
+    def _cut_zeros(self) -> None:
+        """Durably, before another segment follows: zeros may stand behind the frames of the last one alone."""
+        if self._filled_to > self._offset:
+            os.ftruncate(self._fd, self._offset)
+            self._filled_to = self._offset
+            self._sync()
