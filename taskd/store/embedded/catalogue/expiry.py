@@ -10,8 +10,8 @@ from typing import NamedTuple
 from taskd.model.retention import STATUS_OF_KIND, Cutoffs
 from taskd.store.embedded.catalogue.deletion import Removal
 
-ROWS = 500
-"""Rows of a window: a millisecond or two to look at, some milliseconds to remove."""
+ROWS = 200
+"""Rows of a window: half a millisecond to look at, three or more to remove, in which listings wait."""
 _DATA_MAX_BYTES = 8 << 20
 """Of the data of tasks that are removed at once, but for the last of them."""
 
