@@ -1,6 +1,7 @@
 """Erased tasks are in no file of the data directory, whatever else is in it."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from support.clocks import FakeClock
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
+from taskd.model.task_extras import TaskExtras, UniqueKey
 from taskd.rql.parser import parse
-from taskd.store.base import Completed, Failed, Retried, StoreUnavailableError
+from taskd.store.base import Completed, Failed, Outcome, Retried, StoreUnavailableError
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.store import EmbeddedStore
 
@@ -45,21 +47,22 @@ def draft(patient: str, **more: object) -> TaskDraft:
     return TaskDraft("f", data, 0, tags=(f"of {patient}",), **more)  # type: ignore[arg-type]
 
 
+def an_end(task: Task) -> Outcome:
+    """One in three tasks fails, and half of these are tried again; each has printed whose it is."""
+    patient = json.loads(task.data)["patientId"]
+    lines = (LogLine(1, f"looking at {patient}"),)
+    error = TaskError(ErrorType.RUNTIME, "E", f"no bed for {patient}")
+    if task.seq % 3:
+        return Completed(task.id, lines)
+    if task.seq % 2 or task.retry_for_task_ids:
+        return Failed(task.id, error, lines)
+    return Retried(task.id, error, draft(patient, retry_for_task_ids=(task.id,)), lines)
+
+
 async def run_through(store: EmbeddedStore) -> None:
-    """Everything that waits ends, in one way or another, having printed whose it is."""
+    """Everything that waits ends, in one way or another."""
     while claimed := await store.claim(100):
-        lines = {task.id: (LogLine(1, task.tags[0]),) for task in claimed}
-        error = TaskError(ErrorType.RUNTIME, "E", "nothing to do with it")
-        await store.settle(
-            [
-                Completed(task.id, lines[task.id])
-                if task.seq % 3
-                else Failed(task.id, TaskError(ErrorType.RUNTIME, "E", f"no bed, {task.tags[0]}"), lines[task.id])
-                if task.seq % 2 or task.retry_for_task_ids
-                else Retried(task.id, error, draft(task.tags[0][3:], retry_for_task_ids=(task.id,)), lines[task.id])
-                for task in claimed
-            ]
-        )
+        await store.settle([an_end(task) for task in claimed])
 
 
 async def with_a_patient_among_others(store: EmbeddedStore) -> list[Task]:
@@ -69,6 +72,9 @@ async def with_a_patient_among_others(store: EmbeddedStore) -> list[Task]:
         await store.add([*others[:200], draft(PATIENT), *others[200:]])
         await store.add([draft(PATIENT)] * 5, IdempotencyKey(b"k", b"fingerprint of " + PATIENT.encode()))
         await run_through(store)
+    unique = TaskExtras(unique=UniqueKey(f"visit of {PATIENT}", 1_000_000_000))
+    await store.add_unique([TaskDraft("f", b'{"patientId":"%s"}' % PATIENT.encode(), 0, extras=unique)])
+    await run_through(store)
     large = b'{"a":"%s","patientId":"%s"}' % (b"y" * 90_000, PATIENT.encode())
     await store.add([TaskDraft("f", large, 0, tags=(PATIENT,))])
     await store.cancel((await store.find(parse("status=new"))).rows[0].id)

@@ -56,6 +56,8 @@ class Recording:
             self._history = self._history.until(store.sequence)
             self._history.extend(group)
             self.directory.mark("history", self._history)
+            if self._rng.random() < 0.1:
+                store.seal()
             store.commit(group)
             self.directory.mark("acknowledged", store.sequence)
             if self._rng.random() < 0.3:

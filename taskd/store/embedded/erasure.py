@@ -15,7 +15,7 @@ from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.catalogue.links import NO_TASK
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.compactor import Compactor
-from taskd.store.embedded.events import Deleted, Event, IdTaken, KeysUsed, Unlinked, UsedKey
+from taskd.store.embedded.events import Deleted, Event, IdTaken, KeysUsed, UniqueKeysErased, Unlinked, UsedKey
 from taskd.store.embedded.journal.writer import JournalWriter
 from taskd.store.embedded.serial import SerialChanges
 from taskd.store.embedded.set_aside import remove_set_aside
@@ -59,7 +59,8 @@ class Erasure:
         self._commits.require_writable()
         seqs = await self._catalogue.read(functools.partial(deletion.ended_seqs, ids=ids))
         if seqs:
-            await self._commits.submit([Deleted(tuple(seqs)), *await self._blank_keys(sorted(seqs))])
+            blanked = await self._blank_keys(sorted(seqs))
+            await self._commits.submit([Deleted(tuple(seqs)), *self._free_unique_keys(seqs), *blanked])
         # afterwards, so that none is made meanwhile; and also when an earlier call came no further than this
         await self._unlink(ids)
         return len(seqs)
@@ -80,6 +81,9 @@ class Erasure:
                 retries = tuple(NO_TASK if each in gone else each for each in task.retry_for_task_ids)
                 replay_of = task.extras.replay_of_task_id if task.extras else None
                 yield Unlinked(task_id, retries, NO_TASK if replay_of in gone else replay_of)
+
+    def _free_unique_keys(self, seqs: Sequence[int]) -> list[Event]:
+        return [UniqueKeysErased(tuple(seqs))] if self._commits.state.unique.kept_of(seqs) else []
 
     async def _blank_keys(self, seqs: Sequence[int]) -> list[Event]:
         """Has idempotency keys forget what their request was, and still know that it was made."""

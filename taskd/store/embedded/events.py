@@ -244,6 +244,12 @@ class Unlinked(Struct, tag="zl", array_like=True, frozen=True, gc=False):
     replay_of_task_id: str | None
 
 
+class UniqueKeysErased(Struct, tag="zu", array_like=True, frozen=True, gc=False):
+    """Unique keys that outlasted these tasks, which were erased, are free again."""
+
+    seqs: tuple[int, ...]
+
+
 class IdTaken(Struct, tag="zn", array_like=True, frozen=True, gc=False):
     """No later id is smaller than this one, which is nothing's: the newest task's own may have to be forgotten."""
 
@@ -290,6 +296,7 @@ Event = (
     | AllPaused
     | AllResumed
     | Unlinked
+    | UniqueKeysErased
     | IdTaken
     | Counters
 )

@@ -329,6 +329,11 @@ def _unlinked(state: LiveState, event: events.Unlinked) -> list[Task]:
     return state.replace([replace(task, retry_for_task_ids=event.retry_for_task_ids, extras=extras)])
 
 
+def _unique_erased(state: LiveState, event: events.UniqueKeysErased) -> list[Task]:
+    state.unique.erase(event.seqs)
+    return []
+
+
 def _id_taken(state: LiveState, event: events.IdTaken) -> list[Task]:
     state.last_id = max(state.last_id or "", event.id)
     return []
@@ -369,6 +374,7 @@ _APPLY: dict[type, Callable[[LiveState, Any], list[Task]]] = {
     events.AllPaused: _all_paused,
     events.AllResumed: _all_resumed,
     events.Unlinked: _unlinked,
+    events.UniqueKeysErased: _unique_erased,
     events.IdTaken: _id_taken,
     events.Counters: _counters,
 }

@@ -4,7 +4,7 @@ While a task lives, its key goes with it. A key that lasts for some time is reme
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from sys import intern
 
 from taskd.model.shares import Shares
@@ -90,6 +90,16 @@ class UniqueKeys:
         for seq in seqs if self.kept else ():
             if (slot := self._kept_by_seq.get(seq)) is not None:
                 self._let_go(slot)
+
+    def kept_of(self, seqs: Collection[int]) -> list[Slot]:
+        """Which keys are kept of the ended tasks with these numbers. Looks at every one that is kept."""
+        numbers = set(seqs)
+        return [slot for slot, key in self.kept.items() if key.seq in numbers]
+
+    def erase(self, seqs: Collection[int]) -> None:
+        """Lets go of what is kept of these tasks."""
+        for slot in self.kept_of(seqs):
+            self._let_go(slot)
 
     def take_kept(self) -> Iterator[KeptKey]:
         """Takes out one kept key after the other."""

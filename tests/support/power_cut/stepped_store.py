@@ -122,6 +122,11 @@ class SteppedStore:
             added, changed = apply_frame(self.state, decode_events(payload))
             self.catalogue.put(self.sequence, added, changed, self.state.take_deleted())
 
+    def seal(self) -> None:
+        """Has the segment end with the next group, as one does whose content is to go."""
+        assert self.writer is not None
+        self.writer.seal()
+
     def compact(self) -> None:
         """What the compactor does; the catalogue counts as durable up to where it was handed things."""
         assert self.writer is not None
