@@ -84,6 +84,20 @@ def test_a_sealed_segment_has_no_zeros(journal: Path, segment_bytes: int) -> Non
     assert read_journal(journal) == payloads
 
 
+def test_a_segment_that_is_sealed_early_gives_back_its_zeros_before_the_next_one_follows(journal: Path) -> None:
+    writer = open_writer(journal, CommitListener())
+    for payload in (b"first", b"again", b"after"):
+        if payload == b"again":
+            writer.seal()
+        writer._commit([Entry(payload=payload, essential=False)])  # by this thread
+    sealed, begun = [segment.path for segment in segments(journal)[0]]
+    assert sealed.stat().st_size == 44 + 2 * FRAME_BYTES
+    assert begun.stat().st_size == 44 + FRAME_BYTES + FILL_BYTES
+    assert writer.sealed_below == 2
+    assert [bytes(payload) for _, payload in Replay(segments(journal)[0])] == [b"first", b"again", b"after"]
+    writer.close()
+
+
 def test_frames_that_overtake_the_zeros_are_written_whole(journal: Path) -> None:
     payloads = [b"short", b"x" * (FILL_BYTES - 100), b"y" * (2 * FILL_BYTES), b"end"]
     write_journal(journal, payloads)
