@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 _PAUSE_MS = 60_000
 """Between looking through everything and looking again."""
-_REST_PER_WORK = 2.0
+_REST_PER_WORK = 4.0
 """How long each step is rested from, by how long it took: others have most of the disk and of the processors."""
 
 

@@ -2,16 +2,22 @@
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from conformance.test_retention import HOUR_MS, pass_over
 from support.clocks import FakeClock
 from support.store.releases import open_store, seen
 from support.store.views import in_progress
 
+from taskd.model.retention import Retention
 from taskd.model.task import ZOMBIE_ERROR_NAME
 from taskd.rql.parser import parse
 from taskd.store.base import Completed
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
 
 RELEASES = sorted((Path(__file__).parent.parent / "fixtures").glob("v*"))
 
@@ -48,6 +54,20 @@ async def test_work_goes_on_where_a_release_left_it(left: Path) -> None:
     assert (await store.fire(10)).occurrences
     await store.compact()
     await store.stop()
+
+
+async def test_a_releases_history_expires_and_its_catalogue_gives_back_space(left: Path) -> None:
+    clock = FakeClock()
+    clock.advance(10 * HOUR_MS)
+    store = EmbeddedStore(StoreSettings(data=str(left)), clock, gives_back_space=True)
+    await store.start()
+    before = (await store.find(parse("in(status,complete,failed,canceled,retried)"))).total
+    assert before
+    assert (await pass_over(store, Retention(*[HOUR_MS] * 6)))[0] == before
+    assert not (await store.find(parse("in(status,complete,failed,canceled,retried)"))).rows
+    await store.stop()
+    with closing(sqlite3.connect(left / "catalogue.db")) as catalogue:
+        assert catalogue.execute("PRAGMA auto_vacuum").fetchone() == (2,)
 
 
 async def test_without_its_catalogue_a_releases_journal_gives_what_still_waits(left: Path) -> None:
