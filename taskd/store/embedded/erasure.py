@@ -15,7 +15,10 @@ from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.catalogue.links import NO_TASK
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.compactor import Compactor
+from taskd.store.embedded.errors import StoreError
 from taskd.store.embedded.events import Deleted, Event, IdTaken, KeysUsed, UniqueKeysErased, Unlinked, UsedKey
+from taskd.store.embedded.journal.directory import segments
+from taskd.store.embedded.journal.format import Kind
 from taskd.store.embedded.journal.writer import JournalWriter
 from taskd.store.embedded.serial import SerialChanges
 from taskd.store.embedded.set_aside import remove_set_aside
@@ -38,7 +41,10 @@ class Erasure:
         journal: JournalWriter[Any],
         compactor: Compactor,
         new_id: Callable[[], str],
+        on_fatal: Callable[[BaseException], None],
     ) -> None:
+        """``on_fatal`` is told when nobody knows any more what is on the disk."""
+        self._on_fatal = on_fatal
         self._new_id = new_id
         self._data = data
         self._commits = commits
@@ -97,13 +103,21 @@ class Erasure:
     async def _purge(self) -> None:
         await self._seal()
         try:
-            await self._compactor.compact()
+            await self._compact()
             await self._catalogue.write_anew()
             await asyncio.to_thread(remove_set_aside, self._data)
-        except SyncFailedError:
-            raise
-        except OSError as error:
+        except SyncFailedError as error:
+            self._on_fatal(error)
+            raise StoreUnavailableError(str(error)) from error
+        except (OSError, StoreError) as error:
             raise StoreUnavailableError(f"Files cannot be written anew now ({error}); try again later.") from error
+
+    async def _compact(self) -> None:
+        sealed_below = self._journal.sealed_below
+        await self._compactor.compact()
+        live, _ = await asyncio.to_thread(segments, self._data / "journal")
+        if any(each.header.kind is Kind.LOG and each.header.first_sequence <= sealed_below for each in live):
+            raise StoreUnavailableError("The journal cannot be compacted now; try again later.")
 
     async def _seal(self) -> None:
         """Ends the segment that is written to: what stands in it goes with the compaction."""

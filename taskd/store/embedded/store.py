@@ -557,6 +557,7 @@ class EmbeddedStore:
             journal=self._journal,
             compactor=self._compactor,
             new_id=self._new_id,
+            on_fatal=self._on_fatal,
         )
         self._deletions = Deletions(self._commits, self._catalogue)
         self._keyed = KeyedCreation(self._commits, self._catalogue, self._clock, self._creation, self._memory)
