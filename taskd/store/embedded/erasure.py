@@ -65,6 +65,8 @@ class Erasure:
         self._commits.require_writable()
         seqs = await self._catalogue.read(functools.partial(deletion.ended_seqs, ids=ids))
         if seqs:
+            behind = await self._catalogue.read(functools.partial(links.events_behind, seqs=seqs))
+            await self._catalogue.remove(deletion.Removal(events=behind))  # first: without its tasks none is found
             blanked = await self._blank_keys(sorted(seqs))
             await self._commits.submit([Deleted(tuple(seqs)), *self._free_unique_keys(seqs), *blanked])
         # afterwards, so that none is made meanwhile; and also when an earlier call came no further than this
@@ -74,6 +76,8 @@ class Erasure:
     async def _unlink(self, ids: Sequence[str]) -> None:
         await self._catalogue.caught_up()
         gone = set(ids).difference(await self._catalogue.read(functools.partial(deletion.known, ids=ids)))
+        events = await self._catalogue.look_through(functools.partial(links.events_naming, ids=gone))
+        await self._catalogue.remove(deletion.Removal(events=events))
         found = await self._catalogue.look_through(functools.partial(links.links_to, ids=gone))
         if not found:
             return

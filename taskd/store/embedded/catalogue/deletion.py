@@ -30,9 +30,10 @@ class Removal(Struct):
     api_requests: list[int] = []
     logs: list[int] = []
     links: list[Link] = []
+    events: list[int] = []
 
     def __len__(self) -> int:
-        return len(self.tasks) + len(self.api_requests) + len(self.logs) + len(self.links)
+        return len(self.tasks) + len(self.api_requests) + len(self.logs) + len(self.links) + len(self.events)
 
     def add(self, other: "Removal") -> None:
         """Has that be gone, too."""
@@ -40,6 +41,7 @@ class Removal(Struct):
         self.api_requests += other.api_requests
         self.logs += other.logs
         self.links += other.links
+        self.events += other.events
 
 
 def remove(connection: sqlite3.Connection, removal: Removal, indexes: ValueIndexes) -> None:
@@ -48,6 +50,8 @@ def remove(connection: sqlite3.Connection, removal: Removal, indexes: ValueIndex
     _delete_tasks(connection, removal.tasks, indexes)
     for some in _some(removal.api_requests):
         _delete_with_logs(connection, "api_requests", some)
+    for some in _some(removal.events):
+        connection.execute(f"DELETE FROM events WHERE seq IN ({_places(some)})", some)
     for some in _some(removal.logs):
         connection.execute(f"DELETE FROM logs WHERE seq IN ({_places(some)})", some)
 

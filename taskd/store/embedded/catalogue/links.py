@@ -28,6 +28,31 @@ def links_to(connection: sqlite3.Connection, ids: Collection[str]) -> list[Link]
     return found
 
 
+def events_naming(connection: sqlite3.Connection, ids: Collection[str]) -> list[int]:
+    """The numbers of the events whose content names one of these tasks. Looks at every event."""
+    pace = GilPacer()
+    found: list[int] = []
+    for seq, content in connection.execute("SELECT seq, content FROM events WHERE content IS NOT NULL"):
+        if any(each in ids for each in _ids_in(content)):
+            found.append(seq)
+        pace()
+    return found
+
+
+def events_behind(connection: sqlite3.Connection, seqs: Sequence[int]) -> list[int]:
+    """The numbers of the events that the tasks with these numbers were made of."""
+    found: list[int] = []
+    for seq in seqs:
+        found += (
+            event
+            for (event,) in connection.execute(
+                "SELECT seq FROM events WHERE id = (SELECT json_extract(data, '$.event.id') FROM tasks WHERE seq = ?)",
+                (seq,),
+            )
+        )
+    return found
+
+
 def end_links(connection: sqlite3.Connection, links: Sequence[Link]) -> None:
     """Puts :data:`NO_TASK` in the place of the ids that are named."""
     for seq, _, linked in links:
