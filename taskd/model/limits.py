@@ -42,6 +42,14 @@ ENTRY_POINT_MAX_CHARS = 128
 RETRY_ERRORS_MAX = 100
 """How many error names a retry policy may list."""
 RETRY_ERROR_MAX_CHARS = 256
+CONCURRENCY_MAX = 65_536
+"""The most that a rule of concurrency lets run at once."""
+THROTTLE_LIMIT_MAX = 1_000_000
+"""The most starts in one period of a throttle, and the largest burst of one."""
+THROTTLE_PERIOD_MIN_S = 0.001
+THROTTLE_PERIOD_MAX_S = 31 * 86_400
+KEY_PATH_MAX_CHARS = 256
+"""Of a path into the data that tells tasks apart."""
 CODE_UNPACKED_MAX_BYTES = 250 * MIB
 CODE_FILES_MAX = 10_000
 CODE_DEPTH_MAX = 100
