@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from taskd.model import limits
 from taskd.model.retention import NOTHING_SAID, Retention
+from taskd.model.start_rules import StartRules
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 REFERENCE_PATTERN = re.compile(
@@ -119,3 +120,5 @@ class Function(Struct, frozen=True, array_like=True):
     """
     retention: Retention = NOTHING_SAID
     """How long what its tasks leave is kept, where that is not as long as for others."""
+    start_rules: StartRules | None = None
+    """How much of it may start; ``None`` without any such rule."""

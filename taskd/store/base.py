@@ -245,11 +245,16 @@ class TaskQueue(Protocol):
     async def add_started(self, draft: TaskDraft) -> Task:
         """The task exists and is durably in progress by this node on return: no ``claim`` ever offers it.
 
-        Not to be cancelled: the task would be in progress with nobody to run it.
+        Not to be cancelled: the task would be in progress with nobody to run it. Raises ``ContractError``:
+        ``CONCURRENT_EXECUTIONS`` if its function's start rules have no room for it.
         """
 
     async def claim(self, limit: int, held: Collection[str] = NO_FUNCTIONS) -> list[Task]:
         """Up to ``limit`` due tasks, best first, but none of the functions ``held``.
+
+        Nor any for which its function's start rules have no room: neither now nor ever are more in progress, on all
+        nodes together, than these allow. What ended as ``zombieTaskCleaned`` counts for as long as it may still run.
+        Tasks of one function and priority whose keys differ take turns.
 
         They are durably in progress by this node on return. What is held back stands in nobody's way.
         Not to be cancelled: the tasks would be in progress with nobody to run them.

@@ -15,7 +15,9 @@ from taskd.model.function import Function
 from taskd.model.operation import Operation
 from taskd.model.pause import Pause
 from taskd.model.schedule import Schedule
+from taskd.model.start_rules import Keys
 from taskd.model.task import Replacement, Task, TaskError
+from taskd.store.embedded.queue.usage import Place
 
 
 class UsedKey(Struct, frozen=True, gc=False, array_like=True):
@@ -58,6 +60,8 @@ class Started(Struct, tag="s", array_like=True, frozen=True, gc=False):
 
     task_ids: tuple[str, ...]
     at_ms: int
+    keys: tuple[Keys, ...] = ()
+    """Of each, under its function's start rules; none where all would be empty."""
 
 
 class Failed(Struct, tag="e", array_like=True, frozen=True, gc=False):
@@ -256,6 +260,15 @@ class IdTaken(Struct, tag="zn", array_like=True, frozen=True, gc=False):
     id: str
 
 
+class RulesUsed(Struct, tag="tu", array_like=True, frozen=True, gc=False):
+    """What a function uses up of its start rules, beside what other such events say: only in snapshots."""
+
+    function_name: str
+    places: tuple[Place, ...]
+    arrivals_ns: tuple[tuple[bytes, int], ...]
+    """The state of its throttle, by key."""
+
+
 class Counters(Struct, tag="n", array_like=True, frozen=True, gc=False):
     """What a snapshot must carry besides what is alive, so that numbering goes on and losses can be named."""
 
@@ -298,6 +311,7 @@ Event = (
     | Unlinked
     | UniqueKeysErased
     | IdTaken
+    | RulesUsed
     | Counters
 )
 

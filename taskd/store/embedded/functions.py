@@ -21,6 +21,8 @@ class Functions:
         self._changes = SerialChanges("functions")
         self.paused: frozenset[str] = frozenset()
         """See ``FunctionRegistry.paused_functions``."""
+        self.changing: frozenset[str] = frozenset()
+        """The function whose start rules are being changed, if there is one: meanwhile nothing of it may start."""
         self._look_for_paused()
 
     def get(self, name: str) -> Function | None:
@@ -39,11 +41,20 @@ class Functions:
         """See ``FunctionRegistry.remove_function``."""
         await self._changes.run(functools.partial(self._remove, name))
 
+    async def until_changed(self) -> None:
+        """Returns when the changes that have been asked for are made."""
+        await self._changes.run(_nothing)
+
     async def _put(self, function: Function, expected: Function | None) -> None:
         await self._wait_for_capacity()
         if self.get(function.name) != expected:
             raise FunctionChangedError(function.name)
-        await self._commits.submit([events.FunctionPut(function)])
+        if function.start_rules != (expected.start_rules if expected is not None else None):
+            self.changing = frozenset([function.name])
+        try:
+            await self._commits.submit([events.FunctionPut(function)])
+        finally:
+            self.changing = frozenset()
         self._look_for_paused()
 
     async def _remove(self, name: str) -> None:
@@ -56,3 +67,7 @@ class Functions:
     def _look_for_paused(self) -> None:
         functions = self._commits.state.functions.values()
         self.paused = frozenset(function.name for function in functions if function.paused)
+
+
+async def _nothing() -> None:
+    pass

@@ -82,7 +82,8 @@ class LargeClaims:
         """Starts ``tasks``, and ends at once those that are not among the ``loaded`` ones."""
         ids = tuple(task.id for task in tasks)
         lost = set(ids).difference(task.id for task in loaded)
-        batch: list[Event] = [events.Started(ids, now_ms)]
+        keys = self._commits.state.usages.keys_of(tasks)
+        batch: list[Event] = [events.Started(ids, now_ms, keys)]
         batch += [events.Failed(task_id, now_ms, DATA_LOST, owes_event=True) for task_id in ids if task_id in lost]
         started = await self._commits.submit(batch, ids, undo=functools.partial(self._undo, tasks))
         for task_id in sorted(lost):

@@ -11,7 +11,7 @@ import functools
 import logging
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from taskd.model.task import ErrorType, Task, TaskError
@@ -49,8 +49,7 @@ class LargeData:
 
         :raises StoreUnavailableError: it cannot be read now; nothing has changed.
         """
-        wanted = {task.seq: stored for task in tasks if (stored := stored_data(task)) is not None}
-        found = await self._read(wanted) if wanted else {}
+        found = await self.data_of_all(tasks)
         whole = [with_data(task, found[task.seq]) if task.seq in found else task for task in tasks]
         loaded = [task for task in whole if stored_data(task) is None]
         self._tasks.put(loaded)
@@ -63,6 +62,14 @@ class LargeData:
         """
         stored = stored_data(task)
         return task.data if stored is None else (await self._read({task.seq: stored})).get(task.seq)
+
+    async def data_of_all(self, tasks: Sequence[Task]) -> dict[int, bytes]:
+        """The data of those ``tasks`` that have it elsewhere, by their numbers, without what is lost.
+
+        :raises StoreUnavailableError: it cannot be read now.
+        """
+        wanted = {task.seq: stored for task in tasks if (stored := stored_data(task)) is not None}
+        return await self._read(wanted) if wanted else {}
 
     async def _read(self, wanted: dict[int, StoredData]) -> dict[int, bytes]:
         """Data by the numbers of tasks, without what is not as it was."""
@@ -111,3 +118,14 @@ def _found_in(replay: Replay, wanted: dict[int, StoredData]) -> dict[int, bytes]
             break
         pace()
     return found
+
+
+def up_to_bytes(tasks: Sequence[Task], most_bytes: int) -> Iterator[Task]:
+    """The first of ``tasks``, one at least, whose data elsewhere is no more than that."""
+    size_bytes = 0
+    for task in tasks:
+        stored = stored_data(task)
+        size_bytes += 0 if stored is None else stored.size_bytes
+        if size_bytes > most_bytes and task is not tasks[0]:
+            return
+        yield task

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from taskd.model.clock import Clock
@@ -19,7 +19,7 @@ from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.creation import Creation
 from taskd.store.embedded.events import Event
-from taskd.store.embedded.large_data import LargeData
+from taskd.store.embedded.large_data import LargeData, up_to_bytes
 from taskd.store.embedded.publishing import Publishing
 from taskd.store.embedded.serial import SerialChanges
 from taskd.store.embedded.stored_data import stored_data
@@ -79,7 +79,7 @@ class Settlement:
 
     async def _load(self, ids: Sequence[str]) -> Sequence[str]:
         """Puts the data of some of these tasks into memory, for their successors, and gives which they are."""
-        tasks = list(_up_to_bytes([self._commits.state.tasks[task_id] for task_id in ids], _REAPED_AT_ONCE_BYTES))
+        tasks = list(up_to_bytes([self._commits.state.tasks[task_id] for task_id in ids], _REAPED_AT_ONCE_BYTES))
         while True:
             try:
                 await self._large.load(tasks)
@@ -176,14 +176,3 @@ class Settlement:
         function = self._commits.state.functions.get(task.function_name)
         successor = successor_of(task, function, error, self._clock())
         return base.Failed(task.id, error) if successor is None else base.Retried(task.id, error, successor)
-
-
-def _up_to_bytes(tasks: Sequence[Task], most_bytes: int) -> Iterator[Task]:
-    """The first of ``tasks``, one at least, whose data elsewhere is no more than that."""
-    size_bytes = 0
-    for task in tasks:
-        stored = stored_data(task)
-        size_bytes += 0 if stored is None else stored.size_bytes
-        if size_bytes > most_bytes and task is not tasks[0]:
-            return
-        yield task

@@ -16,6 +16,7 @@ from taskd.store.embedded.events import (
     KeysUsed,
     OperationPut,
     Owed,
+    RulesUsed,
     SchedulePut,
     SubscriptionPut,
     UniqueKeysKept,
@@ -79,6 +80,8 @@ def _keys(state: LiveState) -> Iterator[list[Event]]:
     kept = state.unique.take_kept()
     while unique_keys := tuple(islice(kept, CHUNK_RECORDS)):
         yield [UniqueKeysKept(unique_keys)]
+    for used in _rules_used(state):
+        yield [used]
     while state.used_keys:
         keys = [state.used_keys.popitem(last=False)[1] for _ in range(min(CHUNK_RECORDS, len(state.used_keys)))]
         yield [KeysUsed(tuple(keys), EVERY_KEY_KEPT)]
@@ -92,6 +95,17 @@ def _event_state(state: EventState) -> Iterator[list[Event]]:
     owed = tuple(state.owed)
     for begin in range(0, len(owed), CHUNK_RECORDS):
         yield [Owed(owed[begin : begin + CHUNK_RECORDS])]
+
+
+def _rules_used(state: LiveState) -> Iterator[RulesUsed]:
+    """What functions use up of their start rules, some of it at a time."""
+    for name, usage in state.usages.by_function.items():
+        places, arrivals = iter(usage.places.values()), iter(usage.arrivals_ns.items())
+        while True:
+            used = RulesUsed(name, tuple(islice(places, CHUNK_RECORDS)), tuple(islice(arrivals, CHUNK_RECORDS)))
+            if not used.places and not used.arrivals_ns:
+                break
+            yield used
 
 
 def _small_tasks(state: LiveState, large: dict[int, Task]) -> Iterator[Task]:

@@ -23,6 +23,7 @@ from taskd.store.embedded import events
 from taskd.store.embedded.event_state import EventState
 from taskd.store.embedded.events import Added, Event, Replaced, UsedKey
 from taskd.store.embedded.live_tasks import LiveTasks
+from taskd.store.embedded.queue.usage import Usages
 from taskd.store.embedded.schedule_times import ScheduleTimes
 from taskd.store.embedded.stored_data import IN_MEMORY_MAX_BYTES, with_data, without_large_data
 from taskd.store.embedded.unique_keys import UniqueKeys
@@ -52,6 +53,8 @@ class LiveState:
         self.events = EventState()
         self.pause: Pause | None = None
         """Why nothing is started, while that is so."""
+        self.usages = Usages()
+        """What is used up of functions' start rules."""
         self.last_seq = 0
         self.last_id: str | None = None
         self.ended = 0
@@ -101,6 +104,8 @@ class LiveState:
                 self._one_less(task.schedule_id)
             if task.extras is not None:
                 self.unique.ended(task)
+        if self.usages.by_function:
+            self.usages.ended(tasks)
         self.ended += len(tasks)
         return tasks
 
@@ -147,19 +152,20 @@ def apply_frame(state: LiveState, events: Sequence[Event]) -> tuple[list[Task], 
 
 
 def _added(state: LiveState, event: events.Added) -> list[Task]:
-    is_large = False
+    large: list[Task] = []
     unique: list[Task] = []
     for task in event.tasks:
         share(task)
         if task.schedule_id is not None and state.tasks.get(task.id) is None:
             state.one_more(task.schedule_id)
         if len(task.data) > IN_MEMORY_MAX_BYTES:
-            is_large = True
+            large.append(task)
         if task.extras is not None and task.extras.unique is not None:
             unique += [] if task.id in state.tasks else [task]
+    state.usages.added_large(large)
     if event.tasks and event.tasks[-1].seq > state.last_seq:
         state.last_seq, state.last_id = event.tasks[-1].seq, event.tasks[-1].id
-    state.tasks.put(map(without_large_data, event.tasks) if is_large else event.tasks)
+    state.tasks.put(map(without_large_data, event.tasks) if large else event.tasks)
     for task in unique:
         state.unique.added(task)
     return list(event.tasks)
@@ -168,17 +174,24 @@ def _added(state: LiveState, event: events.Added) -> list[Task]:
 def _replaced(state: LiveState, event: events.Replaced) -> list[Task]:
     task = transitions.take_over(state.tasks[event.task_id], event.new)
     share(task)
+    if len(task.data) > IN_MEMORY_MAX_BYTES:
+        state.usages.added_large([task])
     state.replace([without_large_data(task)])
     return [with_data(task, event.new.data)]
 
 
 def _started(state: LiveState, event: events.Started) -> list[Task]:
-    return state.replace([transitions.start(state.tasks[task_id], event.at_ms) for task_id in event.task_ids])
+    tasks = [transitions.start(state.tasks[task_id], event.at_ms) for task_id in event.task_ids]
+    if state.usages.by_function:
+        state.usages.started(tasks, event.keys, event.at_ms)
+    return state.replace(tasks)
 
 
 def _requeued(state: LiveState, event: events.Requeued) -> list[Task]:
-    task = state.tasks[event.task_id]
-    return state.replace([without_large_data(transitions.requeue(task, event.at_ms, event.not_before_ms))])
+    task = transitions.requeue(state.tasks[event.task_id], event.at_ms, event.not_before_ms)
+    if state.usages.by_function:
+        state.usages.requeued(task)
+    return state.replace([without_large_data(task)])
 
 
 def _completed(state: LiveState, event: events.Completed) -> list[Task]:
@@ -203,11 +216,13 @@ def _canceled(state: LiveState, event: events.Canceled) -> list[Task]:
 
 def _function_put(state: LiveState, event: events.FunctionPut) -> list[Task]:
     state.functions[event.function.name] = event.function
+    state.usages.set_function(event.function, state.tasks.values())
     return []
 
 
 def _function_removed(state: LiveState, event: events.FunctionRemoved) -> list[Task]:
     del state.functions[event.name]
+    state.usages.remove_function(event.name)
     return []
 
 
@@ -330,12 +345,17 @@ def _unlinked(state: LiveState, event: events.Unlinked) -> list[Task]:
 
 
 def _unique_erased(state: LiveState, event: events.UniqueKeysErased) -> list[Task]:
-    state.unique.erase(event.seqs)
+    state.unique.forget_tasks(event.seqs)
     return []
 
 
 def _id_taken(state: LiveState, event: events.IdTaken) -> list[Task]:
     state.last_id = max(state.last_id or "", event.id)
+    return []
+
+
+def _rules_used(state: LiveState, event: events.RulesUsed) -> list[Task]:
+    state.usages.restore(event.function_name, event.places, event.arrivals_ns)
     return []
 
 
@@ -376,5 +396,6 @@ _APPLY: dict[type, Callable[[LiveState, Any], list[Task]]] = {
     events.Unlinked: _unlinked,
     events.UniqueKeysErased: _unique_erased,
     events.IdTaken: _id_taken,
+    events.RulesUsed: _rules_used,
     events.Counters: _counters,
 }

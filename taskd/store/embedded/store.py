@@ -54,6 +54,7 @@ from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.compactor import Compactor
 from taskd.store.embedded.creation import Creation
 from taskd.store.embedded.deletions import Deletions
+from taskd.store.embedded.direct_starts import take_place
 from taskd.store.embedded.dispatchers import Dispatchers
 from taskd.store.embedded.erasure import Erasure
 from taskd.store.embedded.errors import StoreError
@@ -66,6 +67,7 @@ from taskd.store.embedded.journal.reserve import release_reserve
 from taskd.store.embedded.journal.writer import JournalWriter
 from taskd.store.embedded.large_claims import LargeClaims
 from taskd.store.embedded.large_data import LargeData
+from taskd.store.embedded.large_keys import LargeKeys
 from taskd.store.embedded.live_memory import LiveMemory
 from taskd.store.embedded.match_files import MatchFiles
 from taskd.store.embedded.operation_actions import Action, CancelAction, DeleteAction, ReplayAction
@@ -137,6 +139,7 @@ class EmbeddedStore:
             return
         lock, self._lock = self._lock, None
         await self._compactor.stop()
+        await self._large_keys.stop()
         self._commits.flush()
         await asyncio.to_thread(self._journal.close)
         await self._catalogue.close()
@@ -182,10 +185,16 @@ class EmbeddedStore:
         self._commits.require_room(self._settings.live_tasks_max)
         await self._wait_for_capacity()
         require_unpaused(self._pausing.now)
+        while draft.function_name in self._functions.changing:
+            await self._functions.until_changed()
         self._memory.admit([draft])
         added = self._creation([draft])
         [task] = added.tasks
-        started = (await self._commits.submit([added, events.Started((task.id,), task.creation_ms)]))[-1]
+        usages = self._commits.state.usages
+        keys = take_place(usages, task, task.creation_ms) if usages.by_function else ()
+        begun = events.Started((task.id,), task.creation_ms, keys)
+        undo = functools.partial(usages.give_back, [task])
+        started = (await self._commits.submit([added, begun], undo=undo))[-1]
         if stored_data(started) is not None:
             started = with_data(started, draft.data)
             self._commits.state.tasks.put([started])
@@ -199,16 +208,22 @@ class EmbeddedStore:
             return []
         now_ms = self._clock()
         self._large_claims.forget_wait()
+        if self._functions.changing:
+            held = {*held, *self._functions.changing}
         tasks = self._queue.pop_due(now_ms, limit, held)
+        if self._queue.has_unread:
+            self._large_keys.read(self._queue.take_unread())
         if not tasks:
             self._awaited_due_ms = self._queue.next_due_ms()
             return []
         if self._commits.state.tasks.stored:  # otherwise it costs nothing that there might be such tasks
             self._awaited_due_ms = None  # whatever comes may go before what has to wait for memory
             return await self._large_claims.claim(tasks, now_ms)
-        ids = tuple(task.id for task in tasks)
-        undo = functools.partial(self._push, tasks)
-        return await self._commits.submit([events.Started(ids, now_ms)], ids, undo=undo)
+        ids = tuple([task.id for task in tasks])
+        usages = self._commits.state.usages
+        keys = usages.keys_of(tasks) if usages.by_function else ()
+        undo = functools.partial(self._unclaim, tasks)
+        return await self._commits.submit([events.Started(ids, now_ms, keys)], ids, undo=undo)
 
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Task | None]:
         """See ``TaskStore``."""
@@ -533,7 +548,6 @@ class EmbeddedStore:
         abandoned = (task.id for task in state.tasks.values() if task.status is Status.IN_PROGRESS)
         self._memory = LiveMemory(state.tasks, self._settings.live_memory_bytes)
         self._large = LargeData(state.tasks, self._catalogue, journal_path)
-        self._large_claims = LargeClaims(self._commits, self._large, self._memory, self._enqueue)
         self._publishing = Publishing(
             *(self._commits, self._creation, self._memory, self._clock),
             new_id=self._new_id,
@@ -545,6 +559,8 @@ class EmbeddedStore:
             new_id=self._new_id,
             wait_for_capacity=self._wait_for_capacity,
         )
+        self._large_claims = LargeClaims(self._commits, self._large, self._memory, self._give_back)
+        self._large_keys = LargeKeys(state.usages, self._large, self._read_again)
         self._settlement = Settlement(
             *(self._commits, self._catalogue, self._creation, self._clock),
             abandoned=abandoned,
@@ -574,6 +590,8 @@ class EmbeddedStore:
             get=self.get,
         )
         self._operations = self._make_operations(state.operations)
+        state.usages.freed = []
+        self._queue = WorkQueue(self._is_waiting, usages=state.usages)
         waiting = (task for task in state.tasks.values() if task.status is Status.NEW)
         self._queue.load(waiting, self._clock())
 
@@ -639,6 +657,8 @@ class EmbeddedStore:
             self._awaited.changed(tasks)
         if self._large_claims.look_again():
             self._tell(Change.DUE)
+        if self._commits.state.usages.freed and self._queue.free_places(self._clock()):
+            self._tell(Change.DUE)
         self._compactor.wake()
 
     def _waiting_now(self, tasks: list[Task]) -> list[Task]:
@@ -669,6 +689,20 @@ class EmbeddedStore:
     def _requeue_entries(self, tasks: Sequence[Task]) -> None:
         """Puts back tasks whose cancelling failed; old entries may be gone or not, so that is made sure first."""
         self._queue.sweep()
+        self._push(tasks)
+
+    def _unclaim(self, tasks: Sequence[Task]) -> None:
+        """Puts back tasks that could not be started."""
+        self._commits.state.usages.give_back(tasks)
+        self._push(tasks)
+
+    def _give_back(self, tasks: Sequence[Task]) -> None:
+        """As :meth:`_unclaim`, for tasks that nobody need look at sooner than without them."""
+        self._commits.state.usages.give_back(tasks)
+        self._enqueue(tasks)
+
+    def _read_again(self, tasks: Sequence[Task]) -> None:
+        """Puts back tasks whose keys are known by now."""
         self._push(tasks)
 
 

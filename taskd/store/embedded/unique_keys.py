@@ -85,21 +85,15 @@ class UniqueKeys:
             if kept is not None and kept.ends_ms == ended_ms:
                 self._let_go(slot)
 
-    def forget_tasks(self, seqs: Iterable[int]) -> None:
+    def forget_tasks(self, seqs: Collection[int]) -> None:
         """The tasks of these numbers are gone for good, and so are the keys that are kept for them."""
-        for seq in seqs if self.kept else ():
-            if (slot := self._kept_by_seq.get(seq)) is not None:
-                self._let_go(slot)
-
-    def kept_of(self, seqs: Collection[int]) -> list[Slot]:
-        """Which keys are kept of the ended tasks with these numbers. Looks at every one that is kept."""
-        numbers = set(seqs)
-        return [slot for slot, key in self.kept.items() if key.seq in numbers]
-
-    def erase(self, seqs: Collection[int]) -> None:
-        """Lets go of what is kept of these tasks."""
         for slot in self.kept_of(seqs):
             self._let_go(slot)
+
+    def kept_of(self, seqs: Collection[int]) -> list[Slot]:
+        """Which keys are kept of the ended tasks with these numbers."""
+        slots = map(self._kept_by_seq.get, seqs) if self.kept else ()
+        return [slot for slot in slots if slot is not None]
 
     def take_kept(self) -> Iterator[KeptKey]:
         """Takes out one kept key after the other."""

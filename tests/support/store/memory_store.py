@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 from support.store.memory_events import MemoryEvents, SharedEvents
 from support.store.naive_filter import TIMES, naive_matches, sort_value
+from support.store.start_limits import StartLimits
 
 from taskd.model import errors, firing, limits, recurrence
 from taskd.model import operation as operations
@@ -108,6 +109,7 @@ class SharedRecords:
         """The node that has a task in progress, by the task's id."""
         self.functions: dict[str, Function] = {}
         self.pause: Pause | None = None
+        self.limits = StartLimits(self.functions.get)
         self.schedules: dict[str, Schedule] = {}
         self.operations: dict[str, Operation] = {}
         self.matches: dict[str, list[str]] = {}
@@ -255,14 +257,20 @@ class MemoryStore:
     async def add_started(self, draft: TaskDraft) -> Task:
         await self._turn()
         require_unpaused(self._shared.pause)
-        return self._begin(self._put(self._new(draft)))
+        task = self._new(draft)
+        if not self._shared.limits.may_start(task, self.now_ms()):
+            raise ContractError(errors.CONCURRENT_EXECUTIONS, "The start rules have no room; try again soon.")
+        return self._begin(self._put(task))
 
     async def claim(self, limit: int, held: Collection[str] = NO_FUNCTIONS) -> list[Task]:
         await self._turn()
         if self._shared.pause is not None:
             return []
-        best = sorted(self._due(held), key=lambda task: (-task.priority, task.start_ms, task.seq))
-        return [self._begin(task) for task in best[:limit]]
+        due, begun = self._due(held), list[Task]()
+        while len(begun) < limit and (best := self._shared.limits.best(due, self.now_ms())) is not None:
+            due.remove(best)
+            begun.append(self._begin(best))
+        return begun
 
     async def settle(self, outcomes: Sequence[Outcome]) -> list[Task | None]:
         if self._is_dead:
@@ -286,8 +294,13 @@ class MemoryStore:
         return self._put(transitions.cancel(task, self.now_ms()))
 
     def next_due_ms(self) -> int | None:
-        waiting = (task.due_ms for task in self._shared.tasks.values() if task.status is Status.NEW)
-        return None if self._shared.pause is not None else min(waiting, default=None)
+        if self._shared.pause is not None:
+            return None
+        now_ms, limits = self.now_ms(), self._shared.limits
+        waiting = [task for task in self._shared.tasks.values() if task.status is Status.NEW]
+        opens = [(task, limits.opens_ms(task, now_ms)) for task in waiting]
+        zombies = [run.until_ms for run in limits.running(now_ms) if run.is_zombie] if waiting else []
+        return min([max(task.due_ms, at_ms) for task, at_ms in opens if at_ms is not None] + zombies, default=None)
 
     async def get(self, task_id: str) -> Task:
         await self._turn()
@@ -335,6 +348,7 @@ class MemoryStore:
         self._view = dict(self._shared.functions)
         if kept != expected:
             raise FunctionChangedError(function.name)
+        self._shared.limits.change(function.name, None if kept is None else kept.start_rules, function.start_rules)
         self._shared.functions[function.name] = function
         self._functions_changed()
 
@@ -342,6 +356,7 @@ class MemoryStore:
         await self._turn()
         if self._shared.functions.pop(name, None) is None:
             raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no function named {name!r}.")
+        self._shared.limits.change(name, None, None)
         self._functions_changed()
 
     async def pause_all(self, pause: Pause) -> Pause:
@@ -714,6 +729,7 @@ class MemoryStore:
 
     def _begin(self, task: Task) -> Task:
         self._shared.owners[task.id] = self._node.id
+        self._shared.limits.start(task, self.now_ms())
         return self._put(transitions.start(task, self.now_ms()))
 
     def _put(self, task: Task) -> Task:
@@ -733,6 +749,13 @@ class MemoryStore:
         now_ms = self.now_ms()
         if not isinstance(outcome, Requeued):
             self._shared.logs.setdefault(task.id, []).extend(outcome.logs)
+        if isinstance(outcome, Requeued):
+            self._shared.limits.requeue(task.id)
+        else:
+            unknown = unknown_outcome("")
+            error = None if isinstance(outcome, Completed) else outcome.error
+            is_zombie = error is not None and (error.type, error.name) == (unknown.type, unknown.name)
+            self._shared.limits.end(task.id, is_zombie=is_zombie)
         match outcome:
             case Completed():
                 return self._put(transitions.complete(task, now_ms))

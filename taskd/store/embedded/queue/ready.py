@@ -17,6 +17,8 @@ _Bound = tuple[int, int, int, Run]
 class Ready:
     """Due tasks in the order of work."""
 
+    __slots__ = ("_run_max", "_runs", "_singles", "ordered")
+
     def __init__(self, run_max: int = RUN_MAX) -> None:
         self._run_max = run_max
         self._singles: list[_Single] = []
@@ -31,7 +33,7 @@ class Ready:
         """Takes one task."""
         heapq.heappush(self._singles, (-task.priority, task.start_ms, task.seq, task))
         if len(self._singles) > self._run_max:
-            self._gather()
+            self.gather()
 
     def push_run(self, run: Run) -> None:
         """Takes the tasks of a run."""
@@ -44,7 +46,7 @@ class Ready:
         for single in other._singles:  # noqa: SLF001
             heapq.heappush(self._singles, single)
         if len(self._singles) > self._run_max:
-            self._gather()
+            self.gather()
 
     def pop(self) -> Task | None:
         """Takes out the best task, if there is any."""
@@ -64,6 +66,12 @@ class Ready:
         if self._is_run_next():
             return self._runs[0][3].tasks[-1]
         return self._singles[0][3] if self._singles else None
+
+    def gather(self) -> None:
+        """Makes a run of all that is in none."""
+        if self._singles:
+            self.push_run(Run([entry[3] for entry in self._singles]))
+            self._singles.clear()
 
     def runs(self) -> Iterator[Run]:
         """The runs; not what is in none."""
@@ -101,8 +109,3 @@ class Ready:
             heapq.heapreplace(self._runs, (*key_of(run.tasks[-1]), run))
         else:
             heapq.heappop(self._runs)
-
-    def _gather(self) -> None:
-        """Makes a run of all that is in none."""
-        self.push_run(Run([entry[3] for entry in self._singles]))
-        self._singles.clear()

@@ -8,6 +8,7 @@ Removal is lazy: the owner's ``is_waiting`` says which tasks still count, and wh
 
 Due tasks of functions that are held back leave ready, once, when they are come across, and return when their function
 is no longer held: however many they are, and whatever their priority, no claim passes them by a second time.
+Due tasks of functions that have start rules wait behind the gates of these (``gates.py``), and never in ready.
 """
 
 import heapq
@@ -16,8 +17,10 @@ from itertools import chain
 
 from taskd.model.task import Task
 from taskd.store.embedded.queue.buckets import Buckets
+from taskd.store.embedded.queue.gates import Gates
 from taskd.store.embedded.queue.ready import Ready
-from taskd.store.embedded.queue.sorted_runs import RUN_MAX, IsWaiting, Run
+from taskd.store.embedded.queue.sorted_runs import RUN_MAX, IsWaiting, Run, key_of
+from taskd.store.embedded.queue.usage import Usages
 
 _SWEEP_MIN = 1024
 _ORDERED_AT_ONCE = 4096
@@ -31,10 +34,11 @@ _Soon = tuple[int, int, Task]
 class WorkQueue:
     """Waiting tasks in the order in which they are to be worked on."""
 
-    def __init__(self, is_waiting: IsWaiting, run_max: int = RUN_MAX) -> None:
-        """No more than ``run_max`` tasks are put in order at once."""
+    def __init__(self, is_waiting: IsWaiting, run_max: int = RUN_MAX, usages: Usages | None = None) -> None:
+        """No more than ``run_max`` tasks are put in order at once. What is claimed takes its places in ``usages``."""
         self._is_waiting = is_waiting
         self._run_max = run_max
+        self._usages = usages or Usages()
         self._clear()
 
     def _clear(self) -> None:
@@ -43,17 +47,25 @@ class WorkQueue:
         self._ready = Ready(self._run_max)
         self._held: dict[str, Ready] = {}
         """Due tasks that were found to be held back, by function."""
-        self._unswept: list[Run] = []
+        self._gates = Gates(self._usages, self._is_waiting, self._run_max)
+        self._usages.changed.update(self._usages.by_function)
+        self._unsorted: list[Run | Ready] = []
+        """What may have tasks that belong behind a gate: runs in ready, and what an earlier gate has released."""
+        self._unswept: list[Run | Ready] = []
         """What a sweep that has begun has not come to yet."""
         self._entries = 0
         self._dead = 0
 
     def load(self, tasks: Iterable[Task], now_ms: int) -> None:
         """Takes many tasks at once, in linear time."""
+        self._change_rules()
         due: list[Task] = []
+        gated: list[Task] = []
         for task in tasks:
             if task.due_ms > now_ms:
                 self.push(task, now_ms)
+            elif task.function_name in self._gates.by_function:
+                gated.append(task)
             else:
                 due.append(task)
             if len(due) >= self._run_max:
@@ -61,6 +73,8 @@ class WorkQueue:
                 due = []
         if due:
             self._load_due(due)
+        for task in sorted(gated, key=key_of):
+            self.push(task, now_ms)
 
     def _load_due(self, tasks: list[Task]) -> None:
         self._entries += len(tasks)
@@ -71,7 +85,7 @@ class WorkQueue:
         self._entries += 1
         due_ms = task.due_ms
         if due_ms <= now_ms:
-            self._ready.push(task)
+            self._push_due(task, now_ms)
         elif due_ms < self._buckets.opened_ms:
             heapq.heappush(self._soon, (due_ms, task.seq, task))
         else:
@@ -83,9 +97,13 @@ class WorkQueue:
         Gives fewer where telling which are the next best would take long. Gives none although there are some only
         where very many that are held back stand before them; ``next_due_ms`` then says that there is more.
         """
+        if self._usages.changed:
+            self._change_rules()
         self._promote(now_ms)
         if self._held:
             self._release_all_but(held)
+        if self._gates.by_function or self._unsorted:
+            return self._pop_with_gates(now_ms, limit, held)
         ready = self._ready
         taken: list[Task] = []
         dead = held_back = 0
@@ -104,11 +122,66 @@ class WorkQueue:
         self._dropped(dead)
         return taken
 
+    def _pop_with_gates(self, now_ms: int, limit: int, held: Collection[str]) -> list[Task]:
+        """As :meth:`pop_due`, where functions have start rules."""
+        gates, ready = self._gates, self._ready
+        gates.begin(now_ms, held)
+        self._sort_some(now_ms)
+        taken: list[Task] = []
+        aside = 0
+        enough = ready.ordered + _ORDERED_AT_ONCE
+        while len(taken) < limit and aside < _HELD_BACK_AT_ONCE and ready.ordered < enough:
+            at = gates.best(now_ms, held)
+            best = ready.best()
+            if best is not None and (at is None or key_of(best) < at):
+                ready.pop()
+                if not self._is_waiting(best):
+                    self._dropped(1)
+                elif best.function_name in gates.by_function:
+                    gates.add(best, now_ms)
+                    aside += 1
+                elif held and best.function_name in held:
+                    self._hold_back(best)
+                    aside += 1
+                else:
+                    taken.append(best)
+            elif at is None:
+                break
+            elif (task := gates.take(now_ms)) is not None:
+                taken.append(task)
+        self._entries -= len(taken)
+        self._dropped(gates.take_dead())
+        return taken
+
+    def free_places(self, now_ms: int) -> bool:
+        """Lets those go on that waited for places which have become free; says whether there may be any."""
+        return self._gates.free(now_ms)
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether :meth:`take_unread` would give any."""
+        return bool(self._gates.unread)
+
+    def take_unread(self) -> list[Task]:
+        """Takes out the due tasks that come under rules by a key, and whose data must be read for it."""
+        unread, self._gates.unread = self._gates.unread, []
+        self._entries -= len(unread)
+        return unread
+
     def next_due_ms(self) -> int | None:
         """When the next waiting task is due, in the past if one is already; ``None`` if none waits.
 
-        May be early when tasks were cancelled. Leaves out those that were found to be held back.
+        May be early when tasks were cancelled. Leaves out those that were found to be held back. For those that wait
+        for their rules it is when one may start, as far as that is known.
         """
+        moments = [self._next_plain_ms()]
+        if self._gates.by_function:
+            moments.append(self._gates.next_ms())
+        if any(isinstance(each, Ready) for each in self._unsorted):
+            moments.append(0)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _next_plain_ms(self) -> int | None:
         while (task := self._ready.best()) is not None:
             if self._is_waiting(task):
                 return task.start_ms
@@ -122,7 +195,8 @@ class WorkQueue:
     def due_count(self, now_ms: int) -> int:
         """How many waiting tasks are due, held back or not; an upper bound while cancelled ones are not swept yet."""
         self._promote(now_ms)
-        return len(self._ready) + sum(map(len, self._held.values()))
+        released = sum(len(each) for each in self._unsorted if isinstance(each, Ready))
+        return len(self._ready) + sum(map(len, self._held.values())) + len(self._gates) + released
 
     def forget(self, count: int = 1) -> None:
         """Says that ``count`` tasks no longer wait; sweeps a little for each while they are most of what is there."""
@@ -134,7 +208,9 @@ class WorkQueue:
 
     def sweep(self) -> None:
         """Throws out every entry that no longer counts."""
-        tasks = [*self._buckets, *self._ready, *chain.from_iterable(self._held.values())]
+        released = [each for each in self._unsorted if isinstance(each, Ready)]
+        due = chain(self._held.values(), self._gates.lanes(), released)
+        tasks = [*self._buckets, *self._ready, *chain.from_iterable(due), *self._gates.unread]
         tasks += [entry[2] for entry in self._soon]
         self._clear()
         # what is due goes to ready with the next promotion
@@ -145,10 +221,16 @@ class WorkQueue:
         if not self._unswept:
             due = [self._ready, *self._held.values()]
             self._unswept = [*self._buckets.runs(), *chain.from_iterable(ready.runs() for ready in due)]
+            self._unswept += self._gates.lanes()
             dropped = sum(ready.drop_dead_singles(self._is_waiting) for ready in due)
             self._dropped(dropped + self._drop_dead_soon())
         else:
-            self._dropped(self._unswept.pop().drop_dead(self._is_waiting))
+            swept = self._unswept.pop()
+            if isinstance(swept, Ready):
+                self._unswept += swept.runs()
+                self._dropped(swept.drop_dead_singles(self._is_waiting))
+            else:
+                self._dropped(swept.drop_dead(self._is_waiting))
 
     def _drop_dead_soon(self) -> int:
         before = len(self._soon)
@@ -173,11 +255,52 @@ class WorkQueue:
             if bucket.end_ms <= now_ms + 1:
                 for run in bucket.runs():
                     self._ready.push_run(run)
+                    if self._gates.by_function:
+                        self._unsorted.append(run)
             else:
                 self._soon += [(task.due_ms, task.seq, task) for task in bucket]
                 heapq.heapify(self._soon)
         while self._soon and self._soon[0][0] <= now_ms:
-            self._ready.push(heapq.heappop(self._soon)[2])
+            self._push_due(heapq.heappop(self._soon)[2], now_ms)
+
+    def _push_due(self, task: Task, now_ms: int) -> None:
+        if self._gates.by_function and task.function_name in self._gates.by_function:
+            self._gates.add(task, now_ms)
+        else:
+            self._ready.push(task)
+
+    def _change_rules(self) -> None:
+        """Has all that is due sorted anew, bit by bit: in ready may be tasks of functions that have rules now."""
+        released = list(self._gates.change_rules())
+        self._ready.gather()
+        self._unsorted = [*self._ready.runs(), *(each for each in self._unsorted if isinstance(each, Ready)), *released]
+        unread, self._gates.unread = self._gates.unread, []
+        for task in unread:
+            self._ready.push(task)
+
+    def _sort_some(self, now_ms: int) -> None:
+        """Sorts some of what is due: it goes behind its gate, or to ready."""
+        enough = _HELD_BACK_AT_ONCE
+        while self._unsorted and enough > 0:
+            some = self._unsorted.pop()
+            if isinstance(some, Ready):
+                enough -= 1
+                self._ready.take_over(some)
+            else:
+                enough -= self._sort_run(some, now_ms)
+
+    def _sort_run(self, run: Run, now_ms: int) -> int:
+        """Takes tasks that belong behind gates out of a run; gives how many it has looked at."""
+        gates, looked_at = self._gates, len(run.tasks)
+        gated = [task for task in run.tasks if task.function_name in gates.by_function]
+        if gated:
+            run.tasks = [task for task in run.tasks if task.function_name not in gates.by_function]
+        for task in gated:
+            if self._is_waiting(task):
+                gates.add(task, now_ms)
+            else:
+                self._dropped(1)
+        return looked_at
 
     def _earliest_in_buckets(self) -> int | None:
         while (bucket := self._buckets.first()) is not None:
