@@ -38,9 +38,24 @@ class _EnvironmentValue(Struct, forbid_unknown_fields=True):
     value: str
 
 
+class _Concurrency(Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
+    total: int | UnsetType = UNSET
+    per_key: int | UnsetType = UNSET
+    key: str | UnsetType = UNSET
+
+
+class _Throttle(Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
+    limit: int | UnsetType = UNSET
+    period_seconds: float | UnsetType = UNSET
+    burst: int | UnsetType = UNSET
+    key: str | UnsetType = UNSET
+
+
 class _ExecutionOptions(Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
     permission_mode: PermissionMode | UnsetType = UNSET
     default_priority: int | UnsetType = UNSET
+    concurrency: _Concurrency | UnsetType = UNSET
+    throttle: _Throttle | UnsetType = UNSET
 
 
 class _RetryPolicy(Struct, forbid_unknown_fields=True, rename="camel", omit_defaults=True):

@@ -10,6 +10,7 @@ from taskd.model.function import Function, PermissionMode, RetryPolicy
 from taskd.model.logline import LogLine
 from taskd.model.retention import Retention
 from taskd.model.schedule import NEVER_MS, Overlap, Schedule
+from taskd.model.start_rules import StartRules
 from taskd.model.task import Task, TaskError
 from taskd.model.task_extras import OnConflict, TaskExtras, UniqueRule, WhileKind
 from taskd.model.timestamps import format_ms
@@ -282,6 +283,23 @@ def _retention_view(retention: Retention) -> RetentionView | UnsetType:
     return RetentionView(*(UNSET if ms is None else _seconds(ms) for ms in kept_ms)) if retention else UNSET
 
 
+class ConcurrencyView(Struct, rename="camel"):
+    """How many tasks of a function run at once."""
+
+    total: int | UnsetType = UNSET
+    per_key: int | UnsetType = UNSET
+    key: str | UnsetType = UNSET
+
+
+class ThrottleView(Struct, rename="camel"):
+    """How many tasks of a function start in a time."""
+
+    limit: int
+    period_seconds: int | float
+    burst: int
+    key: str | UnsetType = UNSET
+
+
 class ExecutionOptionsView(Struct, rename="camel"):
     """Who may execute a function, how urgent its tasks are, and how long what they leave is kept."""
 
@@ -289,6 +307,10 @@ class ExecutionOptionsView(Struct, rename="camel"):
     default_priority: int
     retention: RetentionView | UnsetType = UNSET
     """Left out where the function says nothing of it."""
+    concurrency: ConcurrencyView | UnsetType = UNSET
+    """Left out where there is no such rule."""
+    throttle: ThrottleView | UnsetType = UNSET
+    """Left out where there is no such rule."""
 
 
 class RetryPolicyView(Struct, rename="camel"):
@@ -338,6 +360,22 @@ class FunctionView(Struct, rename="camel"):
     """Left out where it was deployed through this service."""
 
 
+def _execution_options_view(function: Function) -> ExecutionOptionsView:
+    rules = function.start_rules or StartRules()
+    at_once, in_time = rules.concurrency, rules.throttle
+    return ExecutionOptionsView(
+        function.permission_mode,
+        function.default_priority,
+        _retention_view(function.retention),
+        UNSET
+        if at_once is None
+        else ConcurrencyView(at_once.total or UNSET, at_once.per_key or UNSET, at_once.key or UNSET),
+        UNSET
+        if in_time is None
+        else ThrottleView(in_time.limit, _seconds(in_time.period_ms), in_time.burst, in_time.key or UNSET),
+    )
+
+
 def function_view(function: Function) -> FunctionView:
     """``function`` in the contract's shape."""
     return FunctionView(
@@ -349,9 +387,7 @@ def function_view(function: Function) -> FunctionView:
         time_limit=function.time_limit_s,
         memory_limit=function.memory_limit_mb,
         environment_variables={name: EnvironmentValue(value) for name, value in function.environment.items()},
-        execution_options=ExecutionOptionsView(
-            function.permission_mode, function.default_priority, _retention_view(function.retention)
-        ),
+        execution_options=_execution_options_view(function),
         retry_policy=_retry_policy_view(function.retry_policy),
         update_timestamp=format_ms(function.update_ms),
         paused=function.paused or UNSET,

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskd.api.validation.function_body import decode_code, decode_function, new_function
+from taskd.api.validation.start_rules_body import ConcurrencyBody, ThrottleBody, start_rules
 from taskd.model import errors
 from taskd.model.errors import ContractError, ErrorKind
 from taskd.model.function import RETIRED_RUNTIMES, RUNTIMES, Function, PermissionMode, RetryPolicy
+from taskd.model.start_rules import Concurrency, StartRules, Throttle
 
 NOW_MS = 1_700_000_000_000
 
@@ -137,6 +139,23 @@ def test_every_runtime_of_the_list_is_taken(runtime: str) -> None:
         ("executionOptions", {"permissionMode": "nobody"}, "permissionRequired, allUsers, public"),
         ("executionOptions", {"defaultPriority": 1.5}, "defaultPriority"),
         ("executionOptions", {"defaultPriority": 2**53}, "9007199254740991"),
+        ("executionOptions", {"concurrency": 5}, '"total": 10'),
+        ("executionOptions", {"concurrency": {"total": "5"}}, "concurrency.total"),
+        ("executionOptions", {"throttle": {"limit": 1, "periodSeconds": "1"}}, "throttle.periodSeconds"),
+        ("executionOptions.concurrency", {"perKey": 1}, "perKey and key"),
+        ("executionOptions.concurrency", {"total": 1, "key": "data.a"}, "perKey and key"),
+        ("executionOptions.concurrency.total", {"total": 0}, "1 to 65536"),
+        ("executionOptions.concurrency.total", {"total": 1.5}, "1 to 65536"),
+        ("executionOptions.concurrency.perKey", {"perKey": 65_537, "key": "data.a"}, "1 to 65536"),
+        ("executionOptions.concurrency.key", {"perKey": 1, "key": "patientId"}, "data.patientId"),
+        ("executionOptions.throttle", {"limit": 1}, "periodSeconds"),
+        ("executionOptions.throttle", {"periodSeconds": 1}, "limit"),
+        ("executionOptions.throttle", {"burst": 2}, "limit"),
+        ("executionOptions.throttle.limit", {"limit": 0, "periodSeconds": 1}, "1 to 1000000"),
+        ("executionOptions.throttle.periodSeconds", {"limit": 1, "periodSeconds": 0}, "0.001 to 2,678,400"),
+        ("executionOptions.throttle.burst", {"limit": 1, "periodSeconds": 1, "burst": 0}, "1 to 1000000"),
+        ("executionOptions.throttle.key", {"limit": 1, "periodSeconds": 1, "key": "data."}, "data.patientId"),
+        ("executionOptions.throttle.key", {"limit": 1, "periodSeconds": 1, "key": "data." + "x" * 252}, "256"),
         ("retryPolicy", True, "errorsToRetry"),
         ("retryPolicy", {"enabled": "yes"}, "enabled"),
         ("retryPolicy", {"errorsToRetry": "Error"}, "errorsToRetry"),
@@ -154,7 +173,31 @@ def test_every_runtime_of_the_list_is_taken(runtime: str) -> None:
     ],
 )
 def test_a_field_that_breaks_its_rule_is_named_with_the_rule(field: str, value: Any, word: str) -> None:
-    assert_refused(errors.FIELD_FORMAT, field, word, **{field: value})
+    outer, *parts = field.split(".")
+    assert_refused(errors.FIELD_FORMAT, field, word, **{outer: {parts[0]: value} if parts else value})
+
+
+def test_start_rules_are_kept_as_they_were_asked_for() -> None:
+    options = {
+        "concurrency": {"total": 10, "perKey": 2.0, "key": "data.patientId"},
+        "throttle": {"limit": 5, "periodSeconds": 0.5, "burst": 3, "key": "data.a.b"},
+    }
+    assert define(executionOptions=options).start_rules == StartRules(
+        Concurrency(10, 2, "data.patientId"), Throttle(5, 500, 3, "data.a.b")
+    )
+    assert define(executionOptions={"throttle": {"limit": 1, "periodSeconds": 60}}).start_rules == StartRules(
+        None, Throttle(1, 60_000, 1)
+    )
+
+
+def test_an_empty_rule_takes_away_the_one_there_was_and_the_other_stays() -> None:
+    former = define(
+        executionOptions={"concurrency": {"total": 1}, "throttle": {"limit": 1, "periodSeconds": 1}}
+    ).start_rules
+    assert start_rules(None, None, former) == former
+    assert start_rules(ConcurrencyBody(), None, former) == StartRules(None, Throttle(1, 1_000))
+    assert start_rules(None, ThrottleBody(), former) == StartRules(Concurrency(1))
+    assert start_rules(ConcurrencyBody(), ThrottleBody(), former) is None
 
 
 @pytest.mark.parametrize(

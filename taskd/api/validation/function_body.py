@@ -16,6 +16,7 @@ from taskd.api.validation.body_decoder import (
     whole_number,
 )
 from taskd.api.validation.retention_body import RetentionBody, retention_of
+from taskd.api.validation.start_rules_body import ConcurrencyBody, ThrottleBody, start_rules
 from taskd.model import errors, limits
 from taskd.model.errors import ContractError
 from taskd.model.function import (
@@ -37,11 +38,13 @@ _ENTRY_POINT = re.compile(rf"[^\s\0]{{1,{limits.ENTRY_POINT_MAX_CHARS}}}")
 
 
 class ExecutionOptionsBody(Struct, rename="camel"):
-    """Who may execute a function, how urgent its tasks are, and how long what they leave is kept."""
+    """Who may execute a function, how urgent its tasks are, how much of it may start, and how long what they leave is kept."""
 
     permission_mode: PermissionMode | None = None
     default_priority: Number | None = None
     retention: RetentionBody | None = None
+    concurrency: ConcurrencyBody | None = None
+    throttle: ThrottleBody | None = None
 
 
 class RetryPolicyBody(Struct, rename="camel"):
@@ -68,6 +71,9 @@ class FunctionSettings(Struct, rename="camel", kw_only=True):
             description='an object like {"permissionMode": "permissionRequired", "defaultPriority": 0} '
             f"with a permissionMode of {', '.join(PermissionMode)}; retention, if any, is an object like "
             '{"complete": 86400, "logs": 3600} of seconds'
+            f"with a permissionMode of {', '.join(PermissionMode)}; "
+            'concurrency, if any, is like {"total": 10, "perKey": 1, "key": "data.patientId"}, '
+            'and throttle like {"limit": 5, "periodSeconds": 1, "burst": 1}'
         ),
     ] = None
     retry_policy: Annotated[
@@ -192,6 +198,7 @@ def _with_settings(function: Function, body: FunctionSettings) -> Function:
             "executionOptions.defaultPriority", options.default_priority, function.default_priority
         ),
         retention=function.retention if options.retention is None else retention_of(options.retention),
+        start_rules=start_rules(options.concurrency, options.throttle, function.start_rules),
         retry_policy=_retry_policy(body.retry_policy or RetryPolicyBody(), function.retry_policy),
     )
 
