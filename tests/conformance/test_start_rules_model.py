@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from msgspec.structs import replace
 from support.clocks import FakeClock
 from support.disk.in_memory import memory_directory
 from support.store.memory_store import MemoryStore, SharedRecords
@@ -205,7 +206,7 @@ class Limits(RuleBasedStateMachine):
             return  # an earlier process had it
         if how == "requeue":
             self.model.requeue(task.id)
-            self.waiting[task.id] = settled if len(settled.data) else task
+            self.waiting[task.id] = replace(settled, data=task.data)
         else:
             self.model.end(task.id, is_zombie=how == "zombie")
 

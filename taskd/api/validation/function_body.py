@@ -38,7 +38,7 @@ _ENTRY_POINT = re.compile(rf"[^\s\0]{{1,{limits.ENTRY_POINT_MAX_CHARS}}}")
 
 
 class ExecutionOptionsBody(Struct, rename="camel"):
-    """Who may execute a function, how urgent its tasks are, how much of it may start, and how long what they leave is kept."""
+    """Who may execute a function, how urgent its tasks are, how much of it may start, and how long its traces stay."""
 
     permission_mode: PermissionMode | None = None
     default_priority: Number | None = None
@@ -70,8 +70,7 @@ class FunctionSettings(Struct, rename="camel", kw_only=True):
         Meta(
             description='an object like {"permissionMode": "permissionRequired", "defaultPriority": 0} '
             f"with a permissionMode of {', '.join(PermissionMode)}; retention, if any, is an object like "
-            '{"complete": 86400, "logs": 3600} of seconds'
-            f"with a permissionMode of {', '.join(PermissionMode)}; "
+            '{"complete": 86400, "logs": 3600} of seconds, '
             'concurrency, if any, is like {"total": 10, "perKey": 1, "key": "data.patientId"}, '
             'and throttle like {"limit": 5, "periodSeconds": 1, "burst": 1}'
         ),
