@@ -10,6 +10,7 @@ from benchmarks.harness.harness import Harness, benchmark_options
 
 _BENCHMARKS = (
     "dispatch",
+    "limits",
     "local",
     "create",
     "events",
