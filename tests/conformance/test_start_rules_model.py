@@ -135,7 +135,8 @@ class Limits(RuleBasedStateMachine):
             left = [task for task in left if self.is_exact(task.function_name)]
             assert not left, f"{left[0].function_name} waits while every rule has room"
             next_ms = self.store.next_due_ms()
-            coming = [at for task in self.waiting.values() if (at := self.model.opens_ms(task, now_ms)) is not None]
+            waiting = [task for task in self.waiting.values() if self.is_exact(task.function_name)]
+            coming = [at for task in waiting if (at := self.model.opens_ms(task, now_ms)) is not None]
             if coming and not held:
                 assert next_ms is not None, "it would be slept through"
 

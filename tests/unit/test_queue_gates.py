@@ -12,7 +12,7 @@ from taskd.store.embedded.queue.usage import Usage, Usages
 from taskd.store.embedded.queue.work_queue import WorkQueue
 
 NOW_MS = 1_000_000_000
-CROWD = 100_000
+CROWD = 40_000
 PER_KEY = StartRules(Concurrency(per_key=1, key="data.k"))
 
 
@@ -81,7 +81,7 @@ def test_a_crowd_of_a_full_function_costs_the_others_nothing(
     assert next_due_ms is None or next_due_ms > NOW_MS, "nobody looks again and again"
 
 
-def test_a_hundred_thousand_full_keys_cost_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_number_of_full_keys_cost_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     counted = Counted(monkeypatch, keyed=PER_KEY)
     counted.add(*(a_task(seq, "keyed", priority=9, key=seq // 2) for seq in range(2 * CROWD)))
     for _ in range(CROWD // 1000):

@@ -145,6 +145,11 @@ class Gate:
         """Whether nothing waits here."""
         return not self._lanes
 
+    @property
+    def has_sleepers(self) -> bool:
+        """Whether a lane may wait for a place of its key."""
+        return bool(self._sleepers)
+
     def is_of(self, lane: Lane) -> bool:
         """Whether the lane still has tasks here."""
         return self._lanes.get(lane.keys) is lane
@@ -160,6 +165,7 @@ class Gate:
         """Goes to the end of the line, or nearer to its front if its best task is of a higher priority now."""
         lane.turn = _CLOSED
         lane.is_asleep = True
+        self.usage.is_awaited = True
         self._last_turn += 1
         line = self._sleepers.setdefault(lane.keys.at_once, [])
         heapq.heappush(line, (lane.rank, self._last_turn, lane))

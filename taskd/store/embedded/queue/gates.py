@@ -10,14 +10,17 @@ from collections.abc import Collection, Iterator
 
 from taskd.model.task import Task
 from taskd.store.embedded.queue.gate import Gate, Lane
+from taskd.store.embedded.queue.plain_gate import PlainGate
 from taskd.store.embedded.queue.ready import Ready
-from taskd.store.embedded.queue.sorted_runs import IsWaiting, Key
-from taskd.store.embedded.queue.usage import NO_PLACE, Usages
+from taskd.store.embedded.queue.sorted_runs import IsWaiting, Key, key_of
+from taskd.store.embedded.queue.usage import NO_PLACE, Usage, Usages
 
 _UNLISTED = 0
 _HELD = -1
 _ALARMS_AT_ONCE = 512
 """How many of those that are due are looked at before a call gives what it has: some 1 ms."""
+
+AnyGate = Gate | PlainGate
 
 
 class Gates:
@@ -27,14 +30,14 @@ class Gates:
         self._usages = usages
         self._is_waiting = is_waiting
         self._run_max = run_max
-        self.by_function: dict[str, Gate] = {}
+        self.by_function: dict[str, AnyGate] = {}
         self.unread: list[Task] = []
         """Due tasks whose keys are not known before their data is read."""
         self._dead = 0
-        self._listed: list[tuple[Key, int, Gate]] = []
+        self._listed: list[tuple[Key, int, AnyGate]] = []
         self._listings = _UNLISTED
-        self._alarms: list[tuple[int, int, Lane | Gate]] = []
-        self._held: list[Gate] = []
+        self._alarms: list[tuple[int, int, Lane | AnyGate]] = []
+        self._held: list[AnyGate] = []
 
     def change_rules(self) -> Iterator[Ready]:
         """Makes gates as the rules are now; gives all tasks of those that were changed, to be added anew."""
@@ -46,8 +49,13 @@ class Gates:
                 yield from gate.release()
             usage = self._usages.by_function.get(name)
             if usage is not None:
-                self.by_function[name] = Gate(name, usage, self._run_max, self._set_alarm)
+                self.by_function[name] = self._gate(name, usage)
         changed.clear()
+
+    def _gate(self, name: str, usage: Usage) -> AnyGate:
+        if usage.has_keys:
+            return Gate(name, usage, self._run_max, self._set_alarm)
+        return PlainGate(name, usage, self._run_max)
 
     def add(self, task: Task, now_ms: int) -> None:
         """Takes a due task of one of these functions."""
@@ -57,7 +65,8 @@ class Gates:
             self.unread.append(task)
             return
         gate.add(task, keys, now_ms)
-        self._list(gate, now_ms)
+        if gate.listing <= _UNLISTED or key_of(task) < gate.listed_at:
+            self._list(gate, now_ms)
 
     def begin(self, now_ms: int, held: Collection[str]) -> None:
         """Looks at what has come up: functions that are held no longer, moments that have come, places free again."""
@@ -77,8 +86,10 @@ class Gates:
             return False
         for each in freed:
             gate = self.by_function.get(each.function_name)
-            if gate is not None and not gate.is_empty:
+            if gate is not None:
+                gate.usage.is_awaited = False
                 gate.wake(each.at_once, now_ms)
+                gate.usage.is_awaited |= gate.has_sleepers
                 self._list(gate, now_ms)
         freed.clear()
         return bool(self._listed)
@@ -99,10 +110,13 @@ class Gates:
             position = self._position(gate, now_ms)
             if position == key:
                 return key
-            heapq.heappop(listed)
-            gate.listing = _UNLISTED
-            if position is not None:
-                self._push(gate, position)
+            if position is None:
+                heapq.heappop(listed)
+                gate.listing = _UNLISTED
+            else:
+                self._listings += 1
+                gate.listing, gate.listed_at = self._listings, position
+                heapq.heapreplace(listed, (position, self._listings, gate))
         return None
 
     def take(self, now_ms: int) -> Task | None:
@@ -138,17 +152,19 @@ class Gates:
     def __len__(self) -> int:
         return sum(map(len, self.by_function.values())) + len(self.unread)
 
-    def _position(self, gate: Gate, now_ms: int) -> Key | None:
+    def _position(self, gate: AnyGate, now_ms: int) -> Key | None:
         """Where the gate stands now; ``None`` if it may start nothing, and then it is looked at when it may."""
         opens_ms = gate.usage.opens_ms(now_ms)
         if opens_ms <= now_ms:
             return gate.position(now_ms)
-        if opens_ms not in {NO_PLACE, gate.alarm_ms}:
+        if opens_ms == NO_PLACE:
+            gate.usage.is_awaited = True
+        elif opens_ms != gate.alarm_ms:
             gate.alarm_ms = opens_ms
             self._set_alarm(opens_ms, gate)
         return None
 
-    def _list(self, gate: Gate, now_ms: int) -> None:
+    def _list(self, gate: AnyGate, now_ms: int) -> None:
         """Lets the gate stand where it may belong by now."""
         if gate.listing == _HELD:
             return
@@ -156,23 +172,25 @@ class Gates:
         if position is not None and (gate.listing == _UNLISTED or position < gate.listed_at):
             self._push(gate, position)
 
-    def _push(self, gate: Gate, position: Key) -> None:
+    def _push(self, gate: AnyGate, position: Key) -> None:
         self._listings += 1
         gate.listing = self._listings
         gate.listed_at = position
         heapq.heappush(self._listed, (position, self._listings, gate))
 
-    def _set_alarm(self, at_ms: int, lane: Lane | Gate) -> None:
+    def _set_alarm(self, at_ms: int, lane: Lane | AnyGate) -> None:
         self._listings += 1
         heapq.heappush(self._alarms, (at_ms, self._listings, lane))
 
-    def _ring(self, waiting: Lane | Gate, now_ms: int) -> None:
-        gate = waiting.gate if isinstance(waiting, Lane) else waiting
+    def _ring(self, waiting: Lane | AnyGate, now_ms: int) -> None:
+        gate: AnyGate
         if isinstance(waiting, Lane):
-            if not gate.is_of(waiting):
+            gate = waiting.gate
+            if not waiting.gate.is_of(waiting):
                 return
-            gate.place(waiting, now_ms)
+            waiting.gate.place(waiting, now_ms)
         else:
+            gate = waiting
             gate.alarm_ms = 0
         if self.by_function.get(gate.name) is gate:
             self._list(gate, now_ms)

@@ -54,6 +54,8 @@ class Usage:
         """The state of the throttle, by key."""
         self.large_keys: dict[str, Keys] = {}
         """The keys of tasks whose data is not in memory, as far as they are known."""
+        self.is_awaited = False
+        """Whether something may wait for a place. Otherwise nobody need be told that one is free."""
         self._sweep_at = _SWEEP_MIN
         self.set_rules(rules, time_limit_s)
 
@@ -66,6 +68,7 @@ class Usage:
         self.gcra = None if throttle is None else throttle.gcra
         self.is_throttled_by_key = throttle is not None and throttle.key is not None
         self.read_keys = key_reader(rules.key_paths)
+        self.has_keys = self.read_keys.reads_data
         self._hold_ms = int((time_limit_s + ZOMBIE_MARGIN_S) * 1000)
 
     def change_rules(self, rules: StartRules, time_limit_s: int) -> None:
@@ -99,7 +102,7 @@ class Usage:
 
     def keys_of(self, task: Task) -> Keys | None:
         """The keys of a task; ``None`` if its data would have to be read for that."""
-        if not self.read_keys.reads_data:
+        if not self.has_keys:
             return NO_KEYS
         data: object = task.data
         return self.read_keys(data) if type(data) is bytes else self.large_keys.get(task.id)
@@ -180,6 +183,8 @@ class Usages:
         """Functions whose rules were set, changed or dropped since somebody last looked."""
         self.freed: list[Freed] | None = None
         """What became free since somebody last looked; ``None`` if nobody does."""
+        self._keyed: set[str] = set()
+        """Functions whose rules have keys."""
         self._zombies: list[tuple[int, str, str]] = []
         """A heap of when their time is over, their functions and their ids."""
 
@@ -198,17 +203,22 @@ class Usages:
             self.changed.add(name)
         else:
             usage.set_rules(rules, function.time_limit_s)
+        if rules is not None and self.by_function[name].has_keys:
+            self._keyed.add(name)
+        else:
+            self._keyed.discard(name)
 
     def remove_function(self, name: str) -> None:
         """The function has no rules any more."""
         if self.by_function.pop(name, None) is not None:
             self.changed.add(name)
+            self._keyed.discard(name)
 
     def added_large(self, tasks: Iterable[Task]) -> None:
         """Tasks come with data that will not stay in memory: their keys are read while it is at hand."""
         for task in tasks if self.by_function else ():
             usage = self.by_function.get(task.function_name)
-            if usage is not None and usage.read_keys.reads_data:
+            if usage is not None and usage.has_keys:
                 usage.large_keys[task.id] = usage.read_keys(task.data)
 
     def started(self, tasks: Sequence[Task], keys: Sequence[Keys], at_ms: int) -> None:
@@ -234,13 +244,13 @@ class Usages:
                 self._note_zombie(task.function_name, place)
             else:
                 usage.free(task.id)
-                self._tell(task.function_name, place)
+                self._tell(usage, task.function_name, place)
 
     def requeued(self, task: Task) -> None:
         """It had not run, and waits again."""
         usage = self.by_function.get(task.function_name)
         if usage is not None and (place := usage.give_back(task.id)) is not None:
-            self._tell(task.function_name, place)
+            self._tell(usage, task.function_name, place)
 
     def expire(self, now_ms: int) -> None:
         """Frees the places of zombies whose time is over."""
@@ -249,7 +259,7 @@ class Usages:
             usage = self.by_function.get(name)
             if usage is not None and (place := usage.places.get(task_id)) is not None and place.is_zombie:
                 usage.free(task_id)
-                self._tell(name, place)
+                self._tell(usage, name, place)
 
     def restore(self, name: str, places: Iterable[Place], arrivals_ns: Iterable[tuple[bytes, int]]) -> None:
         """The function has these places and this state of its throttle, beside what it has."""
@@ -262,6 +272,8 @@ class Usages:
 
     def keys_of(self, tasks: Sequence[Task]) -> tuple[Keys, ...]:
         """The keys under which these have their places; none at all if all of them would be empty."""
+        if not self._keyed:
+            return ()
         keys = tuple([self._keys_of(task) for task in tasks])
         return keys if any(each is not NO_KEYS for each in keys) else ()
 
@@ -284,8 +296,8 @@ class Usages:
     def _note_zombie(self, name: str, place: Place) -> None:
         heapq.heappush(self._zombies, (place.until_ms, name, place.task_id))
 
-    def _tell(self, name: str, place: Place) -> None:
-        if self.freed is not None:
+    def _tell(self, usage: Usage, name: str, place: Place) -> None:
+        if usage.is_awaited and self.freed is not None:
             self.freed.append(Freed(name, place.keys.at_once if place.is_keyed else None))
 
 

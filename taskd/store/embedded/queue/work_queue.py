@@ -58,7 +58,7 @@ class WorkQueue:
 
     def load(self, tasks: Iterable[Task], now_ms: int) -> None:
         """Takes many tasks at once, in linear time."""
-        self._change_rules()
+        self._change_rules(now_ms)
         due: list[Task] = []
         gated: list[Task] = []
         for task in tasks:
@@ -98,7 +98,7 @@ class WorkQueue:
         where very many that are held back stand before them; ``next_due_ms`` then says that there is more.
         """
         if self._usages.changed:
-            self._change_rules()
+            self._change_rules(now_ms)
         self._promote(now_ms)
         if self._held:
             self._release_all_but(held)
@@ -269,14 +269,14 @@ class WorkQueue:
         else:
             self._ready.push(task)
 
-    def _change_rules(self) -> None:
+    def _change_rules(self, now_ms: int) -> None:
         """Has all that is due sorted anew, bit by bit: in ready may be tasks of functions that have rules now."""
         released = list(self._gates.change_rules())
         self._ready.gather()
         self._unsorted = [*self._ready.runs(), *(each for each in self._unsorted if isinstance(each, Ready)), *released]
         unread, self._gates.unread = self._gates.unread, []
         for task in unread:
-            self._ready.push(task)
+            self._push_due(task, now_ms)
 
     def _sort_some(self, now_ms: int) -> None:
         """Sorts some of what is due: it goes behind its gate, or to ready."""
@@ -284,10 +284,23 @@ class WorkQueue:
         while self._unsorted and enough > 0:
             some = self._unsorted.pop()
             if isinstance(some, Ready):
-                enough -= 1
-                self._ready.take_over(some)
+                enough -= self._sort_released(some, enough, now_ms)
             else:
                 enough -= self._sort_run(some, now_ms)
+
+    def _sort_released(self, released: Ready, limit: int, now_ms: int) -> int:
+        """Has tasks of one function go behind its new gate, the best first; gives how many it has looked at."""
+        best = released.best()
+        if best is None or best.function_name not in self._gates.by_function:
+            self._ready.take_over(released)
+            return 1
+        for looked_at in range(limit):
+            task = released.pop()
+            if task is None:
+                return looked_at + 1
+            self._push_due(task, now_ms)
+        self._unsorted.append(released)
+        return limit
 
     def _sort_run(self, run: Run, now_ms: int) -> int:
         """Takes tasks that belong behind gates out of a run; gives how many it has looked at."""
