@@ -124,6 +124,7 @@ class Both:
         """What was in progress would become a zombie: only what waits is left to a process that ends."""
         if self._running[0]:
             return
+        await self._store._compactor.stop()  # files must not change while they are copied
         left = Path(tempfile.mkdtemp(dir=self._root)) / "data"
         await asyncio.to_thread(shutil.copytree, self._data / "journal", left / "journal")
         await self._store.find_function_logs("f", 0, 0, 0, 1)  # the catalogue, too, has all that was answered
