@@ -91,6 +91,10 @@ class Task(Struct, frozen=True, gc=False, array_like=True):
     """Executed at once for a caller who waits, and so never tried again."""
     extras: TaskExtras | None = None
 
+    def __lt__(self, other: "Task") -> bool:
+        """Of two states of one task, which stand alike in a queue, neither goes first; queues compare nothing else."""
+        return False
+
     @property
     def due_ms(self) -> int:
         """When the task may be claimed."""

@@ -415,3 +415,12 @@ async def test_a_task_that_is_deleted_takes_its_key_along(open_store: OpenStore,
     again = await made(store, draft(clock, 60))
     store = await open_store()
     assert (await ask(store, draft(clock, 60))).task.id == again.id
+
+
+@pytest.mark.parametrize("delay_ms", [0, 500, 100_000])
+async def test_what_is_replaced_may_stand_where_it_stood(store: TaskStore, clock: FakeClock, delay_ms: int) -> None:
+    asked = draft(clock, PENDING, on_conflict=OnConflict.REPLACE, start_ms=clock() + delay_ms)
+    results = [await ask(store, asked) for _ in range(40)]
+    clock.advance(delay_ms)
+    assert [task.id for task in await store.claim(9)] == [results[0].task.id]
+    assert await store.claim(9) == []

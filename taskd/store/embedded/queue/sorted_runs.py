@@ -33,6 +33,10 @@ class Run:
         """No task stands before this; the best one stood there before some were cancelled."""
         self.is_ordered = False
 
+    def __lt__(self, other: "Run") -> bool:
+        """Runs with the same bound hold states of one task, which was replaced: neither goes first."""
+        return False
+
     def add(self, task: Task) -> None:
         """Takes one task; not to be called once they are in order."""
         self.tasks.append(task)
