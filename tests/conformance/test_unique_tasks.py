@@ -419,8 +419,8 @@ async def test_a_task_that_is_deleted_takes_its_key_along(open_store: OpenStore,
 
 @pytest.mark.parametrize("delay_ms", [0, 500, 100_000])
 async def test_what_is_replaced_may_stand_where_it_stood(store: TaskStore, clock: FakeClock, delay_ms: int) -> None:
-    asked = draft(clock, PENDING, on_conflict=OnConflict.REPLACE, start_ms=clock() + delay_ms)
-    results = [await ask(store, asked) for _ in range(40)]
+    place: dict[str, Any] = {"on_conflict": OnConflict.REPLACE, "start_ms": clock() + delay_ms}
+    results = [await ask(store, draft(clock, PENDING, data=b'{"n":%d}' % n, **place)) for n in range(40)]
     clock.advance(delay_ms)
     assert [task.id for task in await store.claim(9)] == [results[0].task.id]
     assert await store.claim(9) == []
