@@ -42,6 +42,7 @@ class AuthService:
         self.registrations = Registrations(settings.registration, clock)
         self._signers = CredentialThrottle(clock)
         self._changing = asyncio.Lock()
+        self._reloads = 0
         self._happened: Callable[[Iterable[AccountEvent]], object] = list
         self.accounts = Accounts()
         self.directory = Directory(self.accounts)
@@ -93,6 +94,7 @@ class AuthService:
 
     async def _changed(self, edit: Callable[[Accounts], tuple[Accounts, T]]) -> T:
         async with self._changing:
+            reloads = self._reloads
             try:
                 accounts, given = await asyncio.to_thread(self._source.change, edit)
             except ContractError:
@@ -103,11 +105,15 @@ class AuthService:
                 log.error("The accounts cannot be changed: %s", error)
                 message = "The accounts cannot be changed now; the service's log says why."
                 raise ContractError(errors.UNAVAILABLE, message) from None
-            self._renew(accounts, self._key)
+            if self._reloads == reloads:
+                self._renew(accounts, self._key)
+            else:  # what was read meanwhile may be newer, such as by what a command has revoked
+                self.reload()
             return given
 
     def reload(self) -> str | None:
         """Reads them anew. If they cannot be used, those read before stay in force; returns why, and logs it."""
+        self._reloads += 1
         try:
             self._renew(self._source.accounts(), self._source.signing_key())
         except TaskdError as error:

@@ -268,6 +268,18 @@ async def test_what_is_changed_over_the_api_and_by_commands_at_once_is_all_kept(
     assert names == {"operators", *(f"{kind}{number}" for kind in ("api", "command") for number in range(10))}
 
 
+async def test_what_a_command_revokes_and_reloads_right_after_a_change_stays_revoked(secured: SecuredService) -> None:
+    changing = asyncio.create_task(new_role(secured))
+    written = secured.accounts_file.read_text
+    while "exh.tasks.greet" not in written():  # lets the server begin, then holds it up where it has yet to go on
+        await asyncio.sleep(0)
+    with editing(secured.accounts_file) as edit:
+        edit.accounts = account_changes.remove_user(edit.accounts, BOB.email)
+    secured.auth.reload()
+    await changing
+    assert secured.auth.directory.user_by_email(BOB.email) is None
+
+
 async def test_a_file_that_cannot_be_used_refuses_changes_and_is_left_as_it_is(secured: SecuredService) -> None:
     secured.accounts_file.write_text("[[users")
     await assert_error(await call(secured, "POST", "/roles", {"name": "x"}), 1503)
