@@ -29,6 +29,7 @@ from taskd.runtime.aws.settings import AwsSettings
 from taskd.runtime.local.settings import LocalSettings
 from taskd.store.embedded.settings import StoreSettings
 from taskd.system.logging import LogSettings
+from taskd.webhooks.settings import WebhookSettings
 
 RuntimeName = Literal["local", "aws"]
 
@@ -90,6 +91,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     aws: AwsSettings = AwsSettings()
     local: LocalSettings = LocalSettings()
     retention: RetentionSettings = RetentionSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     log: LogSettings = LogSettings()
 
     @property
@@ -237,7 +239,8 @@ def _value_problems(config: Config, *, insecure: bool) -> Iterator[str]:
     yield from _endpoint_problems("aws.logs_endpoint_url", config.aws.logs_endpoint_url)
     yield from _endpoint_problems("auth.oidc_issuer", config.auth.oidc_issuer)
     yield from _endpoint_problems("auth.oidc_jwks_url", config.auth.oidc_jwks_url)
-    yield from _proxy_problems(config.server)
+    yield from _network_problems("server.trusted_proxies", config.server.trusted_proxies)
+    yield from _network_problems("webhooks.allow_networks", config.webhooks.allow_networks)
     yield from _name_problems(config.server)
     yield from _index_problems(config.store)
     yield from _deployment_problems(config.aws)
@@ -272,12 +275,12 @@ def _issuer_problems(auth: AuthSettings) -> Iterator[str]:
         yield "auth.oidc_issuer: must be set for the other settings of the issuer to mean anything"
 
 
-def _proxy_problems(server: ServerSettings) -> Iterator[str]:
-    for network in server.trusted_proxies:
+def _network_problems(key: str, networks: tuple[str, ...]) -> Iterator[str]:
+    for network in networks:
         try:
             ipaddress.ip_network(network)
         except ValueError as error:
-            yield f"server.trusted_proxies: {error}; it must be an address or a network such as 10.0.0.0/24"
+            yield f"{key}: {error}; it must be an address or a network such as 10.0.0.0/24"
 
 
 def _name_problems(server: ServerSettings) -> Iterator[str]:

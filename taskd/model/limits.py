@@ -126,6 +126,33 @@ UNIQUE_SECONDS_MAX = 366 * 86_400
 UNIQUE_KEYS_MAX = 1_000_000
 """Keys of one caller that last for some time and are remembered at a time; others have shares of their own."""
 
+WEBHOOKS_MAX = 100
+WEBHOOK_URL_MAX_CHARS = 2_048
+WEBHOOK_EVENTS_MAX = 50
+EVENT_TYPE_MAX_CHARS = 128
+WEBHOOK_SECRET_MIN_BYTES = 24
+WEBHOOK_SECRET_MAX_BYTES = 64
+WEBHOOK_BODY_MAX_BYTES = 20_000
+WEBHOOK_ERROR_TEXT_MAX_CHARS = 500
+"""Of an error's name, and of its message, in the body of a webhook."""
+WEBHOOK_TIME_LIMIT_S = 20.0
+"""For one attempt to deliver, from looking up the address to the answer."""
+WEBHOOK_ANSWER_MAX_BYTES = 4_096
+"""Read of an answer's body; its connection is closed if there is more."""
+DELIVERY_DELAYS_MS = tuple(
+    round(seconds * 1000) for seconds in (5, 5 * 60, 30 * 60, *(hours * 3600 for hours in (2, 5, 10, 14, 20, 24)))
+)
+"""How long after a failed attempt a delivery is tried again; after the last of these it has failed."""
+DELIVERY_JITTER = 0.1
+"""The part of its delay that an attempt may be later."""
+DELIVERIES_WAITING_MAX = 100_000
+"""Of one webhook alone; where several have many, each has a share, see ``shares.py``. Past it, it is disabled."""
+DELIVERIES_KEPT = 100_000
+"""How many deliveries are remembered; of those that have ended the oldest give way."""
+SECRET_OVERLAP_DEFAULT_S = 86_400
+"""How long after a rotation bodies are signed with the secret before, too."""
+SECRET_OVERLAP_MAX_S = 30 * 86_400
+
 INDEXES_MAX = 16
 """Indexed fields of tasks' data: each is looked for in every task."""
 

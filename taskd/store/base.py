@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 from msgspec import Struct
 
 from taskd.model.api_request import ApiRequest
+from taskd.model.delivery import Attempt, Delivery
 from taskd.model.dispatcher import Dispatcher, DispatcherDraft
 from taskd.model.dispatching import Publication
 from taskd.model.errors import ILLEGAL_STATE, UNAVAILABLE, ContractError
@@ -28,6 +29,7 @@ from taskd.model.pause import Pause
 from taskd.model.retention import Retention
 from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.task import Task, TaskDraft, TaskError
+from taskd.model.webhook import Webhook, WebhookDraft
 from taskd.rql.query import Node as RqlNode
 from taskd.rql.query import Query
 
@@ -106,6 +108,18 @@ ScheduleChange = Callable[[Schedule], Schedule]
 
 DispatcherChange = Callable[[Dispatcher], Dispatcher]
 """What becomes of a dispatcher as it is now. Must not wait for anything."""
+WebhookChange = Callable[[Webhook], Webhook]
+"""What becomes of a webhook as it is now. Must not wait for anything."""
+
+
+class FannedOut(Struct, frozen=True):
+    """What became of events that webhooks are to be told of."""
+
+    events: int
+    """How many were looked at."""
+    deliveries: int
+    disabled: list[Webhook]
+    """Those for which too many deliveries would wait, as they are now."""
 
 
 def no_objection(schedule: Schedule) -> None:
@@ -177,6 +191,8 @@ class Change(Enum):
     """A schedule may be due earlier than ``next_fire_ms`` said."""
     OPERATIONS = "operations"
     """An operation may have something to do earlier than ``next_operation_ms`` said."""
+    DELIVERIES = "deliveries"
+    """There may be something to deliver, or to make deliveries of, earlier than was known."""
     FUNCTIONS = "functions"
     """Another node has changed what ``functions`` gives. A node's own changes are known to whoever made them."""
 
@@ -431,6 +447,75 @@ class OperationRecords(Protocol):
         """When ``advance_operations`` will next have something, as far as this node knows; ``None`` if none runs."""
 
 
+class WebhookRegistry(Protocol):
+    """Whom to tell of what happens."""
+
+    async def add_webhook(self, draft: WebhookDraft) -> Webhook:
+        """The webhook exists, and is told of what happens from now on.
+
+        Raises ``ContractError(ILLEGAL_STATE)`` if there are too many.
+        """
+
+    async def remove_webhook(self, webhook_id: str) -> None:
+        """The webhook is gone, with all that waits for it and all that is known of what was delivered to it."""
+
+    async def webhook(self, webhook_id: str) -> Webhook:
+        """The webhook as it is now; ``ContractError(RESOURCE_UNKNOWN)`` if there is none of this id."""
+
+    async def change_webhook(self, webhook_id: str, change: WebhookChange) -> Webhook:
+        """The webhook is from now on what ``change`` makes of it; otherwise as :meth:`change_schedule`."""
+
+    async def find_webhooks(self, query: Query) -> Page[Webhook]:
+        """A page of webhooks; raises what ``find`` raises."""
+
+
+class Deliveries(Protocol):
+    """What webhooks are told. A delivery is made for each event that a webhook wants, once, and made durably.
+
+    The end of a task is such an event. Whoever ends it does not wait for that: what is *owed* since is kept with it.
+    """
+
+    async def fan_out(self, limit: int) -> FannedOut:
+        """For up to ``limit`` events that are owed, the deliveries to every enabled webhook that wants them exist.
+
+        All in one step, after which these are owed no more. A webhook for which too many would wait is disabled.
+        Of any number of nodes that call this at once, one makes the deliveries of a given event.
+        """
+
+    def due_webhooks(self) -> list[str]:
+        """The ids of enabled webhooks with deliveries that are due, as far as this node knows."""
+
+    async def begin_deliveries(self, webhook_id: str, limit: int) -> list[Delivery]:
+        """Up to ``limit`` due deliveries to an enabled webhook, the longest due first: this node's to attempt.
+
+        No other call gives them, until they are settled or this node is dead: then they are attempted once more.
+        """
+
+    async def settle_deliveries(self, attempts: Sequence[Attempt]) -> list[Delivery | None]:
+        """Each is as :func:`taskd.model.delivery.after` has it; gives them so, ``None`` for those that are gone.
+
+        Raises ``StoreUnavailableError``: nothing has changed, and they are still this node's.
+        """
+
+    async def deliver(self, webhook_id: str, event_type: str, subject_id: str, content: bytes) -> Delivery:
+        """A delivery to this webhook exists, whatever the webhook wants to be told of."""
+
+    async def redeliver(self, webhook_id: str, delivery_id: str) -> Delivery:
+        """The delivery is attempted at once, and as often as a new one, whatever became of it before.
+
+        Raises ``ContractError(RESOURCE_UNKNOWN)`` if there is none of this id to this webhook.
+        """
+
+    async def find_deliveries(self, webhook_id: str, query: Query) -> Page[Delivery]:
+        """A page of the deliveries to a webhook, the newest of those that have ended and all that wait; as ``find``."""
+
+    async def forget_deliveries(self, subject_ids: Sequence[str]) -> None:
+        """Nothing about these is delivered any more, and nothing known of what was."""
+
+    def next_delivery_ms(self) -> int | None:
+        """When something is to be delivered, or to be fanned out, as far as this node knows; ``None`` if nothing is."""
+
+
 class LogRecords(Protocol):
     """What functions printed. Log lines are seen by the next reader; they are not promised to survive a power cut."""
 
@@ -576,6 +661,8 @@ class TaskStore(
     ApiRequestRecords,
     ExpiringRecords,
     ErasableRecords,
+    WebhookRegistry,
+    Deliveries,
     Protocol,
 ):
     """All of it behind one: what a node opens."""

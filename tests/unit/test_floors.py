@@ -23,6 +23,7 @@ FLOORS = {
     "taskd.execution": 2,
     "taskd.triggers": 2,
     "taskd.maintenance": 2,
+    "taskd.webhooks": 2,
     "taskd.api": 3,
     "taskd.config": 4,
     "taskd.daemon": 5,

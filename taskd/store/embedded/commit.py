@@ -160,6 +160,8 @@ class CommitLog:
         except Exception as error:  # a frame that does not fit the state would not fit it at the next start either
             self._on_fatal(error)
             raise
+        if self.state.webhooks.projected:
+            self._catalogue.put_deliveries(self.state.webhooks.take_projected())  # before the position that covers it
         # Once for the group: frames of one group speak of different tasks, since each task is reserved by one of them.
         self._catalogue.put(group[-1].sequence, added, changed, self.state.take_deleted(), published)
         self._on_applied(added + changed)

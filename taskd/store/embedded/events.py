@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec import Struct
 
+from taskd.model.delivery import Attempt, Delivery
 from taskd.model.dispatcher import Dispatcher
 from taskd.model.event import Event as KeptEvent
 from taskd.model.event import Subscription
@@ -17,6 +18,7 @@ from taskd.model.pause import Pause
 from taskd.model.schedule import Schedule
 from taskd.model.start_rules import Keys
 from taskd.model.task import Replacement, Task, TaskError
+from taskd.model.webhook import Webhook
 from taskd.store.embedded.queue.usage import Place
 
 
@@ -269,6 +271,43 @@ class RulesUsed(Struct, tag="tu", array_like=True, frozen=True, gc=False):
     """The state of its throttle, by key."""
 
 
+class WebhookPut(Struct, tag="wp", array_like=True, frozen=True, gc=False):
+    """A webhook is there, in place of an earlier state of it."""
+
+    webhook: Webhook
+
+
+class WebhookRemoved(Struct, tag="wr", array_like=True, frozen=True, gc=False):
+    """A webhook is gone, and what waited for it."""
+
+    webhook_id: str
+
+
+class DeliveriesPut(Struct, tag="wd", array_like=True, frozen=True, gc=False):
+    """Deliveries are as they are here; all that there are to be of some ended tasks were made with them."""
+
+    deliveries: tuple[Delivery, ...]
+    of_task_ids: tuple[str, ...] = ()
+
+
+class DeliveriesAttempted(Struct, tag="wa", array_like=True, frozen=True, gc=False):
+    """Attempts to deliver have ended."""
+
+    attempts: tuple[Attempt, ...]
+
+
+class DeliveriesErased(Struct, tag="wx", array_like=True, frozen=True, gc=False):
+    """Nothing is to be known any more of what was delivered about these."""
+
+    subject_ids: tuple[str, ...]
+
+
+class DeliveriesOwed(Struct, tag="wo", array_like=True, frozen=True, gc=False):
+    """In a snapshot: ended tasks of which deliveries are still to be made. Their data is in the catalogue alone."""
+
+    tasks: tuple[Task, ...]
+
+
 class Counters(Struct, tag="n", array_like=True, frozen=True, gc=False):
     """What a snapshot must carry besides what is alive, so that numbering goes on and losses can be named."""
 
@@ -312,6 +351,12 @@ Event = (
     | UniqueKeysErased
     | IdTaken
     | RulesUsed
+    | WebhookPut
+    | WebhookRemoved
+    | DeliveriesPut
+    | DeliveriesAttempted
+    | DeliveriesErased
+    | DeliveriesOwed
     | Counters
 )
 

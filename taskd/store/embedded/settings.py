@@ -27,6 +27,8 @@ class StoreSettings(Struct, frozen=True, forbid_unknown_fields=True):
     task starts. Past that, creation is a 1429. ``None`` is for a quarter of what the machine, or the service, has."""
     api_requests_kept: Annotated[int, limits.Range(1, 100_000_000)] = limits.API_REQUESTS_KEPT
     """How many calls of API functions are remembered, with their log lines; the oldest give way."""
+    deliveries_kept: Annotated[int, limits.Range(1, 100_000_000)] = limits.DELIVERIES_KEPT
+    """How many deliveries to webhooks are remembered; of those that have ended the oldest give way."""
     indexes: tuple[str, ...] = ()
     """Fields inside of ``data`` by which tasks are found without a look at all, such as ``data.patientId``."""
 

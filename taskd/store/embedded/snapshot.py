@@ -29,6 +29,7 @@ from taskd.store.embedded.journal.directory import Segment
 from taskd.store.embedded.journal.replay import Replay
 from taskd.store.embedded.state import LiveState
 from taskd.store.embedded.stored_data import stored_data, with_data
+from taskd.store.embedded.webhook_snapshot import webhook_payloads
 
 CHUNK_RECORDS = 512
 CHUNK_BYTES = 1 << 20
@@ -57,6 +58,7 @@ def _payloads(sealed: list[Segment], pace: GilPacer) -> Iterator[bytes]:
         pace()
     for part in chain(_rules(state), _event_state(state.events)):
         yield encode_events(part)
+    yield from webhook_payloads(state.webhooks)
     large: dict[int, Task] = {}
     for tasks in _chunks(_small_tasks(state, large)):
         yield encode_events([Added(tuple(tasks))])

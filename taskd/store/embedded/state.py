@@ -27,6 +27,7 @@ from taskd.store.embedded.queue.usage import Usages
 from taskd.store.embedded.schedule_times import ScheduleTimes
 from taskd.store.embedded.stored_data import IN_MEMORY_MAX_BYTES, with_data, without_large_data
 from taskd.store.embedded.unique_keys import UniqueKeys
+from taskd.store.embedded.webhook_state import WebhookState
 
 
 class LiveState:
@@ -55,6 +56,7 @@ class LiveState:
         """Why nothing is started, while that is so."""
         self.usages = Usages()
         """What is used up of functions' start rules."""
+        self.webhooks = WebhookState()
         self.last_seq = 0
         self.last_id: str | None = None
         self.ended = 0
@@ -63,12 +65,14 @@ class LiveState:
     def apply_all(self, batch: Iterable[Event]) -> list[Task]:
         """Applies one frame; gives the tasks that changed, in the order of the events, added ones as they came.
 
-        For those who keep no history: what was deleted from it is not noted.
+        For those who keep no history: what has changed of that is not noted.
         """
         changed: list[Task] = []
         for event in batch:
             changed += self.apply(event)
         self.deleted.clear()
+        if self.webhooks.projected:
+            self.webhooks.take_projected()
         return changed
 
     def apply(self, event: Event) -> list[Task]:
@@ -107,6 +111,8 @@ class LiveState:
         if self.usages.by_function:
             self.usages.ended(tasks)
         self.ended += len(tasks)
+        if self.webhooks.wanted:
+            self.webhooks.owe(tasks)
         return tasks
 
     def one_more(self, schedule_id: str) -> None:
@@ -359,6 +365,37 @@ def _rules_used(state: LiveState, event: events.RulesUsed) -> list[Task]:
     return []
 
 
+def _webhook_put(state: LiveState, event: events.WebhookPut) -> list[Task]:
+    state.webhooks.put_webhook(event.webhook)
+    return []
+
+
+def _webhook_removed(state: LiveState, event: events.WebhookRemoved) -> list[Task]:
+    state.webhooks.remove_webhook(event.webhook_id)
+    return []
+
+
+def _deliveries_put(state: LiveState, event: events.DeliveriesPut) -> list[Task]:
+    state.webhooks.put_deliveries(event.deliveries, event.of_task_ids)
+    return []
+
+
+def _deliveries_attempted(state: LiveState, event: events.DeliveriesAttempted) -> list[Task]:
+    for attempt in event.attempts:
+        state.webhooks.attempted(attempt)
+    return []
+
+
+def _deliveries_erased(state: LiveState, event: events.DeliveriesErased) -> list[Task]:
+    state.webhooks.erase(event.subject_ids)
+    return []
+
+
+def _deliveries_owed(state: LiveState, event: events.DeliveriesOwed) -> list[Task]:
+    state.webhooks.put_owed(event.tasks)
+    return []
+
+
 def _counters(state: LiveState, event: events.Counters) -> list[Task]:
     state.last_seq, state.last_id, state.ended = event.last_seq, event.last_id, event.ended
     state.events.count = event.published
@@ -397,5 +434,11 @@ _APPLY: dict[type, Callable[[LiveState, Any], list[Task]]] = {
     events.UniqueKeysErased: _unique_erased,
     events.IdTaken: _id_taken,
     events.RulesUsed: _rules_used,
+    events.WebhookPut: _webhook_put,
+    events.WebhookRemoved: _webhook_removed,
+    events.DeliveriesPut: _deliveries_put,
+    events.DeliveriesAttempted: _deliveries_attempted,
+    events.DeliveriesErased: _deliveries_erased,
+    events.DeliveriesOwed: _deliveries_owed,
     events.Counters: _counters,
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from taskd.model.api_request import ApiRequest
 from taskd.model.clock import Clock, system_clock_ms
+from taskd.model.delivery import Attempt, Delivery
 from taskd.model.dispatcher import Dispatcher, DispatcherDraft
 from taskd.model.dispatching import Publication
 from taskd.model.errors import ILLEGAL_STATE, RESOURCE_UNKNOWN, ContractError
@@ -27,6 +28,7 @@ from taskd.model.retention import Retention
 from taskd.model.schedule import Schedule, ScheduleDraft
 from taskd.model.status import Status
 from taskd.model.task import Task, TaskDraft
+from taskd.model.webhook import Webhook, WebhookDraft
 from taskd.rql.query import Node as RqlNode
 from taskd.rql.query import Query
 from taskd.store.base import (
@@ -34,6 +36,7 @@ from taskd.store.base import (
     Change,
     DispatcherChange,
     Expired,
+    FannedOut,
     Fired,
     MemoryUse,
     Node,
@@ -43,6 +46,7 @@ from taskd.store.base import (
     ScheduleChange,
     StoreStatus,
     UniqueResult,
+    WebhookChange,
     no_objection,
 )
 from taskd.store.embedded import events
@@ -54,6 +58,7 @@ from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.compactor import Compactor
 from taskd.store.embedded.creation import Creation
 from taskd.store.embedded.deletions import Deletions
+from taskd.store.embedded.deliveries import Deliveries
 from taskd.store.embedded.direct_starts import take_place
 from taskd.store.embedded.dispatchers import Dispatchers
 from taskd.store.embedded.erasure import Erasure
@@ -82,6 +87,7 @@ from taskd.store.embedded.settlement import Settlement
 from taskd.store.embedded.stored_data import stored_data, with_data
 from taskd.store.embedded.unique_creation import UniqueCreation
 from taskd.store.embedded.unique_gate import Queued, UniqueGate
+from taskd.store.embedded.webhooks import Webhooks
 from taskd.system.process import end_after_store_failure
 
 log = logging.getLogger(__name__)
@@ -436,6 +442,64 @@ class EmbeddedStore:
         """See ``TaskStore``."""
         return self._operations.next_ms()
 
+    async def add_webhook(self, draft: WebhookDraft) -> Webhook:
+        """See ``TaskStore``."""
+        return await self._webhooks.add(draft)
+
+    async def remove_webhook(self, webhook_id: str) -> None:
+        """See ``TaskStore``."""
+        await self._webhooks.remove(webhook_id)
+
+    async def webhook(self, webhook_id: str) -> Webhook:
+        """See ``TaskStore``."""
+        return self._webhooks.get(webhook_id)
+
+    async def change_webhook(self, webhook_id: str, change: WebhookChange) -> Webhook:
+        """See ``TaskStore``."""
+        changed = await self._webhooks.change(webhook_id, change)
+        self._tell(Change.DELIVERIES)  # it may have been enabled
+        return changed
+
+    async def find_webhooks(self, query: Query) -> Page[Webhook]:
+        """See ``TaskStore``."""
+        return await self._webhooks.find(query)
+
+    async def fan_out(self, limit: int) -> FannedOut:
+        """See ``TaskStore``."""
+        return await self._deliveries.fan_out(limit)
+
+    def due_webhooks(self) -> list[str]:
+        """See ``TaskStore``."""
+        return self._deliveries.due_webhooks()
+
+    async def begin_deliveries(self, webhook_id: str, limit: int) -> list[Delivery]:
+        """See ``TaskStore``."""
+        return self._deliveries.begin(webhook_id, limit)
+
+    async def settle_deliveries(self, attempts: Sequence[Attempt]) -> list[Delivery | None]:
+        """See ``TaskStore``."""
+        return await self._deliveries.settle(attempts)
+
+    async def deliver(self, webhook_id: str, event_type: str, subject_id: str, content: bytes) -> Delivery:
+        """See ``TaskStore``."""
+        return await self._deliveries.deliver(webhook_id, event_type, subject_id, content)
+
+    async def redeliver(self, webhook_id: str, delivery_id: str) -> Delivery:
+        """See ``TaskStore``."""
+        return await self._deliveries.redeliver(webhook_id, delivery_id)
+
+    async def find_deliveries(self, webhook_id: str, query: Query) -> Page[Delivery]:
+        """See ``TaskStore``."""
+        return await self._deliveries.find(webhook_id, query)
+
+    async def forget_deliveries(self, subject_ids: Sequence[str]) -> None:
+        """See ``TaskStore``."""
+        await self._deliveries.forget(subject_ids)
+
+    def next_delivery_ms(self) -> int | None:
+        """See ``TaskStore``."""
+        return self._deliveries.next_ms()
+
     async def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
         """See ``TaskStore``."""
         self._catalogue.replace_logs(task_id, lines)
@@ -507,6 +571,7 @@ class EmbeddedStore:
             self._on_fatal,
             api_requests_kept=self._settings.api_requests_kept,
             gives_back_space=self._gives_back_space,
+            deliveries_kept=self._settings.deliveries_kept,
             indexes=[tuple(field.split(".")) for field in self._settings.indexes],
         )
         began_s = time.monotonic()
@@ -541,6 +606,8 @@ class EmbeddedStore:
             wait_for_capacity=self._wait_for_capacity,
             gate=self._gate,
         )
+        self._webhooks = Webhooks(self._commits, self._catalogue, self._clock, self._new_id, self._wait_for_capacity)
+        self._deliveries = Deliveries(self._commits, self._catalogue, self._webhooks, self._clock, self._new_id)
         self._node_id, self._started_ms = self._new_id(), self._clock()
         self._pausing = Pausing(self._commits)
         self._pausing.report()
@@ -655,6 +722,9 @@ class EmbeddedStore:
             self._queue.forget(statuses.count(Status.CANCELED))
         if self._awaited:
             self._awaited.changed(tasks)
+        if self._commits.state.webhooks.has_news:
+            self._commits.state.webhooks.has_news = False
+            self._tell(Change.DELIVERIES)
         if self._large_claims.look_again():
             self._tell(Change.DUE)
         if self._commits.state.usages.freed and self._queue.free_places(self._clock()):

@@ -27,6 +27,7 @@ from taskd.store.embedded.journal.writer import Entry, JournalWriter
 from taskd.store.embedded.recovery.recover import Recovered, recover
 from taskd.store.embedded.snapshot import snapshot_payloads
 from taskd.store.embedded.state import LiveState, apply_frame
+from taskd.store.embedded.webhook_state import Projected
 
 ERROR = TaskError(ErrorType.RUNTIME, "E", "m")
 Rows = dict[str, Task]
@@ -54,6 +55,9 @@ class CatalogueStub:
         self.position = position
         if self._recorded is not None:
             self._recorded.mark("projected", position)
+
+    def put_deliveries(self, projected: Projected) -> None:
+        """Keeps nothing of them."""
 
     def wait_for_capacity(self) -> None:
         """There always is."""

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 from msgspec import Struct
 from support.store.memory_events import MemoryEvents, SharedEvents
+from support.store.memory_webhooks import MemoryWebhooks, WebhookRecords
 from support.store.naive_filter import TIMES, naive_matches, sort_value
 from support.store.start_limits import StartLimits
 
@@ -119,6 +120,7 @@ class SharedRecords:
         self.api_requests: dict[str, ApiRequest] = {}
         self.events = SharedEvents()
         self.nodes: dict[str, MemoryStore] = {}
+        self.webhooks = WebhookRecords()
         self._seq = 0
         self._an_end: asyncio.Event | None = None
 
@@ -145,7 +147,7 @@ class SharedRecords:
             asyncio.get_running_loop().call_soon(node.told, change)
 
 
-class MemoryStore:
+class MemoryStore(MemoryWebhooks):
     """A node's door to the shared records; implements ``TaskStore``."""
 
     def __init__(self, shared: SharedRecords, host: str = "a") -> None:
@@ -153,6 +155,8 @@ class MemoryStore:
         self._new_id = ObjectIdFactory(
             shared.clock, max([*shared.tasks, *shared.schedules, *shared.operations], default=None)
         )
+        self._new_id = ObjectIdFactory(shared.clock, max([*shared.tasks, *shared.schedules], default=None))
+        self.kept, self.new_id = shared.webhooks, self._new_id
         self._node = Node(self._new_id(), host, shared.clock(), shared.clock())
         self._view: dict[str, Function] = {}
         self._events = MemoryEvents(
@@ -677,6 +681,19 @@ class MemoryStore:
         kept_ms = getattr(retention, kind) if own_ms is None else own_ms
         return kept_ms is not None and self.now_ms() - at_ms >= kept_ms
 
+    async def turn(self) -> str:
+        await self._turn()
+        return self._node.id
+
+    def lives(self, node_id: str) -> bool:
+        return self._lives(node_id)
+
+    def page(self, records: Iterable[T], view: Callable[[T], Struct], query: Query) -> Page[T]:
+        return _page(records, view, query)
+
+    def deliveries_changed(self) -> None:
+        self._shared.tell(Change.DELIVERIES, self._shared.nodes.values())
+
     async def _turn(self) -> None:
         """Lets other nodes go first, as a round trip would; and shows that this one lives."""
         await asyncio.sleep(0)
@@ -738,6 +755,8 @@ class MemoryStore:
             self._shared.owners.pop(task.id, None)
         if task.status in FINAL:
             self._shared.tell_of_end()
+            self.kept.ended(task)
+            self.deliveries_changed()
         return task
 
     def _settle(self, outcome: Outcome) -> Task | None:

@@ -13,12 +13,13 @@ from taskd.rql.operators import COMPARISONS
 from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Node, Pattern, Query, Value
 
 TASK_TIMES = {"statusChangedTimestamp", "startTimestamp", "creationTimestamp", "updateTimestamp"}
-TIMES = TASK_TIMES | {"timestamp", "nextTimestamp", "endTimestamp", "bufferedTimestamp"}
+TIMES = TASK_TIMES | {"timestamp", "nextTimestamp", "endTimestamp", "bufferedTimestamp", "attemptTimestamp"}
 TIMES |= {"creation_timestamp", "update_timestamp"}
 TEXTS = {
     *("id", "status", "functionName", "createdByApplicationId", "createdByUserId", "retriedByTaskId", "scheduleId"),
     *("tags", "retryForTaskIds", "error", "pauseReason", "cron", "timeZone", "overlap", "note"),
     *("type", "event_types", "eventType", "name", "description"),
+    *("webhookId", "event", "subjectId", "url", "events", "rql", "include", "disabledReason"),
 }
 Json = dict[str, Any]
 

@@ -19,6 +19,7 @@ from taskd.store.embedded.catalogue.reader import CatalogueReader
 from taskd.store.embedded.catalogue.schema import is_damage, open_catalogue, set_aside
 from taskd.store.embedded.catalogue.sql.lookups import IndexedValues
 from taskd.store.embedded.catalogue.writer import CatalogueWriter
+from taskd.store.embedded.webhook_state import Projected
 
 T = TypeVar("T")
 READERS = 2
@@ -42,6 +43,7 @@ class Catalogue:
         on_fatal: Callable[[BaseException], None],
         *,
         api_requests_kept: int = limits.API_REQUESTS_KEPT,
+        deliveries_kept: int = limits.DELIVERIES_KEPT,
         indexes: Iterable[RqlPath] = (),
         gives_back_space: bool = False,
     ) -> None:
@@ -60,6 +62,7 @@ class Catalogue:
             api_requests_kept,
             indexes,
         )
+        self.writer.deliveries_kept = deliveries_kept
         self._reader = CatalogueReader(path, time_limit_s, READERS)
         self._scanner = CatalogueReader(path, time_limit_s, SCANS, niceness=SCANS_NICENESS)
         self._data_reader = CatalogueReader(path, time_limit_s, DATA_READERS)
@@ -131,6 +134,10 @@ class Catalogue:
     def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
         """Takes in log lines in place of all that were put for this id before."""
         self.writer.replace_logs(task_id, lines)
+
+    def put_deliveries(self, projected: Projected) -> None:
+        """Takes in what has changed of deliveries."""
+        self.writer.put_deliveries(projected)
 
     def put_api_request(self, request: ApiRequest, lines: Sequence[LogLine]) -> None:
         """Takes in an API request with its log lines."""

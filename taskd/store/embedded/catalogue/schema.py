@@ -4,13 +4,13 @@ import logging
 import sqlite3
 from pathlib import Path
 
-from taskd.store.embedded.catalogue import counts, event_records, free_space, value_indexes
+from taskd.store.embedded.catalogue import counts, deliveries, event_records, free_space, value_indexes
 from taskd.store.embedded.errors import StoreError
 from taskd.system.files import sync_directory
 
 log = logging.getLogger(__name__)
 
-VERSION = 6
+VERSION = 7
 """``PRAGMA user_version``. To change the schema, raise it and add the step to it to ``_MIGRATIONS``."""
 
 WAL_MAX_BYTES = 64 << 20
@@ -73,6 +73,7 @@ _MIGRATIONS: dict[int, str] = {
     3: _ADD_EXTRAS,
     4: event_records.CREATE,
     5: value_indexes.TO_RUNS,
+    6: deliveries.CREATE,
 }
 """For each version, the step to the next."""
 

@@ -9,10 +9,18 @@ from threading import Condition, Event, Thread
 
 from taskd.model.api_request import ApiRequest
 from taskd.model.event import Event as PublishedEvent
+from taskd.model.limits import DELIVERIES_KEPT
 from taskd.model.logline import LogLine
 from taskd.model.task import Task
 from taskd.rql.query import Path
-from taskd.store.embedded.catalogue import api_requests, deletion, event_records, free_space, queries
+from taskd.store.embedded.catalogue import (
+    api_requests,
+    deletion,
+    deliveries,
+    event_records,
+    free_space,
+    queries,
+)
 from taskd.store.embedded.catalogue.deletion import Removal
 from taskd.store.embedded.catalogue.free_space import FreeSpace
 from taskd.store.embedded.catalogue.schema import is_damage
@@ -28,6 +36,7 @@ from taskd.store.embedded.catalogue.statements import (
 )
 from taskd.store.embedded.catalogue.value_indexes import ValueIndexes
 from taskd.store.embedded.stored_data import with_data
+from taskd.store.embedded.webhook_state import Projected
 from taskd.system.os_limits import attempt
 
 log = logging.getLogger(__name__)
@@ -70,12 +79,13 @@ class _Batch:
         """Whether the whole file is written anew when all else is written."""
         self.removal = Removal()
         """What goes when all else is written."""
+        self.deliveries = Projected()
         self.chars = 0
         """Of data and messages; what came twice counts twice."""
 
     def __len__(self) -> int:
         rows = len(self.added) + len(self.changed) + len(self.logs) + len(self.api_requests)
-        return rows + len(self.removal) + len(self.published)
+        return rows + len(self.removal) + len(self.published) + len(self.deliveries.deliveries)
 
     def fold(self, added: Sequence[Task], changed: Sequence[Task]) -> None:
         """Takes in one frame's tasks: new ones, and ones that may have come earlier.
@@ -132,6 +142,8 @@ class CatalogueWriter:
         self._on_progress = on_progress
         self._on_fatal = on_fatal
         self._api_requests_kept = api_requests_kept
+        self.deliveries_kept = DELIVERIES_KEPT
+        """How many deliveries are remembered at least; of those that have ended the oldest give way."""
         self.value_indexes = ValueIndexes(connection, indexes)
         self.free_space = FreeSpace(connection)
         self._batch = _Batch()
@@ -217,6 +229,13 @@ class CatalogueWriter:
         with self._changed:
             self._batch.api_requests.append(request)
             self.put_logs([(request.id, lines)])
+
+    def put_deliveries(self, projected: Projected) -> None:
+        """Takes in what has changed of deliveries."""
+        with self._changed:
+            self._batch.deliveries.add(projected)
+            self._batch.chars += sum(len(each.content) for each in projected.deliveries.values())
+            self._stamp()
 
     def put_logs(self, lines: Sequence[tuple[str, Sequence[LogLine]]]) -> None:
         """Takes in log lines, by the id of the task or API request."""
@@ -393,6 +412,15 @@ class CatalogueWriter:
         for statement, rows in chain(upserts(added), updates(batch.changed.values()), replay_links(added)):
             self._write_all(statement, rows)
         self.value_indexes.note(added)
+        self._write_records(batch)
+        if batch.removal:
+            deletion.remove(self._connection, batch.removal, self.value_indexes)
+            self.free_space.look()
+        if batch.logs_replaced:
+            deletion.drop_orphans(self._connection, batch.logs_replaced)
+
+    def _write_records(self, batch: _Batch) -> None:
+        """What is no task."""
         self._write_all(DELETE_LOGS, [(task_id,) for task_id in batch.logs_replaced])
         self._write_all(INSERT_LOGS, batch.logs)
         if batch.published:
@@ -402,11 +430,9 @@ class CatalogueWriter:
         if batch.api_requests:
             self._write_all(api_requests.INSERT, [api_requests.row(request) for request in batch.api_requests])
             api_requests.forget_oldest(self._connection, self._api_requests_kept)
-        if batch.removal:
-            deletion.remove(self._connection, batch.removal, self.value_indexes)
-            self.free_space.look()
-        if batch.logs_replaced:
-            deletion.drop_orphans(self._connection, batch.logs_replaced)
+        if batch.deliveries:
+            self._write_all(deliveries.UPSERT, [deliveries.row(each) for each in batch.deliveries.deliveries.values()])
+            deliveries.forget(self._connection, batch.deliveries, self.deliveries_kept)
 
     def _write_all(self, statement: Statement, rows: Sequence[Row]) -> None:
         written = 0

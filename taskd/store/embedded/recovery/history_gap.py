@@ -16,6 +16,7 @@ from taskd.model.task import ZOMBIE_ERROR_NAME, ErrorType, Task, TaskError
 from taskd.store.embedded.journal.directory import Segment
 from taskd.store.embedded.journal.format import Kind
 from taskd.store.embedded.state import LiveState
+from taskd.store.embedded.webhook_state import Projected
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,9 @@ class Projection(Protocol):
         published: Sequence[Event] = (),
     ) -> None:
         """Takes in the frame at ``position``; ``deleted`` are the numbers of ended tasks that are gone with it."""
+
+    def put_deliveries(self, projected: Projected) -> None:
+        """Takes in what has changed of deliveries, before the position of the frame that changed it."""
 
     def wait_for_capacity(self) -> None:
         """Blocks the calling thread while too much waits to be taken in."""

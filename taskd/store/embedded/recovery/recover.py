@@ -65,11 +65,15 @@ def _fold(replay: Replay, catalogue: Projection, gap: HistoryGap) -> LiveState:
         added, changed = apply_payload(state, payload, replay.segment.path, replay.end_offset)
         published = state.events.take_published()
         if sequence > known:
+            if state.webhooks.projected:
+                catalogue.put_deliveries(state.webhooks.projected)
             # The frames of a snapshot share one number, which is reached only behind the last of them.
             position = sequence - 1 if in_snapshot else sequence
             catalogue.put(position, added, changed, state.deleted, published)
             catalogue.wait_for_capacity()
         state.deleted = []
+        if state.webhooks.projected:
+            state.webhooks.take_projected()
         if time.monotonic() > report_at:
             report_at += _PROGRESS_S
             log.info("Replaying the journal: %d frames, %d live tasks so far.", replay.frames, len(state.tasks))

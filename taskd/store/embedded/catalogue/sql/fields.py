@@ -122,6 +122,41 @@ DISPATCHERS = Resource(
 )
 """Both are no tables of the file: :mod:`taskd.store.embedded.catalogue.event_listings` makes their rows."""
 
+DELIVERIES = Resource(
+    {
+        "id": Field("id", Kind.TEXT, indexed=True),
+        "webhookId": Field("webhook_id", Kind.TEXT, indexed=True),
+        "event": Field("event_type", Kind.TEXT),
+        "subjectId": Field("subject_id", Kind.TEXT, indexed=True),
+        "status": Field("status", Kind.TEXT),
+        "attempts": Field("attempts", Kind.NUMBER),
+        "creationTimestamp": Field("creation_ms", Kind.TIME),
+        "nextTimestamp": Field("iif(status = 'waiting', next_ms, NULL)", Kind.TIME),
+        "attemptTimestamp": Field("attempt_ms", Kind.TIME),
+        "statusCode": Field("status_code", Kind.NUMBER),
+        "error": Field("error", Kind.TEXT),
+    },
+)
+"""The table ``webhook_deliveries``."""
+
+WEBHOOKS = Resource(
+    {
+        "id": Field("id", Kind.TEXT),
+        "url": Field("url", Kind.TEXT),
+        "events": Field("events", Kind.JSON_OF_TEXTS),
+        "rql": Field("rql", Kind.TEXT),
+        "description": Field("description", Kind.TEXT),
+        "include": Field("include", Kind.JSON_OF_TEXTS),
+        "enabled": Field("enabled", Kind.JSON),
+        "disabledReason": Field("disabled_reason", Kind.TEXT),
+        "creationTimestamp": Field("creation_ms", Kind.TIME),
+        "updateTimestamp": Field("update_ms", Kind.TIME),
+        "createdByApplicationId": Field("created_by_application_id", Kind.TEXT),
+        "createdByUserId": Field("created_by_user_id", Kind.TEXT),
+    },
+)
+"""No table of the file: :mod:`taskd.store.embedded.catalogue.webhook_listing` makes its rows."""
+
 SCHEDULES = Resource(
     {
         "id": Field("id", Kind.TEXT),

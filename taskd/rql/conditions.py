@@ -1,0 +1,70 @@
+"""Conditions that are kept with what they are for, and asked again and again of records in memory.
+
+A listing is asked of a database, with the same meaning; here a typing error would go unnoticed for long, so fields that
+the records do not have are refused.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from msgspec.structs import replace
+
+from taskd.rql.coerce import Kind, coerce
+from taskd.rql.errors import RqlError
+from taskd.rql.evaluate import Cancelled, matches
+from taskd.rql.matcher import never
+from taskd.rql.parser import parse
+from taskd.rql.query import Contains, Group, Node, Query
+
+TASK_KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        **dict.fromkeys(("id", "status", "functionName", "scheduleId", "retriedByTaskId"), Kind.TEXT),
+        **dict.fromkeys(("createdByUserId", "createdByApplicationId"), Kind.TEXT),
+        **dict.fromkeys(("statusChangedTimestamp", "updateTimestamp"), Kind.TIME),
+        **dict.fromkeys(("startTimestamp", "creationTimestamp"), Kind.TIME),
+        **dict.fromkeys(("tags", "retryForTaskIds", "error"), Kind.JSON_OF_TEXTS),
+        "priority": Kind.NUMBER,
+        "data": Kind.JSON,
+    }
+)
+"""What the fields of a task hold, for queries."""
+
+
+class Condition:
+    """What an RQL text without directives asks of a record."""
+
+    def __init__(self, text: str, kinds: Mapping[str, Kind]) -> None:
+        """Raises ``RqlError`` where it makes no sense for records whose fields are of these kinds."""
+        query = parse(text)
+        if query != Query(where=query.where):
+            raise RqlError("Only conditions have a meaning here: no limit, sort, select or skipCount", 0)
+        self._where = None if query.where is None else _coerced(query.where, kinds)
+        self.fields = frozenset() if query.where is None else frozenset(_fields(query.where))
+        """The fields that it looks at."""
+
+    def holds(self, record: dict[str, Any], cancelled: Cancelled = never) -> bool:
+        """Whether ``record`` satisfies it; times in it are in milliseconds. Raises ``SearchCancelledError``."""
+        return self._where is None or matches(self._where, (record,), cancelled)
+
+
+@lru_cache(maxsize=256)
+def task_condition(text: str) -> Condition:
+    """The condition in ``text`` on a task. Raises ``RqlError``."""
+    return Condition(text, TASK_KINDS)
+
+
+def _coerced(node: Node, kinds: Mapping[str, Kind]) -> Node:
+    if isinstance(node, Group):
+        return replace(node, conditions=tuple(_coerced(condition, kinds) for condition in node.conditions))
+    if node.path[0] not in kinds:
+        raise RqlError(f"There is no field {node.path[0]}; there are {', '.join(sorted(kinds))}", node.position)
+    return coerce(node, kinds[node.path[0]])
+
+
+def _fields(node: Node) -> set[str]:
+    if isinstance(node, Group):
+        return set().union(*map(_fields, node.conditions))
+    assert isinstance(node, Contains) or node.path
+    return {node.path[0]}
