@@ -31,6 +31,7 @@ from taskd.auth.local_account import EMAIL as LOCAL_EMAIL
 from taskd.auth.local_account import local_token, make_local_account
 from taskd.auth.service import AuthService
 from taskd.auth.task_creators import TaskCreators
+from taskd.auth.webhook_owners import WebhookOwners
 from taskd.config import Config
 from taskd.execution.api_functions.call import ApiFunctions
 from taskd.execution.direct import DirectExecutions
@@ -61,8 +62,13 @@ from taskd.system.os_limits import descriptor_limit, raise_descriptor_limit, rai
 from taskd.system.privacy import close_to_others, keep_to_own_user, refuse_foreign
 from taskd.system.process import end_process
 from taskd.telemetry.metrics import Telemetry
+from taskd.telemetry.webhooks import WebhookMeasures
 from taskd.triggers.scheduler import Scheduler
 from taskd.triggers.system_events import SystemEvents
+from taskd.webhooks import deliverer
+from taskd.webhooks.addresses import AllowedAddresses
+from taskd.webhooks.deliverer import Deliverer
+from taskd.webhooks.sender import Sender
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +134,13 @@ class Daemon:
             self._store, on_fatal=end_process, objection=_operation_objection(config, self._auth)
         )
         self._retention = RetentionService(self._store, retention, on_fatal=end_process, telemetry=telemetry)
+        self._webhook_addresses = AllowedAddresses(config.webhooks.allow_networks)
+        self._deliverer = Deliverer(
+            *(self._store, Sender(self._webhook_addresses), config.webhooks),
+            on_fatal=end_process,
+            measures=WebhookMeasures(self._registry),
+            objection=_webhook_objection(config, self._auth),
+        )
         self._calls = SynchronousCalls()
         execution = (self._store, self._runtime, config.dispatch, self._calls)
         self._executions = DirectExecutions(*execution, telemetry=telemetry)
@@ -170,6 +183,7 @@ class Daemon:
         await self._operations.start()
         await self._retention.start()
         stack.push_async_callback(self._retention.stop)
+        await self._deliverer.start()
         heap = FrozenHeap()
         heap.start()
         stack.callback(heap.stop)
@@ -228,6 +242,7 @@ class Daemon:
             auth=self._auth,
             registry=self._registry,
             trail=self._trail,
+            webhook_addresses=self._webhook_addresses,
         )
         app.on_shutdown.append(self._end_calls)
         runner: web.AppRunner
@@ -275,7 +290,7 @@ class Daemon:
         """Begins nothing more from this moment on, whatever part of the daemon waits for the disk."""
         await asyncio.gather(
             *(self._reaper.stop(), self._scheduler.stop(), self._operations.stop()),
-            *(self._owed_events.stop(), self._system_events.stop()),
+            *(self._owed_events.stop(), self._system_events.stop(), self._deliverer.stop()),
             *(self._runner.drain(grace_s), self._calls.drain(grace_s)),
         )
 
@@ -394,6 +409,10 @@ def _objection(config: Config, auth: AuthService) -> Objection:
 
 def _operation_objection(config: Config, auth: AuthService) -> OperationObjection:
     return no_operation_objection if config.authentication == "disabled" else TaskCreators(auth).operation_objection
+
+
+def _webhook_objection(config: Config, auth: AuthService) -> deliverer.Objection:
+    return deliverer.no_objection if config.authentication == "disabled" else WebhookOwners(auth).objection
 
 
 def _build_runtime(config: Config, store: TaskStore, clock: Clock) -> Runtime:

@@ -39,6 +39,8 @@ from taskd.api.resources.schedules import ScheduleHandlers
 from taskd.api.resources.task_logs import TaskLogHandlers
 from taskd.api.resources.tasks import TaskHandlers
 from taskd.api.resources.users import UserHandlers
+from taskd.api.resources.webhook_deliveries import WebhookDeliveryHandlers
+from taskd.api.resources.webhooks import WebhookHandlers
 from taskd.api.settings import ServerSettings
 from taskd.audit.trail import AuditTrail
 from taskd.auth.service import AuthService
@@ -49,6 +51,7 @@ from taskd.execution.direct import DirectExecutions
 from taskd.model.clock import Clock
 from taskd.runtime.base import Runtime
 from taskd.store.base import Objection, TaskStore, no_objection
+from taskd.webhooks.addresses import AllowedAddresses
 
 BASE_PATH = "/tasks/v1"
 OWN_PATH = "/taskd/v1"
@@ -69,6 +72,7 @@ def build_app(
     auth: AuthService | None = None,
     registry: CollectorRegistry | None = None,
     trail: AuditTrail | None = None,
+    webhook_addresses: AllowedAddresses | None = None,
 ) -> web.Application:
     """The HTTP API of ``store`` and ``runtime``; both must be started before it is served.
 
@@ -97,8 +101,12 @@ def build_app(
     dispatchers = DispatcherHandlers(store, clock, settings.body_max_bytes, pages)
     mounts.append(Mount(DISPATCHERS_PATH, list(dispatchers.routes()), authenticate))
     own = list(PauseHandlers(store, clock, settings.body_max_bytes).routes())
-    operations = OperationHandlers(store, settings.body_max_bytes, pages)
-    mounts.append(Mount(OWN_PATH, list(operations.routes()), authenticate))
+    own += OperationHandlers(store, settings.body_max_bytes, pages).routes()
+    webhook_handlers = (
+        WebhookHandlers(store, clock, pages, webhook_addresses or AllowedAddresses()),
+        WebhookDeliveryHandlers(store, pages),
+    )
+    own += [route for each in webhook_handlers for route in each.routes()]
     if trail is not None:
         own += AuditHandlers(trail, pages).routes()
     mounts.append(Mount(OWN_PATH, own, authenticate))

@@ -70,6 +70,15 @@ TABLE: dict[str, str] = {
     "POST /taskd/v1/operations": "VIEW_TASKS",
     "GET /taskd/v1/operations/{id}": "VIEW_TASKS",
     "POST /taskd/v1/operations/{id}/abort": "VIEW_TASKS",
+    "GET /taskd/v1/webhooks": "VIEW_WEBHOOKS",
+    "POST /taskd/v1/webhooks": "MANAGE_WEBHOOKS",
+    "GET /taskd/v1/webhooks/{id}": "VIEW_WEBHOOKS",
+    "PUT /taskd/v1/webhooks/{id}": "MANAGE_WEBHOOKS",
+    "DELETE /taskd/v1/webhooks/{id}": "MANAGE_WEBHOOKS",
+    "POST /taskd/v1/webhooks/{id}/rotate": "MANAGE_WEBHOOKS",
+    "POST /taskd/v1/webhooks/{id}/test": "MANAGE_WEBHOOKS",
+    "GET /taskd/v1/webhooks/{id}/deliveries": "VIEW_WEBHOOKS",
+    "POST /taskd/v1/webhooks/{id}/deliveries/{delivery}/redeliver": "MANAGE_WEBHOOKS",
     "GET /tasks/v1/openapi.json": OPEN,
     "GET /tasks/v1/docs": OPEN,
     "GET /health": OPEN,
@@ -128,7 +137,8 @@ async def secured(tmp_path: Path) -> AsyncIterator[SecuredService]:
 
 async def call(secured: SecuredService, endpoint: str, token: str | None = None, ending: str = "") -> ClientResponse:
     method, path = endpoint.split()
-    url = path.format(id="0" * 24, action_id="1" * 24, name=FUNCTION, rest="x") + ending
+    ids = {"id": "0" * 24, "action_id": "1" * 24, "delivery": "0" * 24}
+    url = path.format(**ids, name=FUNCTION, rest="x") + ending
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     response = await secured.service.client.request(method, url, headers=headers)
     await response.read()

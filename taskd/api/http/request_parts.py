@@ -23,7 +23,7 @@ _DIGEST_BYTES = 16
 
 
 def object_id(request: web.Request, name: str = "id") -> str:
-    """The ``{id}`` of the path, or another part of it that is one.
+    """The id in the path, at the parameter ``name``.
 
     :raises ContractError: ``ID_FORMAT``.
     """
