@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "dispatchers": "See what is to be done when there is an event.",
     "pause": "Have nothing started until `taskd resume`.",
     "resume": "Have everything go on after `taskd pause`.",
+    "webhooks": "Tell others of what has happened.",
     "auth": "Say who may call, and what they may do.",
     "audit": "Show who did what to the service.",
     "token": "Say where the local account's token is: a file for `curl -H @FILE`.",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import shutil
 import tempfile
 from collections import Counter
@@ -19,6 +20,8 @@ from support.disk.in_memory import memory_directory
 
 from taskd.model import recurrence
 from taskd.model import schedule as rules
+from taskd.model import webhook as webhooks
+from taskd.model.delivery import Attempt
 from taskd.model.dispatcher import Action, ActionType, DispatcherDraft
 from taskd.model.errors import RESOURCE_UNKNOWN, ContractError
 from taskd.model.event import EventDraft, ServiceVersion, SubscriptionDraft
@@ -34,6 +37,7 @@ from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
 from taskd.model.task_extras import OnConflict, TaskExtras, UniqueKey, WhileKind, inherited
 from taskd.model.uniqueness import UniqueConflictError
+from taskd.model.webhook import Webhook, WebhookDraft, WebhookSecret
 from taskd.rql.parser import parse, parse_filter
 from taskd.store.base import Completed, Failed, Outcome, Requeued, Retried
 from taskd.store.embedded.events import decode_events
@@ -102,6 +106,12 @@ repaying = st.tuples(st.just("repay"), st.integers(1, 4))
 pausing_all = st.tuples(st.just("pause_all"), st.booleans())
 deleting = st.tuples(st.sampled_from(("delete", "erase")), st.integers(0, 9))
 purging = st.tuples(st.just("purge"), st.none())
+hooking = st.tuples(st.just("hook"), st.lists(st.sampled_from(list(webhooks.TASK_EVENTS)), min_size=1, unique=True))
+switching = st.tuples(st.just("switch"), st.tuples(st.integers(0, 3), st.sampled_from(("enable", "disable", "remove"))))
+fanning = st.tuples(st.just("fan"), st.integers(1, 4))
+delivering = st.tuples(st.just("deliver"), st.tuples(st.integers(1, 3), st.sampled_from((None, "error"))))
+redelivering = st.tuples(st.just("redeliver"), st.integers(0, 3))
+forgetting = st.tuples(st.just("forget"), st.integers(0, 3))
 compacting = st.tuples(st.just("compact"), st.none())
 anything = st.one_of(
     *(adding, claiming, executing, settling, cancelling, passing, putting, removing),
@@ -109,6 +119,7 @@ anything = st.one_of(
     *(publishing, dispatching, undispatching, cramping, repaying),
     *(scheduling, unscheduling, pausing, firing, keyed, unique, deleting, pausing_all),
     *(operating, advancing, aborting),
+    *(hooking, switching, fanning, delivering, redelivering, forgetting),
 )
 operations = st.lists(anything, min_size=1, max_size=25)
 operations_with_compaction = st.lists(anything | compacting | purging, min_size=1, max_size=25)
@@ -312,6 +323,46 @@ class Driver:
             del self.ended[task_id]
             self.ended = {task_id: await self.store.get(task_id) for task_id in self.ended}
 
+    async def hook(self, events: list[str]) -> None:
+        secrets = (WebhookSecret("whsec_"),)
+        await self.store.add_webhook(WebhookDraft("https://example.com", tuple(events), secrets))
+
+    async def switch(self, spec: tuple[int, str]) -> None:
+        """Enables, disables or removes a webhook."""
+        index, how = spec
+        if (webhook := self.some_webhook(index)) is None:
+            return
+        if how == "remove":
+            await self.store.remove_webhook(webhook.id)
+        else:
+            now_ms = self.clock()
+            change = webhooks.enable if how == "enable" else functools.partial(webhooks.disable, reason="why")
+            await self.store.change_webhook(webhook.id, lambda kept: change(kept, now_ms=now_ms))
+
+    async def fan(self, limit: int) -> None:
+        await self.store.fan_out(limit)
+
+    async def deliver(self, spec: tuple[int, str | None]) -> None:
+        limit, error = spec
+        for webhook_id in self.store.due_webhooks():
+            begun = await self.store.begin_deliveries(webhook_id, limit)
+            await self.store.settle_deliveries([Attempt(each.id, self.clock(), 200, error) for each in begun])
+
+    async def redeliver(self, index: int) -> None:
+        """Of what has ended, or waits."""
+        if (webhook := self.some_webhook(index)) is not None:
+            for delivery in (await self.store.find_deliveries(webhook.id, parse("limit(1)"))).rows:
+                await self.store.redeliver(webhook.id, delivery.id)
+
+    async def forget(self, index: int) -> None:
+        state = self.state.webhooks
+        about = [*state.owed, *(each.subject_id for each in state.waiting.values())]
+        await self.store.forget_deliveries(about[index : index + 1])
+
+    def some_webhook(self, index: int) -> Webhook | None:
+        kept = list(self.state.webhooks.webhooks.values())
+        return kept[index % len(kept)] if kept else None
+
     async def compact(self, _: None) -> None:
         await self.store.compact()
 
@@ -371,7 +422,18 @@ def contents(state: LiveState) -> tuple[object, ...]:
     reacting.append(by_type)
     kept = (dict(state.unique.kept), list(state.events.owed), state.events.count, state.pause)
     used = {name: used_up(usage) for name, usage in state.usages.by_function.items()}
-    return *alive, *reacting, *kept, used, state.last_seq, state.last_id, state.ended
+    return *alive, *reacting, *kept, *told(state), used, state.last_seq, state.last_id, state.ended
+
+
+def told(state: LiveState) -> tuple[object, ...]:
+    """What is to be delivered."""
+    kept = state.webhooks
+    held = Counter(each.webhook_id for each in kept.waiting.values())
+    assert dict(kept.shares.all()) == held
+    for webhook_id in kept.webhooks:
+        assert kept.due_ms(webhook_id) is None or webhook_id in held
+    owed = {task_id: replace(task, data=b"") for task_id, task in kept.owed.items()}
+    return list(kept.webhooks.items()), kept.wanted, owed, dict(kept.waiting)
 
 
 @settings(max_examples=200, deadline=None)
