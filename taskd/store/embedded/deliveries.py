@@ -149,6 +149,7 @@ class Deliveries:
         return [found.get(task.id, task) for task in tasks if task.id not in missing or task.id in found]
 
     async def _settle(self, attempts: Sequence[Attempt]) -> list[Delivery | None]:
+        self._commits.require_writable()
         before = {each.delivery_id: self._state.waiting.get(each.delivery_id) for each in attempts}
         known = tuple(each for each in attempts if before[each.delivery_id] is not None)
         if known:
