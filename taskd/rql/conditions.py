@@ -15,8 +15,8 @@ from taskd.rql.coerce import Kind, coerce
 from taskd.rql.errors import RqlError
 from taskd.rql.evaluate import Cancelled, matches
 from taskd.rql.matcher import never
-from taskd.rql.parser import parse
-from taskd.rql.query import Contains, Group, Node, Query
+from taskd.rql.parser import parse_filter
+from taskd.rql.query import Contains, Group, Node
 
 TASK_KINDS: Mapping[str, Kind] = MappingProxyType(
     {
@@ -37,11 +37,9 @@ class Condition:
 
     def __init__(self, text: str, kinds: Mapping[str, Kind]) -> None:
         """Raises ``RqlError`` where it makes no sense for records whose fields are of these kinds."""
-        query = parse(text)
-        if query != Query(where=query.where):
-            raise RqlError("Only conditions have a meaning here: no limit, sort, select or skipCount", 0)
-        self._where = None if query.where is None else _coerced(query.where, kinds)
-        self.fields = frozenset() if query.where is None else frozenset(_fields(query.where))
+        where = parse_filter(text)
+        self._where = None if where is None else _coerced(where, kinds)
+        self.fields = frozenset() if where is None else frozenset(_fields(where))
         """The fields that it looks at."""
 
     def holds(self, record: dict[str, Any], cancelled: Cancelled = never) -> bool:

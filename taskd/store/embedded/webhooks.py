@@ -11,9 +11,9 @@ from taskd.model.webhook import Webhook, WebhookDraft
 from taskd.rql.query import Query
 from taskd.store.base import Page, WebhookChange
 from taskd.store.embedded import events
-from taskd.store.embedded.catalogue import webhook_listing
 from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.catalogue.listing import prepared
+from taskd.store.embedded.catalogue.webhook_listing import WEBHOOKS
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.serial import SerialChanges
 
@@ -65,9 +65,7 @@ class Webhooks:
     async def find(self, query: Query) -> Page[Webhook]:
         """See ``WebhookRegistry.find_webhooks``."""
         candidates = list(self._commits.state.webhooks.webhooks.values())
-        return await self._catalogue.read(
-            await prepared(functools.partial(webhook_listing.page, query, candidates), query)
-        )
+        return await self._catalogue.read(await prepared(functools.partial(WEBHOOKS.page, query, candidates), query))
 
     async def _add(self, draft: WebhookDraft) -> Webhook:
         rules.require_room(list(self._commits.state.webhooks.webhooks.values()))
