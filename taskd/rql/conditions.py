@@ -9,11 +9,9 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from msgspec.structs import replace
-
-from taskd.rql.coerce import Kind, coerce
-from taskd.rql.errors import RqlError
+from taskd.rql.coerce import Kind
 from taskd.rql.evaluate import Cancelled, matches
+from taskd.rql.in_memory import coerced
 from taskd.rql.matcher import never
 from taskd.rql.parser import parse_filter
 from taskd.rql.query import Contains, Group, Node
@@ -38,7 +36,7 @@ class Condition:
     def __init__(self, text: str, kinds: Mapping[str, Kind]) -> None:
         """Raises ``RqlError`` where it makes no sense for records whose fields are of these kinds."""
         where = parse_filter(text)
-        self._where = None if where is None else _coerced(where, kinds)
+        self._where = None if where is None else coerced(where, kinds)
         self.fields = frozenset() if where is None else frozenset(_fields(where))
         """The fields that it looks at."""
 
@@ -51,14 +49,6 @@ class Condition:
 def task_condition(text: str) -> Condition:
     """The condition in ``text`` on a task. Raises ``RqlError``."""
     return Condition(text, TASK_KINDS)
-
-
-def _coerced(node: Node, kinds: Mapping[str, Kind]) -> Node:
-    if isinstance(node, Group):
-        return replace(node, conditions=tuple(_coerced(condition, kinds) for condition in node.conditions))
-    if node.path[0] not in kinds:
-        raise RqlError(f"There is no field {node.path[0]}; there are {', '.join(sorted(kinds))}", node.position)
-    return coerce(node, kinds[node.path[0]])
 
 
 def _fields(node: Node) -> set[str]:
