@@ -41,7 +41,7 @@ class _Body(Struct, gc=False):
 
 
 def task_content(task: Task) -> bytes:
-    """The JSON text of an object about ``task``, some hundred bytes and never over 6 kB."""
+    """The JSON text of an object about ``task``, some hundred bytes and never over 10 kB."""
     return _encode(
         TaskContent(
             id=task.id,

@@ -1,16 +1,23 @@
 """The rules of webhooks and deliveries that need no store."""
 
+import asyncio
 import base64
+import sqlite3
 
 import pytest
 
 from taskd.model import delivery as transitions
 from taskd.model import limits
+from taskd.model import task as transitions_of_tasks
 from taskd.model.delivery import Attempt, Delivery, DeliveryStatus
+from taskd.model.task import TaskDraft
+from taskd.model.webhook import Webhook
 from taskd.model.webhook_content import body_of, without_data
 from taskd.rql.conditions import TASK_KINDS, Condition, task_condition
 from taskd.rql.errors import RqlError
+from taskd.store.embedded.catalogue.deliveries import CREATE, TOO_OLD
 from taskd.store.embedded.catalogue.sql.fields import TASKS
+from taskd.store.embedded.webhook_matching import looks_at_data, matching
 from taskd.webhooks.signature import headers, is_secret, new_secret
 
 DELIVERY = Delivery("d" * 24, "a" * 24, "task.complete", "b" * 24, 0, b'{"id":"x"}', 0)
@@ -85,3 +92,20 @@ def test_data_that_does_not_fit_is_left_out_to_the_byte() -> None:
     room = limits.WEBHOOK_BODY_MAX_BYTES - len(body_of(DELIVERY, b'""'))
     assert len(body_of(DELIVERY, b'"%b"' % (b"x" * room))) == limits.WEBHOOK_BODY_MAX_BYTES
     assert body_of(DELIVERY, b'"%b"' % (b"x" * (room + 1))) == without_data(DELIVERY)
+
+
+def test_a_condition_that_is_not_understood_any_more_tells_of_all() -> None:
+    webhook = Webhook("w", "https://example.com", ("task.complete",), (), 0, 0, rql="something(else)")
+    task = transitions_of_tasks.create(TaskDraft("f", b"{}", 0), "t", 1, 0)
+    ended = transitions_of_tasks.complete(transitions_of_tasks.start(task, 0), 0)
+    assert not looks_at_data([webhook])
+    assert asyncio.run(matching([ended], [webhook])) == {"t": [webhook]}
+
+
+def test_what_ended_long_ago_is_found_without_a_look_at_what_waits() -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(CREATE)
+    sql = "EXPLAIN QUERY PLAN DELETE FROM webhook_deliveries WHERE "
+    plan = " ".join(str(row) for row in connection.execute(sql + TOO_OLD, (5,)))
+    assert "USING INDEX webhook_deliveries_ended (seq<?)" in plan or "webhook_deliveries_ended (rowid<?)" in plan, plan
+    connection.close()

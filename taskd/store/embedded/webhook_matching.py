@@ -8,7 +8,8 @@ from typing import Any
 
 from taskd.model.task import Task
 from taskd.model.webhook import TASK_EVENT_PREFIX, Webhook
-from taskd.rql.conditions import task_condition
+from taskd.rql.conditions import Condition, task_condition
+from taskd.rql.errors import RqlError
 from taskd.rql.matcher import SearchCancelledError
 from taskd.store.embedded.catalogue.sql.user_functions import decode_document
 
@@ -20,7 +21,8 @@ _TIME_LIMIT_S = 5.0
 
 def looks_at_data(webhooks: Sequence[Webhook]) -> bool:
     """Whether the condition of any of them is about data."""
-    return any(webhook.rql is not None and "data" in task_condition(webhook.rql).fields for webhook in webhooks)
+    conditions = (_condition(webhook) for webhook in webhooks)
+    return any(condition is not None and "data" in condition.fields for condition in conditions)
 
 
 async def matching(tasks: Sequence[Task], webhooks: Sequence[Webhook]) -> dict[str, list[Webhook]]:
@@ -47,17 +49,26 @@ def _satisfied(task: Task, webhooks: Sequence[Webhook]) -> list[Webhook]:
         return list(webhooks)
     record = _record(task, with_data=looks_at_data(webhooks))
     deadline_s = time.monotonic() + _TIME_LIMIT_S
-    return [webhook for webhook in webhooks if webhook.rql is None or _holds(webhook, record, deadline_s)]
+    return [webhook for webhook in webhooks if _holds(webhook, record, deadline_s)]
 
 
 def _holds(webhook: Webhook, record: dict[str, Any], deadline_s: float) -> bool:
     """Whether the webhook's condition holds; also if it takes too long: rather one delivery too many."""
-    assert webhook.rql is not None
+    condition = _condition(webhook)
     try:
-        return task_condition(webhook.rql).holds(record, lambda: time.monotonic() > deadline_s)
+        return condition is None or condition.holds(record, lambda: time.monotonic() > deadline_s)
     except SearchCancelledError:
         log.warning("The condition of webhook %s takes too long on task %s: it is told.", webhook.id, record["id"])
         return True
+
+
+def _condition(webhook: Webhook) -> Condition | None:
+    """The webhook's condition; ``None`` also if it was made by a taskd that understood more: rather too many told."""
+    try:
+        return None if webhook.rql is None else task_condition(webhook.rql)
+    except RqlError as error:
+        log.warning("The condition of webhook %s has no meaning here (%s): it is told of all.", webhook.id, error)
+        return None
 
 
 def _record(task: Task, *, with_data: bool) -> dict[str, Any]:

@@ -38,6 +38,7 @@ CREATE TABLE webhook_deliveries (
 );
 CREATE INDEX webhook_deliveries_webhook ON webhook_deliveries (webhook_id);
 CREATE INDEX webhook_deliveries_subject ON webhook_deliveries (subject_id);
+CREATE INDEX webhook_deliveries_ended ON webhook_deliveries (seq) WHERE status <> 'waiting';
 """
 COLUMNS = (
     *("id", "webhook_id", "event_type", "subject_id", "creation_ms", "next_ms", "status", "attempts"),
@@ -51,7 +52,7 @@ UPSERT = insert(
 )
 _TABLE = Table("webhook_deliveries", COLUMNS, DELIVERIES)
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM webhook_deliveries"
-_TOO_OLD = f"seq <= (SELECT max(seq) - ? FROM webhook_deliveries) AND status <> '{DeliveryStatus.WAITING}'"
+TOO_OLD = f"seq <= (SELECT max(seq) - ? FROM webhook_deliveries) AND status <> '{DeliveryStatus.WAITING}'"
 
 
 def row(delivery: Delivery) -> tuple[Any, ...]:
@@ -98,7 +99,7 @@ def forget(connection: sqlite3.Connection, projected: Projected, kept: int) -> N
         connection.execute("DELETE FROM webhook_deliveries WHERE webhook_id = ?", (webhook_id,))
     for subject_id in projected.erased:
         connection.execute("DELETE FROM webhook_deliveries WHERE subject_id = ?", (subject_id,))
-    connection.execute(f"DELETE FROM webhook_deliveries WHERE {_TOO_OLD}", (kept,))
+    connection.execute(f"DELETE FROM webhook_deliveries WHERE {TOO_OLD}", (kept,))
 
 
 def page(query: Query, webhook_id: str) -> Listing[Delivery]:
