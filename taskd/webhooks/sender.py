@@ -19,7 +19,8 @@ from taskd.webhooks.resolver import CheckedResolver, ForbiddenAddressError, Look
 
 _DRAIN_S = 1.0
 """How long the rest of an answer is waited for, so that its connection can be used again."""
-_KEEP_ALIVE_S = 5.0
+_KEEP_ALIVE_S = 1.0
+"""How long a connection that is not used is kept: less than servers do, which would end it under a request."""
 _ERROR_MAX_CHARS = 200
 
 

@@ -9,12 +9,14 @@ from support.clocks import FakeClock
 from support.store.memory_store import LEASE_MS, MemoryStore, SharedRecords
 from support.store.views import in_progress
 
+from taskd.model.delivery import Attempt
 from taskd.model.errors import ContractError
 from taskd.model.function import Function
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.schedule import ScheduleDraft
 from taskd.model.status import Status
 from taskd.model.task import ZOMBIE_ERROR_NAME, Task, TaskDraft
+from taskd.model.webhook import WebhookDraft, WebhookSecret
 from taskd.rql.parser import parse
 from taskd.store.base import Change, Completed, FunctionChangedError, Requeued, TaskStore
 
@@ -169,3 +171,20 @@ async def test_a_node_is_told_of_the_end_that_another_puts_to_a_task(nodes: Node
     await second.claim(1)
     await second.settle([Completed(task.id)])
     assert (await waiting).status is Status.COMPLETE
+
+
+async def test_a_delivery_is_one_nodes_to_attempt_until_that_is_dead(nodes: Nodes, clock: FakeClock) -> None:
+    first, second = nodes
+    webhook = await first.add_webhook(WebhookDraft("https://example.com", ("task.complete",), (WebhookSecret("s"),)))
+    await add(first, 3)
+    await first.settle([Completed(task.id) for task in await first.claim(3)])
+    made = [fanned.deliveries for fanned in await asyncio.gather(*(nodes[turn % 2].fan_out(2) for turn in range(4)))]
+    assert sum(made) == 3
+    [begun] = await first.begin_deliveries(webhook.id, 1)
+    others = await second.begin_deliveries(webhook.id, 10)
+    assert len({begun.id, *(each.id for each in others)}) == 3
+    assert isinstance(first, MemoryStore)
+    first.die()
+    clock.advance(LEASE_MS)
+    await second.settle_deliveries([Attempt(each.id, clock(), 200) for each in others])
+    assert await second.begin_deliveries(webhook.id, 10) == [begun]

@@ -6,7 +6,6 @@ from itertools import islice
 
 from taskd.model import delivery as transitions
 from taskd.model import limits
-from taskd.model import webhook as rules
 from taskd.model.clock import Clock
 from taskd.model.delivery import Attempt, Delivery
 from taskd.model.errors import ILLEGAL_STATE, RESOURCE_UNKNOWN, ContractError
@@ -54,6 +53,19 @@ class Deliveries:
         if not self._state.owed:
             return FannedOut(0, 0, [])
         return await self._webhooks.in_turn(functools.partial(self._fan_out, limit))
+
+    def of_event(self, event_type: str, subject_id: str, at_ms: int, content: bytes) -> list[events.Event]:
+        """What has webhooks told of an event that is no end of a task, in the frame in which it happens.
+
+        ``content`` is what is said about it: the JSON text of an object of some hundred bytes.
+        """
+        if event_type not in self._state.wanted_types:
+            return []
+        batch = _Batch(self._state.shares.total)
+        for webhook in self._state.webhooks.values():
+            if webhook.wants(event_type) and batch.takes(webhook, self._state.shares.held(webhook.id)):
+                batch.add(self._new(webhook.id, event_type, subject_id, content, at_ms))
+        return [events.DeliveriesPut(tuple(batch.deliveries)), *self._disabling(batch)]
 
     def due_webhooks(self) -> list[str]:
         """See ``Deliveries.due_webhooks``."""
@@ -123,10 +135,14 @@ class Deliveries:
                 if batch.takes(webhook, held):
                     event_type = TASK_EVENT_PREFIX + task.status.value
                     batch.add(self._new(webhook.id, event_type, task.id, content, task.status_changed_ms))
-        disabled = [rules.disable(webhook, self._clock(), _WHY_DISABLED) for webhook in batch.overfull.values()]
         made = events.DeliveriesPut(tuple(batch.deliveries), tuple(task.id for task in owed))
-        await self._commits.submit([made, *map(events.WebhookPut, disabled)])
+        await self._commits.submit([made, *self._disabling(batch)])
+        disabled = [self._state.webhooks[webhook_id] for webhook_id in batch.overfull]
         return FannedOut(len(owed), len(batch.deliveries), disabled)
+
+    def _disabling(self, batch: "_Batch") -> list[events.Event]:
+        now_ms = self._clock()
+        return [events.WebhookDisabled(webhook_id, now_ms, _WHY_DISABLED) for webhook_id in batch.overfull]
 
     def _new(self, webhook_id: str, event_type: str, subject_id: str, content: bytes, at_ms: int) -> Delivery:
         return Delivery(

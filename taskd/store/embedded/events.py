@@ -277,6 +277,14 @@ class WebhookPut(Struct, tag="wp", array_like=True, frozen=True, gc=False):
     webhook: Webhook
 
 
+class WebhookDisabled(Struct, tag="ws", array_like=True, frozen=True, gc=False):
+    """A webhook is told of nothing until it is enabled; all else of it is as it was."""
+
+    webhook_id: str
+    at_ms: int
+    reason: str
+
+
 class WebhookRemoved(Struct, tag="wr", array_like=True, frozen=True, gc=False):
     """A webhook is gone, and what waited for it."""
 
@@ -352,6 +360,7 @@ Event = (
     | IdTaken
     | RulesUsed
     | WebhookPut
+    | WebhookDisabled
     | WebhookRemoved
     | DeliveriesPut
     | DeliveriesAttempted

@@ -370,6 +370,11 @@ def _webhook_put(state: LiveState, event: events.WebhookPut) -> list[Task]:
     return []
 
 
+def _webhook_disabled(state: LiveState, event: events.WebhookDisabled) -> list[Task]:
+    state.webhooks.disable_webhook(event.webhook_id, event.at_ms, event.reason)
+    return []
+
+
 def _webhook_removed(state: LiveState, event: events.WebhookRemoved) -> list[Task]:
     state.webhooks.remove_webhook(event.webhook_id)
     return []
@@ -435,6 +440,7 @@ _APPLY: dict[type, Callable[[LiveState, Any], list[Task]]] = {
     events.IdTaken: _id_taken,
     events.RulesUsed: _rules_used,
     events.WebhookPut: _webhook_put,
+    events.WebhookDisabled: _webhook_disabled,
     events.WebhookRemoved: _webhook_removed,
     events.DeliveriesPut: _deliveries_put,
     events.DeliveriesAttempted: _deliveries_attempted,

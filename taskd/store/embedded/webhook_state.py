@@ -16,7 +16,7 @@ from taskd.model.delivery import Attempt, Delivery
 from taskd.model.shares import Shares
 from taskd.model.status import Status
 from taskd.model.task import Task
-from taskd.model.webhook import Webhook, wanted_statuses
+from taskd.model.webhook import Webhook, disable, wanted_statuses
 from taskd.store.embedded.stored_data import without_large_data
 
 _STALE_MAX = 64
@@ -50,6 +50,8 @@ class WebhookState:
         self.webhooks: dict[str, Webhook] = {}
         self.wanted: frozenset[Status] = frozenset()
         """What tasks end with that some webhook is told of: empty where there is none, so that asking costs nothing."""
+        self.wanted_types: frozenset[str] = frozenset()
+        """The types of all events that some webhook is told of."""
         self.owed: dict[str, Task] = {}
         """Those that ended so; large data of them is elsewhere."""
         self.waiting: dict[str, Delivery] = {}
@@ -74,12 +76,17 @@ class WebhookState:
     def put_webhook(self, webhook: Webhook) -> None:
         """The webhook is there, in the place of an earlier state of it."""
         self.webhooks[webhook.id] = webhook
-        self.wanted = wanted_statuses(self.webhooks.values())
+        self._look_for_wanted()
+
+    def disable_webhook(self, webhook_id: str, at_ms: int, reason: str) -> None:
+        """The webhook is disabled, unless it is gone."""
+        if (webhook := self.webhooks.get(webhook_id)) is not None:
+            self.put_webhook(disable(webhook, at_ms, reason))
 
     def remove_webhook(self, webhook_id: str) -> None:
         """The webhook is gone, and what waited for it."""
         del self.webhooks[webhook_id]
-        self.wanted = wanted_statuses(self.webhooks.values())
+        self._look_for_wanted()
         for delivery_id in [each.id for each in self.waiting.values() if each.webhook_id == webhook_id]:
             self._forget(delivery_id)
         self._due.pop(webhook_id, None)
@@ -129,6 +136,11 @@ class WebhookState:
     def put_back(self, delivery: Delivery) -> None:
         """A delivery that was taken is due after all."""
         self._push(delivery)
+
+    def _look_for_wanted(self) -> None:
+        self.wanted = wanted_statuses(self.webhooks.values())
+        enabled = [webhook for webhook in self.webhooks.values() if webhook.enabled]
+        self.wanted_types = frozenset(event for webhook in enabled for event in webhook.events)
 
     def _put(self, delivery: Delivery) -> None:
         if delivery.webhook_id not in self.webhooks:  # it was removed meanwhile

@@ -1,0 +1,34 @@
+"""Events that are no ends of tasks: what has webhooks told of them comes in the frame in which they happen."""
+
+from pathlib import Path
+
+import pytest
+from support.clocks import FakeClock
+
+from taskd.model import limits
+from taskd.model.webhook import WebhookDraft, WebhookSecret
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
+
+
+async def test_an_event_is_delivered_to_who_wants_it_and_to_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "DELIVERIES_WAITING_MAX", 2)
+    clock = FakeClock()
+    store = EmbeddedStore(StoreSettings(data=str(tmp_path)), clock)
+    await store.start()
+    draft = WebhookDraft("https://example.com", ("mine",), (WebhookSecret("whsec_"),))
+    webhook = await store.add_webhook(draft)
+    assert store._deliveries.of_event("other", "1", 5, b"{}") == []
+    for number in range(2):
+        await store._commits.submit(store._deliveries.of_event("mine", f"{number}", 5, b'{"a":1}'))
+    begun = await store.begin_deliveries(webhook.id, 5)
+    assert [(each.event_type, each.subject_id, each.creation_ms, each.content) for each in begun] == [
+        ("mine", "0", 5, b'{"a":1}'),
+        ("mine", "1", 5, b'{"a":1}'),
+    ]
+    await store._commits.submit(store._deliveries.of_event("mine", "2", 5, b"{}"))
+    assert (await store.webhook(webhook.id)).disabled_reason == "Too many deliveries waited for it."
+    assert store._deliveries.of_event("mine", "3", 5, b"{}") == []
+    await store.stop()
