@@ -432,6 +432,7 @@ def told(state: LiveState) -> tuple[object, ...]:
     assert dict(kept.shares.all()) == held
     for webhook_id in kept.webhooks:
         assert kept.due_ms(webhook_id) is None or webhook_id in held
+    assert (kept.owed_bytes == 0) == (not kept.owed)
     owed = {task_id: replace(task, data=b"") for task_id, task in kept.owed.items()}
     return list(kept.webhooks.items()), kept.wanted, owed, dict(kept.waiting)
 

@@ -7,6 +7,7 @@ from typing import Any
 from taskd.model.errors import TOO_MANY_REQUESTS, ContractError
 from taskd.model.task import TaskDraft
 from taskd.store.embedded.live_tasks import LiveTasks, memory_of
+from taskd.store.embedded.webhook_state import WebhookState
 
 _MIB = 1 << 20
 _NEAR_BYTES = 256 * _MIB
@@ -18,8 +19,10 @@ _LOADED_SHARE = 4
 class LiveMemory:
     """What of ``limit_bytes`` the live ``tasks`` take, and those that are on their way to them."""
 
-    def __init__(self, tasks: LiveTasks, limit_bytes: int) -> None:
+    def __init__(self, tasks: LiveTasks, limit_bytes: int, webhooks: WebhookState | None = None) -> None:
+        """Ended tasks that ``webhooks`` are still to be told of count as well: a crowd of conditions may take long."""
         self._tasks = tasks
+        self._webhooks = webhooks or WebhookState()
         self.limit_bytes = limit_bytes
         self.loaded_max_bytes = limit_bytes // _LOADED_SHARE
         """How much large data of running tasks may be in memory, unless it is that of a single one."""
@@ -28,7 +31,7 @@ class LiveMemory:
     @property
     def used_bytes(self) -> int:
         """What live tasks take now."""
-        return self._tasks.memory_bytes
+        return self._tasks.memory_bytes + self._webhooks.owed_bytes
 
     @property
     def is_exceeded(self) -> bool:

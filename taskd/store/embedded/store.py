@@ -613,7 +613,7 @@ class EmbeddedStore:
         self._pausing.report()
         self._functions = Functions(self._commits, self._wait_for_capacity)
         abandoned = (task.id for task in state.tasks.values() if task.status is Status.IN_PROGRESS)
-        self._memory = LiveMemory(state.tasks, self._settings.live_memory_bytes)
+        self._memory = LiveMemory(state.tasks, self._settings.live_memory_bytes, state.webhooks)
         self._large = LargeData(state.tasks, self._catalogue, journal_path)
         self._publishing = Publishing(
             *(self._commits, self._creation, self._memory, self._clock),

@@ -17,7 +17,8 @@ from taskd.model.shares import Shares
 from taskd.model.status import Status
 from taskd.model.task import Task
 from taskd.model.webhook import Webhook, disable, wanted_statuses
-from taskd.store.embedded.stored_data import without_large_data
+from taskd.store.embedded.live_tasks import TASK_BYTES
+from taskd.store.embedded.stored_data import stored_data, without_large_data
 
 _STALE_MAX = 64
 """Entries of a heap that mean nothing any more and are kept, besides as many as mean something."""
@@ -54,6 +55,8 @@ class WebhookState:
         """The types of all events that some webhook is told of."""
         self.owed: dict[str, Task] = {}
         """Those that ended so; large data of them is elsewhere."""
+        self.owed_bytes = 0
+        """The memory that these take."""
         self.waiting: dict[str, Delivery] = {}
         self.shares: Shares[str] = Shares()
         """How many deliveries wait for each webhook."""
@@ -70,7 +73,9 @@ class WebhookState:
     def put_owed(self, tasks: Iterable[Task]) -> None:
         """Deliveries are still to be made of these ended tasks."""
         for task in tasks:
-            self.owed[task.id] = without_large_data(task)
+            self._forget_owed(task.id)
+            self.owed[task.id] = kept = without_large_data(task)
+            self.owed_bytes += _memory_of(kept)
             self.has_news = True
 
     def put_webhook(self, webhook: Webhook) -> None:
@@ -95,7 +100,7 @@ class WebhookState:
     def put_deliveries(self, deliveries: Iterable[Delivery], settled_owed: Iterable[str]) -> None:
         """Deliveries are as they are here, and those of some tasks have been made now."""
         for task_id in settled_owed:
-            self.owed.pop(task_id, None)
+            self._forget_owed(task_id)
         for delivery in deliveries:
             force_setattr(delivery, "webhook_id", intern(delivery.webhook_id))
             force_setattr(delivery, "event_type", intern(delivery.event_type))
@@ -110,7 +115,7 @@ class WebhookState:
         """Nothing is to be known any more of what these events were about."""
         erased = set(subject_ids)
         for task_id in erased:
-            self.owed.pop(task_id, None)
+            self._forget_owed(task_id)
         for delivery_id in [each.id for each in self.waiting.values() if each.subject_id in erased]:
             self._forget(delivery_id)
         self.projected.erased += erased
@@ -136,6 +141,10 @@ class WebhookState:
     def put_back(self, delivery: Delivery) -> None:
         """A delivery that was taken is due after all."""
         self._push(delivery)
+
+    def _forget_owed(self, task_id: str) -> None:
+        if (task := self.owed.pop(task_id, None)) is not None:
+            self.owed_bytes -= _memory_of(task)
 
     def _look_for_wanted(self) -> None:
         self.wanted = wanted_statuses(self.webhooks.values())
@@ -171,3 +180,7 @@ class WebhookState:
         delivery = self.waiting.pop(delivery_id, None)
         if delivery is not None:
             self.shares.give_back(delivery.webhook_id)
+
+
+def _memory_of(task: Task) -> int:
+    return TASK_BYTES + (len(task.data) if stored_data(task) is None else 0)
