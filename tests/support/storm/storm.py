@@ -9,7 +9,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from support.storm.faults import Fault
 from support.storm.ledger import Ledger, ServiceState
 from support.storm.run_log import RUN_LOGGER, RunLog
 from support.storm.schedule_grid import Record, moment_ms
+from support.storm.told import Told
 
 CLIENTS = 8
 PAGE = 100
@@ -43,6 +44,8 @@ max_sandboxes = 4
 level = "warning"
 [dispatch]
 grace_s = 2
+[webhooks]
+allow_networks = ["127.0.0.1"]
 """
 DISK_MIB = 32
 """Of a small disk for a storm."""
@@ -87,6 +90,8 @@ class Storm:
         self.daemon.data = home / "data"
         if self.recorded_disk is not None:
             self.daemon.kill_signal = KILL_SIGNAL
+        self._told = Told() if "allow_networks" in config else None
+        """Who is told of every end, where the daemon may call this machine."""
         self._stopping = asyncio.Event()
         self._schedules: list[str] = []
 
@@ -125,8 +130,12 @@ class Storm:
     @asynccontextmanager
     async def _started(self) -> AsyncIterator[None]:
         await self.daemon.start()
-        async with ClientSession(timeout=ClientTimeout(total=30)) as self._session:
+        async with AsyncExitStack() as stack:
+            self._session = await stack.enter_async_context(ClientSession(timeout=ClientTimeout(total=30)))
             await self.deploy()
+            if self._told is not None:
+                await stack.enter_async_context(self._told)
+                self._webhook = (await self.call_own("POST", "/webhooks", self._told.webhook))["id"]
             await self.add_schedules()
             yield
         assert await self.daemon.stop() == 0
@@ -177,6 +186,24 @@ class Storm:
         assert not made, f"made by nobody: {made}"
         assert any(task["status"] == "complete" for task in tasks.values()), "nothing ran at all"
         self.ledger.verify_final(tasks, self.retried_errors)
+        if self._told is not None:
+            await self._wait_until_told(self._told, len(tasks))
+            self._told.verify(tasks)
+
+    async def _wait_until_told(self, told: Told, count: int) -> None:
+        """Returns when nothing waits to be delivered; it becomes time for what is to be tried again."""
+        path = f"/webhooks/{self._webhook}/deliveries?status=waiting&sort(nextTimestamp)&limit(1)"
+        async with asyncio.timeout(END_TIMEOUT_S):
+            while (waiting := (await self.call_own("GET", path))["data"]) or told.count < count:
+                if waiting:
+                    self.clock.jump(max(0, moment_ms(waiting[0], "nextTimestamp") - self.clock()))
+                await asyncio.sleep(0.1)
+
+    async def call_own(self, method: str, path: str, body: object = None) -> Any:
+        """The answer to a call of ours, which must succeed."""
+        async with self._session.request(method, f"{self.daemon.url}/taskd/v1{path}", json=body) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
 
     async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """See ``TaskApi``."""
