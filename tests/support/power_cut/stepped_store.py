@@ -206,6 +206,7 @@ def contents(state: LiveState) -> dict[str, Any]:
         "key_shares": dict(state.key_shares.all()),
         "unique": (dict(unique.holders), dict(unique.kept), dict(unique.shares.all())),
         "events": vars(state.events),
+        "webhooks": (dict(state.webhooks.webhooks), dict(state.webhooks.waiting), dict(state.webhooks.owed)),
     }
 
 
