@@ -153,6 +153,19 @@ def delete(client: ApiClient, *, task_id: str | None, bulk: Bulk, as_json: bool)
     return ExitCode.OK
 
 
+@tasks.command(epilog=help_lines())
+@click.argument("task_id", required=False)
+@bulk_options
+@json_option
+@client_options
+def erase(client: ApiClient, *, task_id: str | None, bulk: Bulk, as_json: bool) -> ExitCode:
+    """Erase a task, or all of those that match --rql, so that no file of the server has anything of them.
+
+    What waits is cancelled; while one runs it is refused. Backups are out of reach.
+    """
+    return bulk.run(client, "erase", task_id, as_json=as_json)
+
+
 @tasks.command()
 @click.argument("task_id")
 @click.option("--follow", is_flag=True, help="Go on until the task is final.")

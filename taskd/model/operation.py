@@ -6,6 +6,7 @@ they do not know where operations and their lists of matches are kept.
 
 from collections.abc import Callable, Collection, Iterable
 from enum import StrEnum
+from hashlib import sha256
 from math import ceil
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from taskd.model.status import FINAL
 from taskd.model.task import Task, TaskDraft
 from taskd.model.task_extras import TaskExtras, UniqueKey, inherited
 
+_HASHED = "sha256:"
 _TURNS_PER_SECOND = 10
 """Of an operation with a rate: so it goes on evenly, and no turn is for nothing."""
 
@@ -29,14 +31,20 @@ class OperationAction(StrEnum):
     CANCEL = "cancel"
     REPLAY = "replay"
     DELETE = "delete"
+    ERASE = "erase"
 
 
 PERMISSIONS: dict[OperationAction, Permission] = {
     OperationAction.CANCEL: Permission.CANCEL_TASKS,
     OperationAction.REPLAY: Permission.CREATE_TASKS,
     OperationAction.DELETE: Permission.DELETE_TASKS,
+    OperationAction.ERASE: Permission.DELETE_TASKS,
 }
 """What whoever asks for an action needs, besides that they may see tasks."""
+
+
+_ENDS_BY_ITSELF = frozenset(OperationAction) - {OperationAction.ERASE}
+"""What is over with the turn of the last task."""
 
 
 class OperationStatus(StrEnum):
@@ -100,6 +108,11 @@ class Operation(Struct, frozen=True, gc=False, array_like=True):
         return self.status is OperationStatus.RUNNING
 
     @property
+    def is_to_purge(self) -> bool:
+        """Whether all tasks have been erased, and files may still have something of them."""
+        return self.is_running and self.action is OperationAction.ERASE and self.position >= self.matched
+
+    @property
     def position(self) -> int:
         """How many of the matches have had their turn."""
         return self.done + self.skipped
@@ -133,7 +146,7 @@ def create(draft: OperationDraft, operation_id: str, matched: int, now_ms: int) 
         id=operation_id,
         action=draft.action,
         rql=draft.rql,
-        status=OperationStatus.RUNNING if matched else OperationStatus.DONE,
+        status=OperationStatus.DONE if draft.action in _ENDS_BY_ITSELF and not matched else OperationStatus.RUNNING,
         matched=matched,
         creation_ms=now_ms,
         update_ms=now_ms,
@@ -157,7 +170,20 @@ def advance(operation: Operation, done: int, skipped: int, now_ms: int) -> Opera
         next_ms=now_ms + _pause_ms(operation, done + skipped),
         update_ms=now_ms,
     )
-    return turned if turned.position < turned.matched else _end(turned, OperationStatus.DONE, now_ms)
+    is_over = turned.position >= turned.matched and turned.action in _ENDS_BY_ITSELF
+    return _end(turned, OperationStatus.DONE, now_ms) if is_over else turned
+
+
+def without_filter(operation: Operation) -> Operation:
+    """What it looked for may be what is to be forgotten: a hash of it stays, which tells it from others."""
+    if operation.rql.startswith(_HASHED):
+        return operation
+    return replace(operation, rql=_HASHED + sha256(operation.rql.encode()).hexdigest())
+
+
+def purged(operation: Operation, now_ms: int) -> Operation:
+    """An erasure is over: nothing has anything any more of the tasks, all of which have had their turn."""
+    return _end(operation, OperationStatus.DONE, now_ms)
 
 
 def abort(operation: Operation, now_ms: int) -> Operation:
@@ -222,7 +248,8 @@ def forgotten(operations: Collection[Operation], now_ms: int) -> list[Operation]
 
 
 def _end(operation: Operation, status: OperationStatus, now_ms: int) -> Operation:
-    return replace(operation, status=status, update_ms=now_ms, data=None)
+    ended = replace(operation, status=status, update_ms=now_ms, data=None)
+    return without_filter(ended) if operation.action is OperationAction.ERASE else ended
 
 
 def _unique(extras: TaskExtras | None) -> UniqueKey | None:

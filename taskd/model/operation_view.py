@@ -2,9 +2,15 @@
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from taskd.model.operation import Operation
+from taskd.model.operation import Operation, OperationAction
 from taskd.model.task import Task
 from taskd.model.timestamps import format_ms
+
+OUTSIDE = (
+    "backups and snapshots of the data directory, write-ahead log archives included",
+    "what functions, their logs in other places and the systems they called have kept",
+    "the journal of the operating system, and wherever taskd's own log goes",
+)
 
 
 class MatchView(Struct, rename="camel", gc=False):
@@ -45,6 +51,8 @@ class OperationView(Struct, rename="camel", kw_only=True, gc=False):
     """Why it failed."""
     wait_reason: str | UnsetType = UNSET
     """Why it cannot go on at the moment; it does as soon as it can."""
+    outside: tuple[str, ...] | UnsetType = UNSET
+    """What an erasure cannot reach."""
     first: list[MatchView] | UnsetType = UNSET
 
 
@@ -68,6 +76,7 @@ def operation_view(operation: Operation) -> OperationView:
         created_by_user_id=operation.created_by_user_id or UNSET,
         error=operation.error or UNSET,
         wait_reason=operation.wait_reason or UNSET,
+        outside=OUTSIDE if operation.action is OperationAction.ERASE else UNSET,
     )
 
 

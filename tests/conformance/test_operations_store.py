@@ -22,10 +22,11 @@ from taskd.model.status import Status
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
 from taskd.model.task_extras import TaskExtras, UniqueKey, WhileKind
 from taskd.rql.parser import parse, parse_filter
-from taskd.store.base import Change, Completed, Failed, TaskStore
+from taskd.store.base import Change, Completed, Failed, Retried, TaskStore
 
 OpenStore = Callable[[], Awaitable[TaskStore]]
 CANCEL, REPLAY, DELETE = OperationAction.CANCEL, OperationAction.REPLAY, OperationAction.DELETE
+ERASE = OperationAction.ERASE
 ERROR = TaskError(ErrorType.RUNTIME, "E", "m")
 
 
@@ -180,6 +181,51 @@ async def test_what_has_ended_is_deleted_with_its_log_lines(open_store: OpenStor
     left = (await store.find(parse("functionName=f"))).rows
     assert [task.id for task in left] == [tasks[3].id, tasks[4].id]
     assert [await store.find_logs(task.id, 0, 0, 10) for task in tasks] == [[]] * 5
+
+
+async def test_what_waits_is_cancelled_and_all_is_erased_with_its_retries(open_store: OpenStore) -> None:
+    store = await open_store()
+    draft = TaskDraft("f", b'{"p":"x"}', store.now_ms(), tags=("mine",))
+    first, _ = await store.add([draft, draft])
+    [claimed] = await store.claim(1)
+    retry = TaskDraft("f", b'{"p":"x"}', store.now_ms(), retry_for_task_ids=(first.id,))
+    [retried] = await store.settle([Retried(claimed.id, ERROR, retry)])
+    [kept] = await add(store, 1)
+    operation = await operate(store, ERASE, "tags=mine")
+    assert (operation.rql, progress(operation)) == ("tags=mine", ("running", 2, 0, 0))
+    store = await open_store()
+    ended = await finish(store, operation)
+    assert progress(ended) == ("done", 2, 2, 0)
+    assert ended.rql.startswith("sha256:")
+    assert retried is not None
+    assert [task.id for task in (await store.find(parse(""))).rows] == [kept.id]
+    assert [task.id for task in await store.claim(10)] == [kept.id], "nothing else waits"
+    store = await open_store()
+    assert (await store.operation(operation.id)).rql == ended.rql
+
+
+async def test_an_erasure_waits_for_what_has_begun_to_run_and_says_so(store: TaskStore) -> None:
+    tasks = await add(store, 2)
+    operation = await operate(store, ERASE, "functionName=f")
+    await store.claim(1)
+    assert await store.advance_operations(10) == []
+    assert f"Task {tasks[0].id} runs" in ((await store.operation(operation.id)).wait_reason or "")
+    await store.settle([Completed(tasks[0].id)])
+    ended = await finish(store, operation)
+    assert (ended.status, ended.position, ended.wait_reason) == ("done", 2, None)
+    assert (await store.find(parse(""))).rows == []
+
+
+@pytest.mark.parametrize("matches", [0, 1])
+async def test_a_filter_of_an_erasure_is_forgotten_whatever_becomes_of_it(store: TaskStore, matches: int) -> None:
+    await add(store, matches)
+    done, aborted, failed = [await operate(store, ERASE, "functionName=f") for _ in range(3)]
+    await store.abort_operation(aborted.id)
+    await store.advance_operations(10, lambda each: "no" if each.id == failed.id else None)
+    await finish(store, done)
+    for operation, status in ((done, "done"), (aborted, "aborted"), (failed, "failed")):
+        ended = await store.operation(operation.id)
+        assert (ended.status, ended.rql[:7]) == (status, "sha256:")
 
 
 async def test_a_replay_of_a_deleted_task_is_skipped(store: TaskStore) -> None:

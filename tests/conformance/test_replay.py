@@ -301,7 +301,9 @@ class Driver:
     async def advance(self, limit: int) -> None:
         before = set(self.state.tasks)
         await self.store.advance_operations(limit)
-        self.remember([await self.store.get(task_id) for task_id in before if task_id not in self.state.tasks])
+        gone = [task_id for task_id in before if task_id not in self.state.tasks]
+        self.remember([row for task_id in gone for row in (await self.store.find(parse(f"id={task_id}"))).rows])
+        self.deleted.update(set(gone).difference(self.ended))
         for task_id in list(self.ended):
             if not (await self.store.find(parse(f"id={task_id}"))).rows:
                 del self.ended[task_id]

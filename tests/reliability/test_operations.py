@@ -11,6 +11,7 @@ from support.clocks import FakeClock
 from support.disk.failing_calls import FailingCalls
 from support.disk.full_disk import fill
 
+from taskd.model.logline import LogLine
 from taskd.model.operation import Operation, OperationAction, OperationDraft
 from taskd.model.task import Task, TaskDraft
 from taskd.rql.parser import parse, parse_filter
@@ -56,6 +57,30 @@ async def replays(store: EmbeddedStore) -> Counter[str | None]:
     return Counter(task.extras.replay_of_task_id for task in found if task.extras)
 
 
+def holding(data: Path, *texts: bytes) -> list[str]:
+    """The files that have one of these."""
+    files = (path for path in data.rglob("*") if path.is_file())
+    return [str(path) for path in files if any(text in path.read_bytes() for text in texts)]
+
+
+async def test_after_an_erasure_no_file_has_what_it_looked_for(tmp_path: Path) -> None:
+    store = await opened(tmp_path)
+    await store.add([TaskDraft("f", b'{"patientId":"p-4711"}', 0) for _ in range(5)])
+    await store.settle([Completed(task.id, (LogLine(1, "saw p-4711"),)) for task in await store.claim(3)])
+    await ended_tasks(store)
+    await finish(store, 100)
+    operation = await operate(store, OperationAction.ERASE, "data.patientId=p-4711")
+    await store.advance_operations(2)
+    assert holding(tmp_path, b"p-4711")
+    await finish(store)
+    ended = await store.operation(operation.id)
+    assert (ended.status, ended.done) == ("done", 5)
+    assert holding(tmp_path, b"p-4711") == []
+    assert (await store.find(parse("functionName=f"))).total == MATCHES
+    await store.stop()
+    assert holding(tmp_path, b"p-4711") == []
+
+
 def remove(directory: Path, pattern: str) -> None:
     for path in directory.glob(pattern):
         path.unlink()
@@ -81,8 +106,9 @@ async def test_killed_after_every_step_it_goes_on_and_does_nothing_twice(
     while await store.advance_operations(STEP):
         left.append(shutil.copytree(tmp_path / "data", tmp_path / str(len(left))))
     await store.stop()
-    assert len(left) == MATCHES // STEP + 1
-    for steps, data in enumerate(left):
+    last = [MATCHES // STEP] if action is OperationAction.ERASE else []  # that of the purge
+    assert len(left) == MATCHES // STEP + 1 + len(last)
+    for steps, data in zip([*range(MATCHES // STEP + 1), *last], left, strict=True):
         again = await opened(data)
         assert (await again.operation(operation.id)).done == steps * STEP
         await finish(again)

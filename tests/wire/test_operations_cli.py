@@ -73,6 +73,15 @@ async def test_what_has_ended_and_matches_is_deleted(working: Service, run: Task
     assert [task["id"] for task in (await working.get(""))["data"]] == [kept["id"]]
 
 
+async def test_what_matches_is_erased_whether_it_waits_or_has_ended(working: Service, run: Taskd) -> None:
+    await ended(working, 2, data={"patientId": "p"})
+    await working.create(data={"patientId": "p"})
+    kept = await working.create()
+    result = await run("tasks", "erase", "--rql", "data.patientId=p", "--yes")
+    assert (result.code, result.out) == (ExitCode.OK, "erase done: 3 of 3 tasks.\n"), result.err
+    assert [task["id"] for task in (await working.get(""))["data"]] == [kept["id"]]
+
+
 async def test_one_ended_task_is_replayed_with_other_data(working: Service, run: Taskd) -> None:
     [old] = await ended(working, data={"n": 1})
     result = await run("tasks", "replay", old["id"], "--data", '{"n": 2}', "--priority", "3", "--start", "+1h")

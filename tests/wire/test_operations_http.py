@@ -102,7 +102,6 @@ async def test_a_dry_run_that_looks_at_everything_says_so(service: Service) -> N
         ({"action": None}, 14, "action"),
         ({"rql": None}, 14, "rql"),
         ({"action": "explode"}, 15, "cancel, replay, delete"),
-        ({"action": "erase"}, 15, "cancel, replay, delete"),
         ({"action": "delete", "priority": 1}, 26, "priority"),
         ({"rql": ""}, 15, "gt(creationTimestamp,0)"),
         ({"rql": "&&"}, 15, "rql"),
@@ -142,6 +141,21 @@ async def test_null_is_as_good_as_nothing(service: Service) -> None:
     operation = await call(service, "POST", "", {"action": "cancel", "rql": "status=failed", **nothing})
     assert operation["status"] == "done"
     assert not {*nothing} & {*operation}
+
+
+async def test_an_erasure_is_refused_while_a_match_runs_and_names_what_is_out_of_its_reach(service: Service) -> None:
+    running = await service.create(data={"patientId": "p"})
+    await service.start_all()
+    body = {"action": "erase", "rql": "data.patientId=p"}
+    async with service.client.post(OPERATIONS, json=body) as response:
+        assert running["id"] in (await assert_error(response, 27))["message"]
+    await service.finish(running["id"])
+    operation = await call(service, "POST", "", body)
+    assert any("backups" in each for each in operation["outside"])
+    await finish(service)
+    ended = await call(service, "GET", f"/{operation['id']}")
+    assert (ended["status"], ended["rql"][:7]) == ("done", "sha256:")
+    assert (await service.get(""))["data"] == []
 
 
 async def test_an_operation_is_aborted_once(service: Service) -> None:
@@ -192,6 +206,7 @@ async def test_a_request_that_is_sent_again_with_its_key_makes_one_operation(ser
     [
         ("cancel", CANCELLER.token, (VIEWER.token, REPLAYER.token), "CANCEL_TASKS"),
         ("replay", REPLAYER.token, (VIEWER.token, CANCELLER.token), "CREATE_TASKS"),
+        ("erase", DELETER.token, (VIEWER.token, REPLAYER.token), "DELETE_TASKS"),
         ("delete", DELETER.token, (VIEWER.token, REPLAYER.token), "DELETE_TASKS"),
     ],
 )

@@ -6,13 +6,13 @@ happens twice, whatever becomes of the process. All is decided by how the tasks 
 
 import functools
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
 from taskd.model.clock import Clock
-from taskd.model.errors import TOO_MANY_REQUESTS, ContractError
+from taskd.model.errors import ILLEGAL_STATE, TOO_MANY_REQUESTS, ContractError
 from taskd.model.operation import Operation, replay_of
 from taskd.model.task import Task, TaskDraft
 from taskd.model.uniqueness import Slot, slot_of
@@ -81,6 +81,10 @@ class CancelAction:
         """See :class:`Action`."""
         await self._catalogue.wait_for_capacity()
         ids = await read(self._catalogue, functools.partial(matches.ids_of, seqs=seqs))
+        return await self.turn_of(ids, len(seqs))
+
+    async def turn_of(self, ids: Sequence[str], count: int) -> Turn:
+        """The turn of the tasks of these ids, which are there yet of ``count``."""
         for task_id in ids:
             await self._gate.replaced(task_id)  # it waits before and after
         self._commits.require_writable()
@@ -90,7 +94,7 @@ class CancelAction:
         return Turn(
             [events.Canceled(task.id, now_ms) for task in waiting],
             done=len(waiting),
-            skipped=len(seqs) - len(waiting),
+            skipped=count - len(waiting),
             reserve=tuple(task.id for task in waiting),
             undo=functools.partial(self._requeue, waiting) if waiting else None,
         )
@@ -175,6 +179,40 @@ class DeleteAction:
         self._commits.require_writable()
         gone = [events.Deleted(tuple(ended))] if ended else []
         return Turn(gone, done=len(ended), skipped=len(seqs) - len(ended))
+
+
+class EraseAction:
+    """Cancels what still waits, and erases what has ended, with their retries: these have the same data.
+
+    Erasing has frames of its own, and may be done again: what was erased before a crash is counted as skipped then.
+    """
+
+    def __init__(
+        self,
+        commits: CommitLog,
+        catalogue: Catalogue,
+        *,
+        cancel: CancelAction,
+        erase: Callable[[Collection[str]], Awaitable[int]],
+    ) -> None:
+        self._commits = commits
+        self._catalogue = catalogue
+        self._cancel = cancel
+        self._erase = erase
+
+    async def turn(self, operation: Operation, seqs: Sequence[int]) -> Turn:
+        """See :class:`Action`."""
+        await self._catalogue.wait_for_capacity()
+        found = len(await read(self._catalogue, functools.partial(matches.ids_of, seqs=seqs)))
+        ids = await read(self._catalogue, functools.partial(matches.ids_with_retries, seqs=seqs))
+        canceling = await self._cancel.turn_of(ids, len(ids))
+        if canceling.events:
+            await self._commits.submit(canceling.events, canceling.reserve, undo=canceling.undo)
+        if running := [task_id for task_id in ids if task_id in self._commits.state.tasks]:
+            message = f"Task {running[0]} runs; it goes on when that has ended."
+            raise ContractError(ILLEGAL_STATE, message)
+        await self._erase(ids)
+        return Turn([], done=found, skipped=len(seqs) - found)
 
 
 async def read(catalogue: Catalogue, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec.structs import replace
 
@@ -39,9 +39,10 @@ class Operations:
         gate: UniqueGate,
         files: MatchFiles,
         actions: Mapping[OperationAction, Action],
+        purge: Callable[[], Awaitable[None]],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
-        """``on_fatal`` is told when nobody knows any more what is on the disk."""
+        """``purge`` has files forget what was erased; ``on_fatal`` is told when nobody knows what is on the disk."""
         self._commits = commits
         self._catalogue = catalogue
         self._clock = clock
@@ -49,6 +50,7 @@ class Operations:
         self._gate = gate
         self._files = files
         self._actions = actions
+        self._purge = purge
         self._on_fatal = on_fatal
         self._changes = SerialChanges("operations")
         self._wait_reasons: dict[str, str] = {}
@@ -152,6 +154,8 @@ class Operations:
         try:
             if (reason := objection(operation)) is not None:
                 await self._end(rules.fail(operation, self._clock(), reason))
+            elif operation.is_to_purge:
+                await self._purge_all(operation)
             else:
                 await self._take_turn(operation, limit)
         except ContractError as error:
@@ -174,6 +178,16 @@ class Operations:
         await done
         if not self._kept[operation.id].is_running:
             await asyncio.to_thread(self._files.remove, operation.id)
+
+    async def _purge_all(self, operation: Operation) -> None:
+        """Ends an erasure. The filter goes first, or the files would still have that."""
+        await self._commits.submit([events.OperationPut(rules.without_filter(operation))])
+        await asyncio.to_thread(self._files.remove, operation.id)
+        try:
+            await self._purge()
+        except sqlite3.Error as error:
+            raise StoreUnavailableError(f"The catalogue cannot be written anew now ({error}).") from error
+        await self._end(rules.purged(self._kept[operation.id], self._clock()))
 
     async def _next_matches(self, operation: Operation, count: int) -> list[int]:
         try:

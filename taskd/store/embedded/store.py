@@ -75,7 +75,7 @@ from taskd.store.embedded.large_data import LargeData
 from taskd.store.embedded.large_keys import LargeKeys
 from taskd.store.embedded.live_memory import LiveMemory
 from taskd.store.embedded.match_files import MatchFiles
-from taskd.store.embedded.operation_actions import Action, CancelAction, DeleteAction, ReplayAction
+from taskd.store.embedded.operation_actions import Action, CancelAction, DeleteAction, EraseAction, ReplayAction
 from taskd.store.embedded.operations import Operations
 from taskd.store.embedded.pausing import Pausing
 from taskd.store.embedded.publishing import Publishing
@@ -679,9 +679,18 @@ class EmbeddedStore:
             OperationAction.CANCEL: cancel,
             OperationAction.REPLAY: replay,
             OperationAction.DELETE: DeleteAction(self._commits, self._catalogue),
+            OperationAction.ERASE: EraseAction(
+                self._commits, self._catalogue, cancel=cancel, erase=self._erasure.erase
+            ),
         }
         return Operations(
-            *parts, new_id=self._new_id, gate=self._gate, files=files, actions=actions, on_fatal=self._on_fatal
+            *parts,
+            new_id=self._new_id,
+            gate=self._gate,
+            files=files,
+            actions=actions,
+            purge=self._erasure.purge,
+            on_fatal=self._on_fatal,
         )
 
     def _tell(self, change: Change) -> None:

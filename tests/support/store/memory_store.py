@@ -524,7 +524,11 @@ class MemoryStore(MemoryWebhooks):
         await self._turn()
         now_ms = self.now_ms()
         due = [operation for operation in self._shared.operations.values() if operation.is_due(now_ms)]
-        return [self._advance(operation, min(limit, operation.turn), objection(operation)) for operation in due]
+        return [
+            advanced
+            for operation in due
+            if (advanced := self._advance(operation, min(limit, operation.turn), objection(operation))) is not None
+        ]
 
     @_whole
     async def abort_operation(self, operation_id: str) -> Operation:
@@ -551,19 +555,32 @@ class MemoryStore(MemoryWebhooks):
             raise ContractError(errors.RESOURCE_UNKNOWN, f"There is no operation with the id {operation_id}.")
         return found
 
-    def _advance(self, operation: Operation, count: int, objection: str | None) -> Operation:
+    def _advance(self, operation: Operation, count: int, objection: str | None) -> Operation | None:
         if objection is not None:
             advanced = operations.fail(operation, self.now_ms(), objection)
+        elif operation.is_to_purge:
+            advanced = operations.purged(operation, self.now_ms())
         else:
             turn = self._shared.matches[operation.id][operation.position :][:count]
             act = {
                 OperationAction.CANCEL: self._cancel_match,
                 OperationAction.REPLAY: self._replay_match,
                 OperationAction.DELETE: self._delete_match,
+                OperationAction.ERASE: self._erase_match,
             }[operation.action]
             kept = self._shared.tasks
-            done = sum(act(kept[task_id], operation) for task_id in turn if task_id in kept)
-            advanced = operations.advance(operation, done, len(turn) - done, self.now_ms())
+            if operation.action is OperationAction.ERASE:
+                turn = self._with_retries(turn)
+                running = [each for each in turn if each in kept and kept[each].status is Status.IN_PROGRESS]
+                if running:
+                    reason = f"Task {running[0]} runs."
+                    self._shared.operations[operation.id] = msgspec.structs.replace(operation, wait_reason=reason)
+                    return None
+            matched = self._shared.matches[operation.id][operation.position :][:count]
+            acted = [task_id for task_id in turn if task_id in kept and act(kept[task_id], operation)]
+            done = len(set(acted).intersection(matched))
+            calm = msgspec.structs.replace(operation, wait_reason=None)
+            advanced = operations.advance(calm, done, len(matched) - done, self.now_ms())
         self._shared.operations[operation.id] = advanced
         return advanced
 
@@ -581,6 +598,23 @@ class MemoryStore(MemoryWebhooks):
         [replay] = self._create([draft])
         extras = msgspec.structs.replace(task.extras or TaskExtras(), replayed_by_task_id=replay.id)
         self._shared.tasks[task.id] = msgspec.structs.replace(task, extras=extras)
+        return True
+
+    def _with_retries(self, ids: list[str]) -> list[str]:
+        found = list(ids)
+        for task_id in found:
+            task = self._shared.tasks.get(task_id)
+            if task is not None and task.retried_by_task_id and task.retried_by_task_id not in found:
+                found.append(task.retried_by_task_id)
+        return found
+
+    def _erase_match(self, task: Task, operation: Operation) -> bool:
+        if task.status is Status.NEW:
+            self._put(transitions.cancel(task, self.now_ms()))
+        del self._shared.tasks[task.id]
+        self._shared.logs.pop(task.id, None)
+        for other in list(self._shared.tasks.values()):
+            self._put(_without_links(other, {task.id}))
         return True
 
     def _delete_match(self, task: Task, operation: Operation) -> bool:

@@ -52,6 +52,18 @@ def ids_of(connection: sqlite3.Connection, seqs: Sequence[int]) -> list[str]:
     return [task_id for (task_id,) in rows]
 
 
+def ids_with_retries(connection: sqlite3.Connection, seqs: Sequence[int]) -> list[str]:
+    """The ids of the tasks with these numbers that are still there, then those of their retries: what they led to."""
+    ids: dict[str, None] = dict.fromkeys(ids_of(connection, seqs))
+    new = list(ids)
+    while new:
+        retries = "SELECT retried_by_task_id FROM tasks WHERE retried_by_task_id IS NOT NULL AND id IN"
+        rows = connection.execute(f"{retries} ({', '.join('?' * len(new))})", new)
+        new = [task_id for (task_id,) in rows if task_id not in ids]
+        ids |= dict.fromkeys(new)
+    return list(ids)
+
+
 def tasks_up_to_bytes(
     connection: sqlite3.Connection, seqs: Sequence[int], most_bytes: int, own_bytes: int | None
 ) -> tuple[int, list[Task]]:
