@@ -40,8 +40,8 @@ async def erase(store: TaskStore, where: Node) -> Erased:
 
     :raises ContractError: ``ILLEGAL_STATE`` while one of the tasks runs, ``INVALID_RQL`` and what the store raises.
     """
-    await _refuse_running(store, where)
-    schedules = await _remove_schedules(store, where) if _is_about_schedules(where) else 0
+    await refuse_running(store, where)
+    schedules = await remove_schedules(store, where)
     tasks = 0
     while found := (await store.find(Query(where, limit=_TASKS_PER_STEP, skip_count=True), apart_from_bytes=1)).rows:
         tasks += await _erase_some(store, found)
@@ -59,7 +59,8 @@ async def _erase_some(store: TaskStore, tasks: Sequence[Task]) -> int:
     return count
 
 
-async def _refuse_running(store: TaskStore, where: Node) -> None:
+async def refuse_running(store: TaskStore, where: Node) -> None:
+    """Raises ``ContractError`` (``ILLEGAL_STATE``) if a task runs that satisfies ``where``."""
     runs = Compare("eq", ("status",), Status.IN_PROGRESS.value, 0)
     running = Query(Group("and", (where, runs)), limit=1, skip_count=True)
     for task in (await store.find(running, apart_from_bytes=1)).rows:
@@ -70,7 +71,10 @@ def _one_runs(task_id: str) -> ContractError:
     return ContractError(ILLEGAL_STATE, f"Task {task_id} is {Status.IN_PROGRESS}; erase it when it has ended.")
 
 
-async def _remove_schedules(store: TaskStore, where: Node) -> int:
+async def remove_schedules(store: TaskStore, where: Node) -> int:
+    """Removes the schedules that would make tasks like that, if ``where`` can be asked of them; gives how many."""
+    if not _is_about_schedules(where):
+        return 0
     count = 0
     while found := (await store.find_schedules(Query(where, limit=_SCHEDULES_PER_STEP, skip_count=True))).rows:
         for schedule in found:

@@ -150,7 +150,12 @@ async def test_an_erasure_is_refused_while_a_match_runs_and_names_what_is_out_of
     async with service.client.post(OPERATIONS, json=body) as response:
         assert running["id"] in (await assert_error(response, 27))["message"]
     await service.finish(running["id"])
+    for patient in ("p", "other"):
+        schedule = {"functionName": "hello", "interval": 3600, "data": {"patientId": patient}}
+        assert (await service.client.post(f"{BASE}/schedules", json=schedule)).status == 200
     operation = await call(service, "POST", "", body)
+    [kept] = (await service.get("/schedules"))["data"]
+    assert kept["data"] == {"patientId": "other"}
     assert any("backups" in each for each in operation["outside"])
     await finish(service)
     ended = await call(service, "GET", f"/{operation['id']}")

@@ -14,13 +14,12 @@ from taskd.api.http.request_parts import idempotency_key, object_id, query_of
 from taskd.api.http.routing import Route
 from taskd.api.validation.operation_body import OperationBody, decode_operation, filter_of, operation_draft
 from taskd.audit.entry import Action
+from taskd.maintenance.erasure import refuse_running, remove_schedules
 from taskd.model import errors
-from taskd.model.errors import ContractError
 from taskd.model.operation import PERMISSIONS, OperationAction, OperationDraft
 from taskd.model.operation_view import OperationView, dry_run_view, operation_view
 from taskd.model.permissions import Permission
-from taskd.model.status import Status
-from taskd.rql.query import Compare, Group, Node, Query
+from taskd.rql.query import Node, Query
 from taskd.store.base import TaskStore
 
 _FIRST = 10
@@ -81,10 +80,10 @@ class OperationHandlers:
         It goes on by itself, over restarts, too; each task is decided again when its turn comes. `cancel` cancels what
         is still `new` then, and needs CANCEL_TASKS besides; `replay` makes a new task of each that has ended, and needs
         CREATE_TASKS; `delete` deletes what has ended for good, with its log lines, and needs DELETE_TASKS. `erase`
-        needs that, too, and is refused while a match runs. It cancels what waits, deletes what has ended and what that
-        was retried as, and is `done` when no file of the data directory has anything of them any more; of the filter a
-        hash stays. Backups and logs elsewhere are out of its reach. With `dryRun` nothing is done: the answer has the
-        number of matches and the first ten.
+        needs that, too, and is refused while a match runs. It removes the schedules that the filter finds by their
+        `data`, cancels what waits, deletes what has ended and what that was retried as, and is `done` when no file of
+        the data directory has anything of it any more; of the filter a hash stays. Backups and logs elsewhere are out
+        of its reach. With `dryRun` nothing is done: the answer has the number of matches and the first ten.
         """
         text = await read_body(request, self._body_max_bytes)
         body, caller = decode_operation(text), caller_of(request)
@@ -95,18 +94,11 @@ class OperationHandlers:
             return await self._tried(draft, filter_of(body), caller.key)
         where = filter_of(body)
         if body.action is OperationAction.ERASE:
-            await self._require_none_runs(where, caller.key)
+            await refuse_running(self._store, where)
+            await remove_schedules(self._store, where)
         operation = await self._store.add_operation(draft, where, on_behalf_of=caller.key)
         note(request, operation.id, matched=str(operation.matched))
         return json_response(operation_view(operation))
-
-    async def _require_none_runs(self, where: Node, on_behalf_of: str | None) -> None:
-        running = Compare("eq", ("status",), Status.IN_PROGRESS.value, 0)
-        query = Query(Group("and", (where, running)), limit=1, skip_count=True)
-        found = await self._store.find(query, on_behalf_of=on_behalf_of, apart_from_bytes=_ANY_DATA_BYTES)
-        if found.rows:
-            message = f"Task {found.rows[0].id} matches and runs; try again when it has ended."
-            raise ContractError(errors.ILLEGAL_STATE, message)
 
     async def _tried(self, draft: OperationDraft, where: Node, on_behalf_of: str | None) -> JsonResponse:
         query = Query(where, limit=_FIRST)
