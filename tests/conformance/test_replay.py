@@ -80,7 +80,9 @@ scheduling = st.tuples(st.just("schedule"), st.tuples(st.integers(-5, 20), st.in
 unscheduling = st.tuples(st.just("unschedule"), st.integers(0, 9))
 pausing = st.tuples(st.just("pause"), st.tuples(st.integers(0, 9), st.booleans()))
 firing = st.tuples(st.just("fire"), st.integers(1, 4))
-operating = st.tuples(st.just("operate"), st.tuples(st.sampled_from(OperationAction), st.sampled_from(FILTERS)))
+KEEPING = tuple(action for action in OperationAction if action is not OperationAction.ERASE)
+operating = st.tuples(st.just("operate"), st.tuples(st.sampled_from(KEEPING), st.sampled_from(FILTERS)))
+erasing = st.tuples(st.just("operate"), st.tuples(st.just(OperationAction.ERASE), st.sampled_from(FILTERS)))
 advancing = st.tuples(st.just("advance"), st.integers(1, 3))
 aborting = st.tuples(st.just("abort"), st.integers(0, 9))
 keyed = st.tuples(st.just("keyed"), st.tuples(st.sampled_from("klm"), st.integers(1, 3)))
@@ -122,7 +124,7 @@ anything = st.one_of(
     *(hooking, switching, fanning, delivering, redelivering, forgetting),
 )
 operations = st.lists(anything, min_size=1, max_size=25)
-operations_with_compaction = st.lists(anything | compacting | purging, min_size=1, max_size=25)
+operations_with_compaction = st.lists(anything | compacting | purging | erasing, min_size=1, max_size=25)
 
 
 def data_for(priority: int) -> bytes:

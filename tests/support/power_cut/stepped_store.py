@@ -206,6 +206,10 @@ def contents(state: LiveState) -> dict[str, Any]:
         "key_shares": dict(state.key_shares.all()),
         "unique": (dict(unique.holders), dict(unique.kept), dict(unique.shares.all())),
         "events": vars(state.events),
+        "schedule_times": state.schedule_times.next_ms(),
+        "usages": {
+            name: (each.rules, each.places, each.arrivals_ns) for name, each in state.usages.by_function.items()
+        },
         "webhooks": (dict(state.webhooks.webhooks), dict(state.webhooks.waiting), dict(state.webhooks.owed)),
     }
 
