@@ -1,8 +1,9 @@
 // What Extra Horizon's command line tool, `exh` 1.13.6, does with functions: its calls through the SDK, in its order.
 const assert = require('node:assert/strict');
 const { readFileSync } = require('node:fs');
-const { test } = require('node:test');
+const { after, before, test } = require('node:test');
 const sdk = require('@extrahorizon/javascript-sdk');
+const { recorder } = require('./recorder.js');
 
 const { host, runtime, zips } = JSON.parse(readFileSync(process.env.TASKD_TEST_ENVIRONMENT, 'utf8'));
 const accounts = JSON.parse(readFileSync(process.env.TASKD_TEST_ACCOUNTS, 'utf8'));
@@ -12,16 +13,25 @@ const FUNCTIONS = '/tasks/v1/functions';
 
 let kept;
 let synced;
+let recorded;
+
+before(async () => {
+  recorded = await recorder(host);
+});
+
+after(() => recorded.close());
 
 // A command, in a process of its own: it shows what `exh login` kept, and gives the requests that it took.
 async function command(work) {
-  const requests = [];
-  const requestLogger = ({ method, url }) => requests.push(`${method.toUpperCase()} ${new URL(url, host).pathname}`);
-  const exh = sdk.createOAuth1Client({ host, ...consumer, requestLogger });
+  recorded.requests.length = 0;
+  const exh = sdk.createOAuth1Client({ host: recorded.host, ...consumer });
   await exh.auth.authenticate(kept);
   await work(exh);
-  return requests;
+  return recorded.requests.map(({ line }) => line);
 }
+
+// The bytes of the last request, which the server was sent as they are here.
+const lastBody = () => recorded.requests.at(-1).body;
 
 // `exh tasks sync` of one folder; it sends the runtime of a function that is there only if it changes.
 async function sync(exh, fields) {
@@ -59,6 +69,7 @@ test('exh tasks sync creates a function that is not there', async () => {
   synced = { name: 'synced', code: accounts.zip, ...settings };
   const requests = await command(exh => sync(exh, synced));
   assert.deepEqual(requests, [ME, `GET ${FUNCTIONS}/`, `POST ${FUNCTIONS}/`]);
+  assert.equal(lastBody(), JSON.stringify({ description: 'none', entryPoint: 'index.handler', runtime, ...synced }));
   await command(async exh => {
     const { code, ...fields } = synced;
     const there = await exh.tasks.functions.getByName('synced');
@@ -67,9 +78,11 @@ test('exh tasks sync creates a function that is not there', async () => {
 });
 
 test('exh tasks sync updates a function that is there, and what it does', async () => {
-  const requests = await command(exh => sync(exh, { ...synced, description: 'an echo', code: zips.echo }));
+  const changed = { ...synced, description: 'an echo', code: zips.echo };
+  const requests = await command(exh => sync(exh, changed));
   const named = `${FUNCTIONS}/synced`;
   assert.deepEqual(requests, [ME, `GET ${FUNCTIONS}/`, `GET ${named}`, `PUT ${named}`]);
+  assert.equal(lastBody(), JSON.stringify({ description: 'an echo', entryPoint: 'index.handler', ...changed }));
   await command(async exh => {
     assert.equal((await exh.tasks.functions.getByName('synced')).description, 'an echo');
     assert.equal((await exh.tasks.functions.execute('synced', { data: { n: 1 } })).status, 'complete');
