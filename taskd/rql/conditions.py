@@ -19,12 +19,13 @@ from taskd.rql.query import Contains, Group, Node
 TASK_KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         **dict.fromkeys(("id", "status", "functionName", "scheduleId", "retriedByTaskId"), Kind.TEXT),
+        **dict.fromkeys(("replayOfTaskId", "replayedByTaskId"), Kind.TEXT),
         **dict.fromkeys(("createdByUserId", "createdByApplicationId"), Kind.TEXT),
         **dict.fromkeys(("statusChangedTimestamp", "updateTimestamp"), Kind.TIME),
         **dict.fromkeys(("startTimestamp", "creationTimestamp"), Kind.TIME),
         **dict.fromkeys(("tags", "retryForTaskIds", "error"), Kind.JSON_OF_TEXTS),
         "priority": Kind.NUMBER,
-        "data": Kind.JSON,
+        **dict.fromkeys(("data", "unique"), Kind.JSON),
     }
 )
 """What the fields of a task hold, for queries."""

@@ -11,6 +11,7 @@ from taskd.model import limits
 from taskd.model import task as transitions_of_tasks
 from taskd.model.delivery import Attempt, Delivery, DeliveryStatus
 from taskd.model.task import TaskDraft
+from taskd.model.task_extras import TaskExtras, UniqueKey
 from taskd.model.webhook import Webhook
 from taskd.model.webhook_content import body_of, without_data
 from taskd.rql.conditions import TASK_KINDS, Condition, task_condition
@@ -92,6 +93,17 @@ def test_data_that_does_not_fit_is_left_out_to_the_byte() -> None:
     room = limits.WEBHOOK_BODY_MAX_BYTES - len(body_of(DELIVERY, b'""'))
     assert len(body_of(DELIVERY, b'"%b"' % (b"x" * room))) == limits.WEBHOOK_BODY_MAX_BYTES
     assert body_of(DELIVERY, b'"%b"' % (b"x" * (room + 1))) == without_data(DELIVERY)
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [("unique.key=k", True), ("unique.key=j", False), ("replayOfTaskId=o", True), ("unique.while=60", True)],
+)
+def test_a_condition_sees_what_few_tasks_have(text: str, holds: bool) -> None:
+    webhook = Webhook("w", "https://example.com", ("task.canceled",), (), 0, 0, rql=text)
+    draft = TaskDraft("f", b"{}", 0, extras=TaskExtras(unique=UniqueKey("k", 60), replay_of_task_id="o"))
+    ended = transitions_of_tasks.cancel(transitions_of_tasks.create(draft, "t", 1, 0), 0)
+    assert asyncio.run(matching([ended], [webhook])) == ({"t": [webhook]} if holds else {})
 
 
 def test_a_condition_that_is_not_understood_any_more_tells_of_all() -> None:

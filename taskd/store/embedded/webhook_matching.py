@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from taskd.model.task import Task
+from taskd.model.task_extras import TaskExtras
 from taskd.model.webhook import TASK_EVENT_PREFIX, Webhook
 from taskd.rql.conditions import Condition, task_condition
 from taskd.rql.errors import RqlError
@@ -73,7 +74,8 @@ def _condition(webhook: Webhook) -> Condition | None:
 
 def _record(task: Task, *, with_data: bool) -> dict[str, Any]:
     """``task`` as conditions see it."""
-    error = task.error
+    error, extras = task.error, task.extras or TaskExtras()
+    unique = extras.unique
     fields: dict[str, Any] = {
         "id": task.id,
         "status": task.status.value,
@@ -90,5 +92,8 @@ def _record(task: Task, *, with_data: bool) -> dict[str, Any]:
         "retryForTaskIds": list(task.retry_for_task_ids) or None,
         "error": None if error is None else {"type": error.type.value, "name": error.name, "message": error.message},
         "scheduleId": task.schedule_id,
+        "unique": None if unique is None else {"key": unique.key, "while": unique.lasts},
+        "replayOfTaskId": extras.replay_of_task_id,
+        "replayedByTaskId": extras.replayed_by_task_id,
     }
     return {"tags": list(task.tags), **{name: value for name, value in fields.items() if value is not None}}

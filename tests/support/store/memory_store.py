@@ -270,6 +270,9 @@ class MemoryStore(MemoryWebhooks):
         await self._turn()
         if self._shared.pause is not None:
             return []
+        if not any(function.start_rules for function in self._shared.functions.values()):
+            best_first = sorted(self._due(held), key=lambda task: (-task.priority, task.start_ms, task.seq))
+            return [self._begin(task) for task in best_first[:limit]]
         due, begun = self._due(held), list[Task]()
         while len(begun) < limit and (best := self._shared.limits.best(due, self.now_ms())) is not None:
             due.remove(best)
