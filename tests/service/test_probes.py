@@ -20,7 +20,8 @@ def secured_calls(service: Machine) -> Iterator[tuple[str, str]]:
     for path, operations in service.api("/tasks/v1/openapi.json").body["paths"].items():
         for method, operation in operations.items():
             if operation["security"]:
-                yield method.upper(), path.format(name="nobody", id=ID, rest="x", taskId=ID, path="x")
+                ids = dict.fromkeys(("id", "action_id", "delivery", "taskId"), ID)
+                yield method.upper(), path.format(**ids, name="nobody", rest="x", path="x")
 
 
 def test_no_call_is_answered_without_credentials_but_those_that_say_so(service: Machine) -> None:

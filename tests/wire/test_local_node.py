@@ -44,6 +44,17 @@ def texts(result: InvocationResult) -> list[str]:
     return [message.split("\t", 3)[3] for message in messages(result)]
 
 
+async def test_localhost_is_looked_for_where_the_daemon_listens_first(harness: LocalRuntimeHarness) -> None:
+    await deploy(
+        harness,
+        """
+        const { lookup } = require('node:dns/promises');
+        exports.handler = async () => (await lookup('localhost', { all: true }))[0].address;
+        """,
+    )
+    assert success_of(await harness.call()).payload == b'"127.0.0.1"'
+
+
 async def test_what_the_console_prints_has_the_form_of_lambda(harness: LocalRuntimeHarness) -> None:
     await deploy(
         harness,

@@ -137,12 +137,16 @@ class Node:
             raise _missing(f"{module}.js", function, code)
 
     def command_line(self, function: Function, code: Path) -> list[str]:
-        """Node with a heap that fits the function's memory limit."""
+        """Node with a heap that fits the function's memory limit.
+
+        Node 18 would call ``localhost`` at ``::1`` alone, where a daemon that listens on 127.0.0.1 is not: functions
+        that call back what they were told to call find it by either address.
+        """
         assert self._node is not None
         heap_mb = max(self._OUTSIDE_HEAP_MB, function.memory_limit_mb - self._OUTSIDE_HEAP_MB)
         young_mb = min(self._YOUNG_MAX_MB, function.memory_limit_mb // 20)
         sizes = (f"--max-old-space-size={heap_mb}", f"--max-semi-space-size={young_mb}")
-        return [self._node, *sizes, str(PROGRAMS_DIRECTORY / "bootstrap.mjs")]
+        return [self._node, *sizes, "--dns-result-order=ipv4first", str(PROGRAMS_DIRECTORY / "bootstrap.mjs")]
 
     def readable(self) -> Iterable[str]:
         """``node``, wherever it is."""
