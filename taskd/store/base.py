@@ -634,7 +634,8 @@ class ErasableRecords(Protocol):
     async def erase_tasks(self, ids: Collection[str]) -> int:
         """As ``delete_tasks``; and nothing that stays names these tasks, or knows what was asked for in creating them.
 
-        Events that name these tasks, or that they were made of, are gone. Where another task did name one, as what it
+        Events that name these tasks, or that they were made of, are gone, and so is what webhooks were told of them, or
+        were still to be. Where another task did name one, as what it
         is a retry or a replay of, it has an id that no task has. What the files hold of them goes with the next
         ``purge``. Call it again if it fails.
         """

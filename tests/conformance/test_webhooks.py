@@ -242,6 +242,19 @@ async def test_nothing_is_known_any_more_of_what_was_erased(open_store: OpenStor
     assert store.next_delivery_ms() is None
 
 
+async def test_erased_tasks_take_along_what_was_delivered_waits_and_is_owed(open_store: OpenStore) -> None:
+    store = await open_store()
+    webhook = await store.add_webhook(replace(DRAFT, include_data=True))
+    tasks = [await complete(store, b'{"patient":"ada"}') for _ in range(3)]
+    await store.fan_out(2)
+    await attempt(store, webhook)
+    kept = await complete(store)
+    await store.erase_tasks([task.id for task in tasks])
+    store = await open_store()
+    assert [each.subject_id for each in await waiting(store, webhook)] == [kept.id]
+    assert len((await store.find_deliveries(webhook.id, parse(""))).rows) == 1
+
+
 async def test_a_webhook_for_which_too_many_would_wait_is_disabled(
     store: TaskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from support.clocks import FakeClock
 
+from taskd.model.delivery import Attempt
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
 from taskd.model.task_extras import TaskExtras, UniqueKey
+from taskd.model.webhook import WebhookDraft, WebhookSecret
 from taskd.rql.parser import parse
 from taskd.store.base import Completed, Failed, Outcome, Retried, StoreUnavailableError
 from taskd.store.embedded.settings import StoreSettings
@@ -136,6 +138,22 @@ async def test_creation_goes_on_while_files_are_written_anew(store: EmbeddedStor
     await purging
     assert files_with(tmp_path, PATIENT) == []
     assert (await store.find(parse("status=new&limit(1)"))).total == len(added)
+
+
+async def test_what_webhooks_are_told_of_is_in_no_file_either(store: EmbeddedStore, tmp_path: Path) -> None:
+    secret = WebhookSecret("whsec_" + "A" * 32)
+    wanted = WebhookDraft("https://example.com/hook", ("task.complete",), (secret,), include_data=True)
+    hook = await store.add_webhook(wanted)
+    tasks = await with_a_patient_among_others(store)
+    while (await store.fan_out(200)).events:
+        pass
+    begun = await store.begin_deliveries(hook.id, 600)
+    await store.settle_deliveries([Attempt(delivery.id, 1, 200) for delivery in begun])
+    await store.erase_tasks([task.id for task in tasks])
+    await store.purge()
+    for text in (PATIENT, *(task.id for task in tasks)):
+        assert files_with(tmp_path, text) == []
+    assert len((await store.find_deliveries(hook.id, parse("status=waiting&limit(50)"))).rows) == 50
 
 
 async def test_a_listing_that_goes_on_has_the_purge_tried_again(store: EmbeddedStore, tmp_path: Path) -> None:

@@ -200,7 +200,8 @@ class Deliveries:
         return delivery
 
     async def _forget(self, subject_ids: tuple[str, ...]) -> None:
-        await self._commits.submit([events.DeliveriesErased(subject_ids)])
+        if subject_ids and (self._state.webhooks or self._state.owed):  # else nothing was ever to be delivered
+            await self._commits.submit([events.DeliveriesErased(subject_ids)])
 
 
 class _Batch:

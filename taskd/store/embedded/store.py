@@ -639,6 +639,7 @@ class EmbeddedStore:
             *(Path(self._settings.data), self._commits, self._catalogue),
             journal=self._journal,
             compactor=self._compactor,
+            forget_deliveries=self._deliveries.forget,
             new_id=self._new_id,
             on_fatal=self._on_fatal,
         )

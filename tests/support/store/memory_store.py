@@ -682,6 +682,7 @@ class MemoryStore(MemoryWebhooks):
         for digest, used in self._shared.keys.items():
             if gone.intersection(used.task_ids):
                 self._shared.keys[digest] = msgspec.structs.replace(used, fingerprint=b"")
+        await self.forget_deliveries(sorted(gone))
         return count
 
     async def purge(self) -> None:
