@@ -144,6 +144,27 @@ async def test_who_may_only_create_sees_nothing_of_the_tasks_of_others(tmp_path:
         assert own["data"] == {"secret": 1}
 
 
+async def test_who_sent_a_key_sees_nothing_of_whoever_replaced_the_task_since(tmp_path: Path) -> None:
+    mine, theirs = {"Test-User": "a", "Test-May": "CREATE_TASKS"}, {"Test-User": "b"}
+    body = {"functionName": "hello", "startTimestamp": "2999-01-01T00:00:00Z"}
+    async with http_service(tmp_path, authenticate=from_test_headers) as service:
+        keyed = {**mine, "Idempotency-Key": "k"}
+        await post(service, "", {**body, "unique": KEY}, **keyed)
+        secret = {**body, "unique": {**KEY, "onConflict": "replace"}, "data": {"secret": 1}}
+        assert (await post(service, "", secret, **theirs))["conflict"]
+        again = await post(service, "", {**body, "unique": KEY}, **keyed)
+        assert (again["data"], "createdByUserId" in again) == ({}, False)
+
+
+async def test_who_may_only_create_and_replaces_a_task_of_others_is_not_told_its_tags(tmp_path: Path) -> None:
+    body = {"functionName": "hello", "startTimestamp": "2999-01-01T00:00:00Z"}
+    async with http_service(tmp_path, authenticate=from_test_headers) as service:
+        await post(service, "", {**body, "unique": KEY, "tags": ["secret"]}, **{"Test-User": "b"})
+        replacing = {**body, "unique": {**KEY, "onConflict": "replace"}, "data": {"mine": 1}}
+        taken = await post(service, "", replacing, **{"Test-User": "a", "Test-May": "CREATE_TASKS"})
+        assert (taken["conflict"], taken["data"], taken["tags"]) == (True, {"mine": 1}, [])
+
+
 async def run(service: Service, *arguments: str) -> int:
     return await asyncio.to_thread(main, [*arguments, "--url", service.url])
 

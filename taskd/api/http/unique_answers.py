@@ -26,11 +26,14 @@ async def created(store: TaskStore, drafts: Sequence[TaskDraft], key: Idempotenc
 def result_view(result: UniqueResult, caller: Caller) -> CreatedTaskView:
     """What ``caller`` sees of ``result``: whoever may create tasks alone learns of those of others that they are there.
 
-    Nothing of their data, tags and errors, nor who created them.
+    Nothing of their data, tags and errors, nor who created them. That holds for a request that is sent again, too: what
+    it made may have been replaced since. And the tags of a task that was there may be those of another creator.
     """
     view = created_task_view(result.task, conflict=result.conflict)
-    if not result.conflict or caller.may(Permission.VIEW_TASKS) or _is_own(result.task, caller):
+    if caller.may(Permission.VIEW_TASKS):
         return view
+    if _is_own(result.task, caller):
+        return replace(view, tags=()) if result.conflict else view
     return replace(view, data=_NOTHING, tags=(), error=UNSET, created_by_user_id=UNSET, created_by_application_id=UNSET)
 
 
