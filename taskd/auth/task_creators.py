@@ -1,5 +1,7 @@
 """Whether those in whose name something goes on by itself may still have it done."""
 
+from collections.abc import Collection
+
 from taskd.auth.service import AuthService
 from taskd.model.operation import PERMISSIONS, Operation
 from taskd.model.permissions import Permission
@@ -14,13 +16,13 @@ class TaskCreators:
 
     def objection(self, schedule: Schedule) -> str | None:
         """Why it is to make no tasks in the name of who created it, for people; ``None`` if it may."""
-        return self._objection(schedule, Permission.CREATE_TASKS, "makes tasks for")
+        return self._objection(schedule, (Permission.CREATE_TASKS,), "makes tasks for")
 
     def operation_objection(self, operation: Operation) -> str | None:
         """Why it is to do nothing more in the name of who created it, for people; ``None`` if it may."""
         return self._objection(operation, PERMISSIONS[operation.action], "works for")
 
-    def _objection(self, work: Schedule | Operation, permission: Permission, does: str) -> str | None:
+    def _objection(self, work: Schedule | Operation, permissions: Collection[Permission], does: str) -> str | None:
         """What the one whom ``work`` is for lacks.
 
         A user counts before the application that they use, as where they call themselves. There is no objection to
@@ -37,6 +39,6 @@ class TaskCreators:
             return None
         if principal is None:
             return f"The {kind} {principal_id} that it {does} is gone."
-        if permission in directory.permissions(principal.permissions, principal.roles):
-            return None
-        return f"The {kind} {principal_id} that it {does} lacks {permission}."
+        held = directory.permissions(principal.permissions, principal.roles)
+        lacking = [permission for permission in permissions if permission not in held]
+        return f"The {kind} {principal_id} that it {does} lacks {lacking[0]}." if lacking else None

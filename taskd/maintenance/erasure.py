@@ -73,7 +73,7 @@ def _one_runs(task_id: str) -> ContractError:
 
 async def remove_schedules(store: TaskStore, where: Node) -> int:
     """Removes the schedules that would make tasks like that, if ``where`` can be asked of them; gives how many."""
-    if not _is_about_schedules(where):
+    if not is_about_schedules(where):
         return 0
     count = 0
     while found := (await store.find_schedules(Query(where, limit=_SCHEDULES_PER_STEP, skip_count=True))).rows:
@@ -83,7 +83,8 @@ async def remove_schedules(store: TaskStore, where: Node) -> int:
     return count
 
 
-def _is_about_schedules(where: Node) -> bool:
+def is_about_schedules(where: Node) -> bool:
+    """Whether an erasure of ``where`` looks for schedules, too."""
     fields = set(_fields(where))
     return "data" in fields and fields <= _SHARED_WITH_SCHEDULES
 

@@ -34,11 +34,11 @@ class OperationAction(StrEnum):
     ERASE = "erase"
 
 
-PERMISSIONS: dict[OperationAction, Permission] = {
-    OperationAction.CANCEL: Permission.CANCEL_TASKS,
-    OperationAction.REPLAY: Permission.CREATE_TASKS,
-    OperationAction.DELETE: Permission.DELETE_TASKS,
-    OperationAction.ERASE: Permission.DELETE_TASKS,
+PERMISSIONS: dict[OperationAction, tuple[Permission, ...]] = {
+    OperationAction.CANCEL: (Permission.CANCEL_TASKS,),
+    OperationAction.REPLAY: (Permission.CREATE_TASKS,),
+    OperationAction.DELETE: (Permission.DELETE_TASKS,),
+    OperationAction.ERASE: (Permission.DELETE_TASKS, Permission.CANCEL_TASKS),
 }
 """What whoever asks for an action needs, besides that they may see tasks."""
 

@@ -21,7 +21,8 @@ CANCELLER = holder(1003, "VIEW_TASKS", "CANCEL_TASKS")
 REPLAYER = holder(1004, "VIEW_TASKS", "CREATE_TASKS")
 DELETER = holder(1006, "VIEW_TASKS", "DELETE_TASKS")
 AUDITOR = holder(1005, "VIEW_AUDIT")
-ACCOUNTS = with_holders(EVERYBODY, ALL, VIEWER, CANCELLER, REPLAYER, DELETER, AUDITOR)
+ERASER = holder(1007, "VIEW_TASKS", "DELETE_TASKS", "CANCEL_TASKS")
+ACCOUNTS = with_holders(EVERYBODY, ALL, VIEWER, CANCELLER, REPLAYER, DELETER, AUDITOR, ERASER)
 SMALL = "x" * 64
 
 
@@ -211,7 +212,8 @@ async def test_a_request_that_is_sent_again_with_its_key_makes_one_operation(ser
     [
         ("cancel", CANCELLER.token, (VIEWER.token, REPLAYER.token), "CANCEL_TASKS"),
         ("replay", REPLAYER.token, (VIEWER.token, CANCELLER.token), "CREATE_TASKS"),
-        ("erase", DELETER.token, (VIEWER.token, REPLAYER.token), "DELETE_TASKS"),
+        ("erase", ERASER.token, (VIEWER.token, REPLAYER.token, CANCELLER.token), "DELETE_TASKS"),
+        ("erase", ERASER.token, (DELETER.token,), "CANCEL_TASKS"),
         ("delete", DELETER.token, (VIEWER.token, REPLAYER.token), "DELETE_TASKS"),
     ],
 )
@@ -230,6 +232,18 @@ async def test_each_action_needs_its_permission(
         await assert_error(await asked(secured, token, "POST", f"{OPERATIONS}/{made['id']}/abort"), 10)
     assert (await asked(secured, VIEWER.token, "GET", f"{OPERATIONS}/{made['id']}")).status == 200
     assert (await asked(secured, permitted, "POST", f"{OPERATIONS}/{made['id']}/abort")).status == 200
+
+
+async def test_an_erasure_takes_no_schedules_of_others_along_without_leave_for_that(secured: SecuredService) -> None:
+    schedule = {"functionName": "hello", "interval": 3600, "data": {"patientId": "p"}}
+    assert (await asked(secured, ALL.token, "POST", f"{BASE}/schedules", schedule)).status == 200
+    body = {"action": "erase", "rql": "data.patientId=p"}
+    error = await assert_error(await asked(secured, ERASER.token, "POST", OPERATIONS, body), 10)
+    assert "DELETE_TASK_SCHEDULE" in error["message"]
+    assert (await asked(secured, ERASER.token, "POST", OPERATIONS, {**body, "rql": "tags=p"})).status == 200
+    listed = await (await asked(secured, ALL.token, "GET", f"{BASE}/schedules")).json()
+    assert len(listed["data"]) == 1
+    assert (await asked(secured, ALL.token, "POST", OPERATIONS, body)).status == 200
 
 
 async def test_replays_are_made_in_the_name_of_who_asked_for_them(secured: SecuredService) -> None:

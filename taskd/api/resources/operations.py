@@ -14,8 +14,9 @@ from taskd.api.http.request_parts import idempotency_key, object_id, query_of
 from taskd.api.http.routing import Route
 from taskd.api.validation.operation_body import OperationBody, decode_operation, filter_of, operation_draft
 from taskd.audit.entry import Action
-from taskd.maintenance.erasure import refuse_running, remove_schedules
+from taskd.maintenance.erasure import is_about_schedules, refuse_running, remove_schedules
 from taskd.model import errors
+from taskd.model.caller import Caller
 from taskd.model.operation import PERMISSIONS, OperationAction, OperationDraft
 from taskd.model.operation_view import OperationView, dry_run_view, operation_view
 from taskd.model.permissions import Permission
@@ -80,19 +81,20 @@ class OperationHandlers:
         It goes on by itself, over restarts, too; each task is decided again when its turn comes. `cancel` cancels what
         is still `new` then, and needs CANCEL_TASKS besides; `replay` makes a new task of each that has ended, and needs
         CREATE_TASKS; `delete` deletes what has ended for good, with its log lines, and needs DELETE_TASKS. `erase`
-        needs that, too, and is refused while a match runs. It removes the schedules that the filter finds by their
-        `data`, cancels what waits, deletes what has ended and what that was retried as, and is `done` when no file of
-        the data directory has anything of it any more; of the filter a hash stays. Backups and logs elsewhere are out
-        of its reach. With `dryRun` nothing is done: the answer has the number of matches and the first ten.
+        needs both that and CANCEL_TASKS, and is refused while a match runs. It removes the schedules that the filter
+        finds by their `data`, for which it needs DELETE_TASK_SCHEDULE, cancels what waits, deletes what has ended and
+        what that was retried as, and is `done` when no file of the data directory has anything of it any more; of the
+        filter a hash stays. Backups and logs elsewhere are out of its reach. With `dryRun` nothing is done: the answer
+        has the number of matches and the first ten.
         """
         text = await read_body(request, self._body_max_bytes)
         body, caller = decode_operation(text), caller_of(request)
-        require(caller, PERMISSIONS[body.action])
+        where = filter_of(body)
+        _require_all(caller, body.action, where)
         draft = operation_draft(body, caller, idempotency_key(request, text))
         note(request, action=body.action.value, **({"dryRun": "true"} if body.dry_run else {}))
         if body.dry_run:
-            return await self._tried(draft, filter_of(body), caller.key)
-        where = filter_of(body)
+            return await self._tried(draft, where, caller.key)
         if body.action is OperationAction.ERASE:
             await refuse_running(self._store, where)
             await remove_schedules(self._store, where)
@@ -115,5 +117,13 @@ class OperationHandlers:
     async def abort(self, request: web.Request) -> web.StreamResponse:
         """No more tasks have their turn; what was done stays. It needs the permission of the action besides."""
         operation = await self._store.operation(object_id(request))
-        require(caller_of(request), PERMISSIONS[operation.action])
+        _require_all(caller_of(request), operation.action)
         return json_response(operation_view(await self._store.abort_operation(operation.id)))
+
+
+def _require_all(caller: Caller, action: OperationAction, where: Node | None = None) -> None:
+    """Raises ``ContractError`` (``NO_PERMISSION``) unless the caller may do all that ``action`` does."""
+    for permission in PERMISSIONS[action]:
+        require(caller, permission)
+    if action is OperationAction.ERASE and where is not None and is_about_schedules(where):
+        require(caller, Permission.DELETE_TASK_SCHEDULE)
