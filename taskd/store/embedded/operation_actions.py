@@ -204,15 +204,24 @@ class EraseAction:
         """See :class:`Action`."""
         await self._catalogue.wait_for_capacity()
         found = len(await read(self._catalogue, functools.partial(matches.ids_of, seqs=seqs)))
-        ids = await read(self._catalogue, functools.partial(matches.ids_with_retries, seqs=seqs))
+        ids: list[str] = []
+        while (known := await self._with_retries(seqs)) != ids:  # one of them may have failed, and be tried again
+            ids = known
+            await self._end(ids)
+        await self._erase(ids)
+        return Turn([], done=found, skipped=len(seqs) - found)
+
+    async def _with_retries(self, seqs: Sequence[int]) -> list[str]:
+        return await read(self._catalogue, functools.partial(matches.ids_with_retries, seqs=seqs))
+
+    async def _end(self, ids: Sequence[str]) -> None:
+        """Cancels those that wait; raises ``ContractError`` (``ILLEGAL_STATE``) if one runs."""
         canceling = await self._cancel.turn_of(ids, len(ids))
         if canceling.events:
             await self._commits.submit(canceling.events, canceling.reserve, undo=canceling.undo)
         if running := [task_id for task_id in ids if task_id in self._commits.state.tasks]:
             message = f"Task {running[0]} runs; it goes on when that has ended."
             raise ContractError(ILLEGAL_STATE, message)
-        await self._erase(ids)
-        return Turn([], done=found, skipped=len(seqs) - found)
 
 
 async def read(catalogue: Catalogue, work: Callable[[sqlite3.Connection], T]) -> T:
