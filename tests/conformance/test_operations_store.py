@@ -204,6 +204,25 @@ async def test_what_waits_is_cancelled_and_all_is_erased_with_its_retries(open_s
     assert (await store.operation(operation.id)).rql == ended.rql
 
 
+async def test_an_erasure_takes_along_what_another_operation_replayed_meanwhile_and_no_replay_before(
+    store: TaskStore,
+) -> None:
+    await add(store, 1)
+    await fail_all(store)
+    before = await operate(store, REPLAY, "status=failed")
+    await finish(store, before)
+    [earlier] = await store.claim(1)
+    await store.settle([Completed(earlier.id)])
+    again = await operate(store, REPLAY, "status=failed")
+    erasure = await operate(store, ERASE, "status=failed")
+    await store.advance_operations(1)
+    await finish(store, again)
+    await finish(store, erasure)
+    assert [task.id for task in (await store.find(parse(""))).rows] == [earlier.id]
+    assert (await store.operation(erasure.id)).status == "done"
+    assert await store.claim(1) == []
+
+
 async def test_an_erasure_waits_for_what_has_begun_to_run_and_says_so(store: TaskStore) -> None:
     tasks = await add(store, 2)
     operation = await operate(store, ERASE, "functionName=f")

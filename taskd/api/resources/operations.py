@@ -83,9 +83,9 @@ class OperationHandlers:
         CREATE_TASKS; `delete` deletes what has ended for good, with its log lines, and needs DELETE_TASKS. `erase`
         needs both that and CANCEL_TASKS, and is refused while a match runs. It removes the schedules that the filter
         finds by their `data`, for which it needs DELETE_TASK_SCHEDULE, cancels what waits, deletes what has ended and
-        what that was retried as, and is `done` when no file of the data directory has anything of it any more; of the
-        filter a hash stays. Backups and logs elsewhere are out of its reach. With `dryRun` nothing is done: the answer
-        has the number of matches and the first ten.
+        what that was retried or meanwhile replayed as, and is `done` when no file of the data directory has anything
+        of it any more; of the filter a hash stays. Backups and logs elsewhere are out of its reach. With `dryRun`
+        nothing is done: the answer has the number of matches and the first ten.
         """
         text = await read_body(request, self._body_max_bytes)
         body, caller = decode_operation(text), caller_of(request)

@@ -184,6 +184,8 @@ class DeleteAction:
 class EraseAction:
     """Cancels what still waits, and erases what has ended, with their retries: these have the same data.
 
+    So do replays that others have made of them since the erasure was asked for.
+
     Erasing has frames of its own, and may be done again: what was erased before a crash is counted as skipped then.
     """
 
@@ -205,14 +207,15 @@ class EraseAction:
         await self._catalogue.wait_for_capacity()
         found = len(await read(self._catalogue, functools.partial(matches.ids_of, seqs=seqs)))
         ids: list[str] = []
-        while (known := await self._with_retries(seqs)) != ids:  # one of them may have failed, and be tried again
+        while (known := await self._with_copies(operation, seqs)) != ids:  # one may have failed, and be tried again
             ids = known
             await self._end(ids)
         await self._erase(ids)
         return Turn([], done=found, skipped=len(seqs) - found)
 
-    async def _with_retries(self, seqs: Sequence[int]) -> list[str]:
-        return await read(self._catalogue, functools.partial(matches.ids_with_retries, seqs=seqs))
+    async def _with_copies(self, operation: Operation, seqs: Sequence[int]) -> list[str]:
+        work = functools.partial(matches.ids_with_copies, seqs=seqs, since_id=operation.id)
+        return await read(self._catalogue, work)
 
     async def _end(self, ids: Sequence[str]) -> None:
         """Cancels those that wait; raises ``ContractError`` (``ILLEGAL_STATE``) if one runs."""

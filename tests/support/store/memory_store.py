@@ -573,7 +573,7 @@ class MemoryStore(MemoryWebhooks):
             }[operation.action]
             kept = self._shared.tasks
             if operation.action is OperationAction.ERASE:
-                turn = self._with_retries(turn)
+                turn = self._with_copies(turn, operation.id)
                 running = [each for each in turn if each in kept and kept[each].status is Status.IN_PROGRESS]
                 if running:
                     reason = f"Task {running[0]} runs."
@@ -603,12 +603,13 @@ class MemoryStore(MemoryWebhooks):
         self._shared.tasks[task.id] = msgspec.structs.replace(task, extras=extras)
         return True
 
-    def _with_retries(self, ids: list[str]) -> list[str]:
+    def _with_copies(self, ids: list[str], since_id: str) -> list[str]:
         found = list(ids)
         for task_id in found:
             task = self._shared.tasks.get(task_id)
-            if task is not None and task.retried_by_task_id and task.retried_by_task_id not in found:
-                found.append(task.retried_by_task_id)
+            replay = task.extras.replayed_by_task_id if task and task.extras else None
+            copies = (task and task.retried_by_task_id, replay if replay and replay > since_id else None)
+            found += (copy for copy in copies if copy and copy not in found)
         return found
 
     def _erase_match(self, task: Task, operation: Operation) -> bool:

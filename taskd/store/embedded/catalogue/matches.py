@@ -52,13 +52,20 @@ def ids_of(connection: sqlite3.Connection, seqs: Sequence[int]) -> list[str]:
     return [task_id for (task_id,) in rows]
 
 
-def ids_with_retries(connection: sqlite3.Connection, seqs: Sequence[int]) -> list[str]:
-    """The ids of the tasks with these numbers that are still there, then those of their retries: what they led to."""
+def ids_with_copies(connection: sqlite3.Connection, seqs: Sequence[int], since_id: str) -> list[str]:
+    """The ids of the tasks with these numbers that are still there, then those of their retries: what they led to.
+
+    And of the newest replay of each, if it was made after ``since_id``: what is older could have matched by itself.
+    """
     ids: dict[str, None] = dict.fromkeys(ids_of(connection, seqs))
     new = list(ids)
     while new:
-        retries = "SELECT retried_by_task_id FROM tasks WHERE retried_by_task_id IS NOT NULL AND id IN"
-        rows = connection.execute(f"{retries} ({', '.join('?' * len(new))})", new)
+        places = ", ".join("?" * len(new))
+        copies = (
+            f"SELECT retried_by_task_id FROM tasks WHERE retried_by_task_id IS NOT NULL AND id IN ({places})"
+            f" UNION ALL SELECT extras ->> 3 FROM tasks WHERE extras ->> 3 > ? AND id IN ({places})"
+        )
+        rows = connection.execute(copies, (*new, since_id, *new))
         new = [task_id for (task_id,) in rows if task_id not in ids]
         ids |= dict.fromkeys(new)
     return list(ids)
