@@ -13,6 +13,7 @@ from support.http.error_shape import assert_error
 from support.http.service import BASE, Service
 
 from taskd.auth.task_creators import TaskCreators
+from taskd.model import limits
 
 OPERATIONS = "/taskd/v1/operations"
 ALL = holder(1001, "ALL")
@@ -162,6 +163,20 @@ async def test_an_erasure_is_refused_while_a_match_runs_and_names_what_is_out_of
     ended = await call(service, "GET", f"/{operation['id']}")
     assert (ended["status"], ended["rql"][:7]) == ("done", "sha256:")
     assert (await service.get(""))["data"] == []
+
+
+async def test_an_erasure_that_is_refused_or_sent_again_removes_no_schedules(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = {"functionName": "hello", "interval": 3600, "data": {"patientId": "p"}}
+    body = {"action": "erase", "rql": "data.patientId=p"}
+    first = await call(service, "POST", "", body, **{"Idempotency-Key": "k"})
+    assert (await service.client.post(f"{BASE}/schedules", json=schedule)).status == 200
+    assert (await call(service, "POST", "", body, **{"Idempotency-Key": "k"}))["id"] == first["id"]
+    monkeypatch.setattr(limits, "OPERATIONS_RUNNING_MAX", 1)
+    async with service.client.post(OPERATIONS, json=body) as response:
+        assert response.status == 429
+    assert len((await service.get("/schedules"))["data"]) == 1
 
 
 async def test_an_operation_is_aborted_once(service: Service) -> None:

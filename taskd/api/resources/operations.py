@@ -17,7 +17,15 @@ from taskd.audit.entry import Action
 from taskd.maintenance.erasure import is_about_schedules, refuse_running, remove_schedules
 from taskd.model import errors
 from taskd.model.caller import Caller
-from taskd.model.operation import PERMISSIONS, OperationAction, OperationDraft
+from taskd.model.limits import OPERATIONS_KEPT, OPERATIONS_RUNNING_MAX
+from taskd.model.operation import (
+    PERMISSIONS,
+    Operation,
+    OperationAction,
+    OperationDraft,
+    made_before,
+    require_room,
+)
 from taskd.model.operation_view import OperationView, dry_run_view, operation_view
 from taskd.model.permissions import Permission
 from taskd.rql.query import Node, Query
@@ -26,6 +34,7 @@ from taskd.store.base import TaskStore
 _FIRST = 10
 """Matches that a dry run shows."""
 _ANY_DATA_BYTES = 1
+_EVERY = OPERATIONS_KEPT + OPERATIONS_RUNNING_MAX
 
 
 class OperationHandlers:
@@ -95,12 +104,21 @@ class OperationHandlers:
         note(request, action=body.action.value, **({"dryRun": "true"} if body.dry_run else {}))
         if body.dry_run:
             return await self._tried(draft, where, caller.key)
-        if body.action is OperationAction.ERASE:
-            await refuse_running(self._store, where)
-            await remove_schedules(self._store, where)
-        operation = await self._store.add_operation(draft, where, on_behalf_of=caller.key)
+        operation = await self._begun_before(draft, where) if body.action is OperationAction.ERASE else None
+        if operation is None:
+            operation = await self._store.add_operation(draft, where, on_behalf_of=caller.key)
         note(request, operation.id, matched=str(operation.matched))
         return json_response(operation_view(operation))
+
+    async def _begun_before(self, draft: OperationDraft, where: Node) -> Operation | None:
+        """The erasure that was made under the same key before; else removes schedules, unless none may begin now."""
+        kept = (await self._store.find_operations(Query(limit=_EVERY, skip_count=True))).rows
+        before = None if draft.key is None else made_before(draft.key, kept, self._store.now_ms())
+        if before is None:
+            require_room(kept)
+            await refuse_running(self._store, where)
+            await remove_schedules(self._store, where)
+        return before
 
     async def _tried(self, draft: OperationDraft, where: Node, on_behalf_of: str | None) -> JsonResponse:
         query = Query(where, limit=_FIRST)
