@@ -30,6 +30,13 @@ def test_line_ends_of_both_kinds_are_cut_off() -> None:
     assert messages(log) == ["unix", "windows", "", "progress 1%\rprogress 2%", "unfinished"]
 
 
+def test_line_ends_inside_one_line_are_given_back() -> None:
+    log = new_log()
+    log.feed(b"one\r\0of\r")
+    log.feed(b"\0several\r\nnext")
+    assert messages(log) == ["one\nof\nseveral", "next"]
+
+
 def test_text_that_is_not_utf8_is_replaced() -> None:
     log = new_log()
     log.feed(b"caf\xe9 \xf0\x9f\x98\x80\n")

@@ -137,12 +137,17 @@ function logError(title, error, requestId) {
 
 let requestId = 'undefined'; // of the call under way, or of the one before, as on Lambda
 
+const INNER_LINE_END = '\r\0'; // in the place of \n within one line of a log: see log_capture.py beside this file
 const LEVELS = { log: 'INFO', info: 'INFO', warn: 'WARN', error: 'ERROR', debug: 'DEBUG', trace: 'TRACE' };
 
-/** Gives the lines of the console Lambda's form; what is written to the streams themselves stays as it is. */
+/**
+ * Gives the lines of the console Lambda's form, where each call makes one, however many lines its text has; what is
+ * written to the streams themselves stays as it is.
+ */
 for (const [method, level] of Object.entries(LEVELS)) {
   console[method] = (...values) => {
-    process.stdout.write(`${new Date().toISOString()}\t${requestId}\t${level}\t${format(...values)}\n`);
+    const text = format(...values).replaceAll('\n', INNER_LINE_END);
+    process.stdout.write(`${new Date().toISOString()}\t${requestId}\t${level}\t${text}\n`);
   };
 }
 

@@ -12,6 +12,8 @@ from taskd.model.logline import LogLine
 from taskd.runtime.base import LINE_OVERHEAD_BYTES, truncation_notice
 
 _READ_BYTES = 64 * 1024
+_INNER_LINE_END = b"\r\0"
+"""What bootstrap.mjs prints for the line ends inside what is one line of the log, as one call of the console is."""
 _PIPE_MAX_BYTES = limits.MIB
 """No pipe holds more (Linux lets an unprivileged process enlarge one to this)."""
 
@@ -47,7 +49,7 @@ class CallLog:
 
     def _end_line(self, now_ms: int) -> None:
         if not self._is_truncated:
-            self._lines.append(LogLine(now_ms, self._unfinished.decode(errors="replace").removesuffix("\r")))
+            self._lines.append(LogLine(now_ms, _text(self._unfinished)))
             self._unfinished.clear()
             self._charge(LINE_OVERHEAD_BYTES)
 
@@ -60,11 +62,15 @@ class CallLog:
         now_ms = self._clock()
         lines = self._lines
         if self._unfinished:
-            lines.append(LogLine(now_ms, self._unfinished.decode(errors="replace").removesuffix("\r")))
+            lines.append(LogLine(now_ms, _text(self._unfinished)))
         if self._is_truncated:
             lines.append(truncation_notice(now_ms))
         self._begin()
         return tuple(lines)
+
+
+def _text(line: bytearray) -> str:
+    return line.removesuffix(b"\r").replace(_INNER_LINE_END, b"\n").decode(errors="replace")
 
 
 class OutputPipe:
