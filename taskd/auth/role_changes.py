@@ -41,14 +41,18 @@ def create_role(accounts: Accounts, name: str, description: str) -> tuple[Accoun
 
 
 def update_role(
-    accounts: Accounts, role_id: str, name: str | None, description: str | None, now_ms: int
+    accounts: Accounts, role_id: str, name: str | None, description: str | None, caller: Caller, now_ms: int
 ) -> tuple[Accounts, Role]:
     """Gives a role another name or description; who has it goes on to have it.
 
-    :raises ContractError: ``RESOURCE_UNKNOWN`` or ``ALREADY_EXISTS``.
+    A name is more than a word: issuers of tokens name roles, so whoever renames one may give it to many.
+
+    :raises ContractError: ``RESOURCE_UNKNOWN``, ``ALREADY_EXISTS``, or ``NO_PERMISSION`` if ``caller`` lacks what a
+        role holds that is to be renamed.
     """
     [former] = _roles_of(accounts, [role_id])
     if name not in (None, former.name):
+        require_held(caller, former.permissions)
         _require_free(accounts, name or "")
     role = replace(former, name=name or former.name, update_ms=now_ms)
     role = role if description is None else replace(role, description=description)

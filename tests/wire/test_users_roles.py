@@ -143,6 +143,16 @@ async def test_nobody_gives_a_role_that_may_do_more_than_they_may(secured: Secur
     assert await answer(secured, "POST", path, body, token=ADMIN.token) == {"records_affected": 1}
 
 
+async def test_nobody_renames_a_role_that_may_do_more_than_they_may(secured: SecuredService) -> None:
+    # an issuer's groups are names of roles: with the name of one's own group, a role would be one's own
+    path = f"/roles/{OPERATORS.id}"
+    await assert_error(await call(secured, "PUT", path, {"name": "everybody", "description": "mine"}), 10)
+    [kept] = (await answer(secured, "GET", f"/roles?id={OPERATORS.id}"))["data"]
+    assert (kept["name"], kept["description"]) == (OPERATORS.name, OPERATORS.description)
+    await answer(secured, "PUT", path, {"name": OPERATORS.name, "description": "the same name"})
+    assert (await answer(secured, "PUT", path, {"name": "everybody"}, token=ADMIN.token))["name"] == "everybody"
+
+
 async def test_a_token_for_less_gives_no_more_than_it_may(secured: SecuredService) -> None:
     accounts, narrow = account_changes.add_token(
         secured.auth.accounts, "narrow", ADMIN.user.email, ("ADD_ROLE_PERMISSION", "CREATE_TASKS"), 0
