@@ -69,7 +69,7 @@ class Registrations:
             return Opened(0, "", user_id)
         self._forget_closed()
         opened = self._opened.get(email) if self._mode == "credentials" else None
-        if opened is None or opened.is_void:
+        if opened is None or opened.is_void or opened.until_ms <= self._clock():
             raise self.refusal()
         if opened.user_id:
             log.warning("registration_void address=%s: two have tried to register the same user at once.", address)

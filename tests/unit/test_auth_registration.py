@@ -61,6 +61,19 @@ def test_looking_up_again_while_a_user_is_being_made_does_not_open_the_address_a
     assert registrations.attempt(EMAIL, "2", HOME).is_void
 
 
+def test_looking_up_again_leaves_no_address_open_past_its_ten_seconds(
+    registrations: Registrations, clock: FakeClock
+) -> None:
+    registrations.looked_up(EMAIL, BY)
+    made = registrations.attempt(EMAIL, "1", HOME)
+    clock.now_ms += OPEN_MS // 2
+    registrations.looked_up("other@example.com", BY)
+    registrations.looked_up(EMAIL, BY)  # now the last in line, though it closes first
+    clock.now_ms += OPEN_MS // 2
+    assert_refused(registrations)
+    assert not made.is_void
+
+
 def test_after_a_void_registration_the_address_can_be_looked_up_again(registrations: Registrations) -> None:
     registrations.looked_up(EMAIL, BY)
     registrations.attempt(EMAIL, "1", HOME)
