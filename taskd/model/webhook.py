@@ -106,6 +106,12 @@ def enable(webhook: Webhook, now_ms: int) -> Webhook:
     return replace(webhook, enabled=True, disabled_reason=None, update_ms=now_ms)
 
 
+def is_told_otherwise(kept: Webhook, changed: Webhook) -> bool:
+    """Whether others are told after a change, or of other things."""
+    before, after = ((each.url, each.events, each.rql, each.include_data) for each in (kept, changed))
+    return before != after
+
+
 def rotate(webhook: Webhook, secret: str, now_ms: int, overlap_ms: int) -> Webhook:
     """Bodies are signed with ``secret`` from now on, and for so long with the one before as well."""
     before = WebhookSecret(webhook.secrets[0].text, now_ms + overlap_ms)

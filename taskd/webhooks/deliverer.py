@@ -193,8 +193,8 @@ class Deliverer:
         return await self._sender.send(webhook.url, headers, body)
 
     async def _body(self, webhook: Webhook, delivery: Delivery) -> bytes:
-        if not webhook.include_data or delivery.event_type not in TASK_EVENTS:
-            return body_of(delivery)
+        if not webhook.include_data or delivery.event_type not in TASK_EVENTS or not webhook.sees_tasks:
+            return body_of(delivery)  # who answers for one that sees no tasks any more need not be one who may
         try:
             data = await self._store.read_data(delivery.subject_id, 0, limits.WEBHOOK_BODY_MAX_BYTES)
         except ContractError as error:

@@ -175,6 +175,26 @@ async def test_only_who_may_view_tasks_is_told_of_them(secured: SecuredService) 
     await assert_error(await send("PUT", one, MANAGER.token, {"enabled": True}), 10)
 
 
+@pytest.mark.parametrize("steps", [[{"events": ["mine"]}], [{"enabled": False, "events": ["mine"]}, {"enabled": True}]])
+async def test_who_may_not_view_tasks_turns_no_webhook_of_tasks_to_themselves(
+    secured: SecuredService, steps: list[dict[str, Any]]
+) -> None:
+    """What waits for it, and what was delivered and may be again, would come along."""
+
+    async def send(method: str, path: str, token: str, body: Any) -> Any:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with secured.service.client.request(method, PATH + path, json=body, headers=headers) as response:
+            return response.status, await response.json()
+
+    _, made = await send("POST", "", VIEWER.token, BODY)
+    one = f"/{made['id']}"
+    for step in steps:
+        await send("PUT", one, MANAGER.token, {"url": "https://other.example", **step})
+    kept = await secured.service.store.webhook(made["id"])
+    assert (kept.url, kept.events) == (BODY["url"], tuple(BODY["events"]))
+    assert (await send("PUT", one, MANAGER.token, {"enabled": False, "description": "off"}))[0] == 200
+
+
 async def test_what_is_done_to_webhooks_is_in_the_audit_trail_without_secrets(service: Service) -> None:
     made = await call(service, "POST", "", BODY)
     one = f"/{made['id']}"

@@ -127,7 +127,8 @@ class WebhookHandlers:
     async def update(self, request: web.Request) -> web.StreamResponse:
         """Changes what the body names; null takes away what may be left out.
 
-        As long as it is enabled it is told in the name of whoever changed it last, who needs VIEW_TASKS for `task.…`.
+        As long as it is enabled it is told in the name of whoever changed it last. Whoever changes one of `task.…`, or
+        to such, needs VIEW_TASKS, unless all that is done is to disable it.
         What waited while it was disabled is delivered once it is enabled.
         """
         body = decode_webhook_update(await read_body(request, _BODY_MAX_BYTES))
@@ -136,6 +137,9 @@ class WebhookHandlers:
 
         def updated(kept: Webhook) -> Webhook:
             changed = updated_webhook(kept, body, now_ms, self._allowed)
+            if not changed.enabled and not rules.is_told_otherwise(kept, changed):
+                return changed
+            _require_view(request, kept)  # what waits for it, and what was delivered, is of tasks, too
             return self._answered_for(request, changed) if changed.enabled else changed
 
         return json_response(webhook_view(await self._store.change_webhook(object_id(request), updated)))
