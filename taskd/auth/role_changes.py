@@ -41,16 +41,16 @@ def create_role(accounts: Accounts, name: str, description: str) -> tuple[Accoun
 
 
 def update_role(
-    accounts: Accounts, role_id: str, name: str | None, description: str | None, caller: Caller, now_ms: int
+    accounts: Accounts, role_id: str, texts: tuple[str | None, str | None], caller: Caller, now_ms: int
 ) -> tuple[Accounts, Role]:
-    """Gives a role another name or description; who has it goes on to have it.
+    """Gives a role another name and description, of ``texts`` those that are given; who has it goes on to have it.
 
     A name is more than a word: issuers of tokens name roles, so whoever renames one may give it to many.
 
     :raises ContractError: ``RESOURCE_UNKNOWN``, ``ALREADY_EXISTS``, or ``NO_PERMISSION`` if ``caller`` lacks what a
         role holds that is to be renamed.
     """
-    [former] = _roles_of(accounts, [role_id])
+    [former], (name, description) = _roles_of(accounts, [role_id]), texts
     if name not in (None, former.name):
         require_held(caller, former.permissions)
         _require_free(accounts, name or "")

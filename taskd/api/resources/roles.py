@@ -118,10 +118,10 @@ class RoleHandlers:
         """Changes what a role is called and described as; who has it goes on to have it. Nobody renames a role that may
         do more than they may: issuers of tokens give roles by their names."""
         role_id, caller, now_ms = object_id(request), caller_of(request), self._clock()
-        name, description = role_update(await read_body(request, limits.LOGIN_BODY_MAX_BYTES))
+        texts = role_update(await read_body(request, limits.LOGIN_BODY_MAX_BYTES))
         await record_now(request, role_id)
         role = await self._auth.change(
-            lambda accounts: role_changes.update_role(accounts, role_id, name, description, caller, now_ms)
+            lambda accounts: role_changes.update_role(accounts, role_id, texts, caller, now_ms)
         )
         return json_response(role_view(role))
 
