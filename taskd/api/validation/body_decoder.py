@@ -28,9 +28,7 @@ class BodyDecoder(Generic[S]):
     def __init__(self, shape: type[S]) -> None:
         self._decoder = msgspec.json.Decoder(shape)
         self._fields = msgspec.structs.fields(shape)
-        self._rules = {
-            field.encode_name: field.type.__metadata__[0].description for field in self._fields if field.type is not Raw
-        }
+        self._rules = {field.encode_name: _rule(field.type) for field in self._fields if field.type is not Raw}
 
     def __call__(self, body: bytes) -> S:
         """``body`` as a struct.
@@ -97,3 +95,8 @@ def whole_number(name: str, value: float | None, least: int, most: int, default:
 def priority_of(name: str, value: float | None, default: int) -> int:
     """``value`` as a priority."""
     return whole_number(name, value, -limits.PRIORITY_MAX, limits.PRIORITY_MAX, default)
+
+
+def _rule(annotated: Any) -> str | None:
+    """The rule in words: of types inside one another, Python makes one with what stands with each, in that order."""
+    return next((meta.description for meta in annotated.__metadata__ if meta.description), None)
