@@ -21,9 +21,12 @@ from taskd.cli.options import json_option
 from taskd.cli.output import counted
 from taskd.model.clock import system_clock_ms
 from taskd.model.limits import MIB
+from taskd.model.webhook import WebhookSecret
 from taskd.store.embedded.errors import StoreError
 from taskd.store.embedded.recovery import inspect
 from taskd.store.embedded.recovery import repair as repairing
+
+_HIDDEN = "(hidden)"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -82,7 +85,10 @@ def _print_report(report: inspect.Report) -> None:
 @directory_argument
 @_store_errors_as_command_errors
 def dump(*, directory: Path) -> None:
-    """Print every frame as one line of JSON, oldest first."""
+    """Print every frame as one line of JSON, oldest first.
+
+    All that is in it, tasks' data included, but for the secrets of webhooks.
+    """
     for frame in inspect.dump(directory):
         output.print_json(json_value(frame), indent=None)
 
@@ -157,7 +163,12 @@ def _print_stats(found: inspect.Stats) -> None:
 
 
 def json_value(value: Any) -> Any:
-    """``value`` as JSON has it: structs as objects that name their kind of event, JSON text as what it says."""
+    """``value`` as JSON has it: structs as objects that name their kind of event, JSON text as what it says.
+
+    What webhooks sign with is left out: what is printed here is shown to others, in reports of trouble.
+    """
+    if isinstance(value, WebhookSecret):
+        value = structs.replace(value, text=_HIDDEN)
     if isinstance(value, Struct):
         fields = {name: json_value(field) for name, field in structs.asdict(value).items()}
         return {"event": type(value).__name__, **fields} if value.__struct_config__.tag else fields

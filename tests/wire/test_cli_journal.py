@@ -11,6 +11,10 @@ from taskd.cli import main
 from taskd.cli.client import ApiClient
 from taskd.cli.demo_daemon import running_daemon
 from taskd.cli.exit_codes import ExitCode
+from taskd.model.webhook import WebhookDraft, WebhookSecret
+from taskd.store.embedded.settings import StoreSettings
+from taskd.store.embedded.store import EmbeddedStore
+from taskd.webhooks.signature import new_secret
 
 SERVICE_UID = 61_184
 LATER = "2100-01-01T00:00:00.000Z"
@@ -113,3 +117,14 @@ def test_what_root_repairs_stays_its_owners(data: Path) -> None:
     assert any(path.parent.name.startswith("journal.damaged-") for path in found)
     assert {(path.stat().st_uid, path.stat().st_gid) for path in found} == {(SERVICE_UID, SERVICE_UID)}
     assert not any(path.stat().st_mode & 0o077 for path in (data / "lock", newest_segment(data)))
+
+
+async def test_a_dump_has_no_secrets_of_webhooks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, secret = EmbeddedStore(StoreSettings(data=str(tmp_path))), new_secret()
+    await store.start()
+    made = await store.add_webhook(WebhookDraft("https://example.com", ("mine",), (WebhookSecret(secret),)))
+    await store.stop()
+    assert main(["journal", "dump", str(tmp_path)]) == ExitCode.OK
+    dumped = capsys.readouterr().out
+    assert made.id in dumped
+    assert secret not in dumped
