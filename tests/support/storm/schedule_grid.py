@@ -1,12 +1,23 @@
 """The promise of schedules: an occurrence for each point of the grid, save those that had passed meanwhile.
 
 A point is left out only if it had passed when the task of the one before it was made: late, after an outage or because
-the clock was set ahead, one task stands for all of them. A clock that is set back makes schedules wait.
+the clock was set ahead, one task stands for all of them. A clock that is set back makes schedules wait. A schedule
+that catches up leaves out none at all, for as long as a storm can take.
+
+What cron means is not asked of the service's own rules, but of the tests' plain ones.
 """
 
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
+
+from support.cron_oracle import due
 
 from taskd.model.timestamps import parse_rfc3339
+
+_MINUTE_MS = 60_000
+_DAY = timedelta(days=1)
 
 Record = dict[str, Any]
 
@@ -18,14 +29,31 @@ def moment_ms(record: Record, field: str) -> int:
     return found_ms
 
 
+def grid_of(schedule: Record) -> Callable[[int], int]:
+    """The first point of the schedule's grid after a moment."""
+    start_ms = moment_ms(schedule, "startTimestamp")
+    if "cron" in schedule:
+        zone = ZoneInfo(schedule.get("timeZone", "UTC"))
+        return lambda after_ms: _cron_after(schedule["cron"], zone, max(after_ms, start_ms - 1))
+    interval_ms: int = round(schedule["interval"] * 1000)
+    return lambda after_ms: start_ms + max(0, (after_ms - start_ms) // interval_ms + 1) * interval_ms
+
+
+def _cron_after(expression: str, zone: ZoneInfo, after_ms: int) -> int:
+    """Within a day."""
+    begin = datetime.fromtimestamp(after_ms // _MINUTE_MS * 60, UTC)
+    return round(next(due(expression, zone, begin, begin + _DAY)).timestamp()) * 1000
+
+
 class Grid:
     """Where the occurrences of one schedule belong."""
 
     def __init__(self, schedule: Record) -> None:
         self._id = schedule["id"]
-        self._start_ms = moment_ms(schedule, "startTimestamp")
         self._next_ms = moment_ms(schedule, "nextTimestamp")
-        self._interval_ms: int = round(schedule["interval"] * 1000)
+        self._after = grid_of(schedule)
+        self._first_ms = self._after(moment_ms(schedule, "startTimestamp") - 1)
+        self._catches_up = "catchUpSeconds" in schedule
 
     def check(self, tasks: list[Record]) -> None:
         """Asserts that nothing is missing and nothing is double; ``tasks`` were listed after the schedule."""
@@ -41,14 +69,10 @@ class Grid:
 
     def _check_gaps(self, made: list[tuple[int, int]]) -> None:
         """From the first occurrence to the one that comes next: what is left out had passed."""
-        expected_ms = self._start_ms
+        expected_ms = self._first_ms
         for start_ms, creation_ms in made:
             assert start_ms <= expected_ms, f"schedule {self._id} missed {expected_ms} and went on at {start_ms}"
-            expected_ms = self._after(creation_ms)
+            expected_ms = self._after(start_ms if self._catches_up else creation_ms)
 
     def _is_on_grid(self, point_ms: int) -> bool:
-        return point_ms >= self._start_ms and (point_ms - self._start_ms) % self._interval_ms == 0
-
-    def _after(self, moment_ms: int) -> int:
-        """The first point after a moment."""
-        return self._start_ms + ((moment_ms - self._start_ms) // self._interval_ms + 1) * self._interval_ms
+        return point_ms >= self._first_ms and self._after(point_ms - 1) == point_ms

@@ -31,8 +31,19 @@ CLIENTS = 8
 PAGE = 100
 IMMEDIATE_PROBABILITY = 0.3
 """How probably a fault is injected at once after another."""
+MINUTE_MS = 60_000
+MINUTE_PROBABILITY = 0.4
+"""How probably it is soon the next minute once all is well."""
+MINUTE_LEAD_MS = 200
+"""So soon before a minute is over: a fault that comes at once may come first."""
 INTERVALS_S = (0.1, 0.35, 1.0, 2.5)
 """Of the schedules of a storm."""
+TIMES: tuple[Record, ...] = (
+    *({"interval": interval_s} for interval_s in INTERVALS_S),
+    {"cron": "* * * * *"},
+    {"cron": "*/7 * * * *", "timeZone": "Europe/Brussels", "catchUpSeconds": 86_400},
+)
+"""When the schedules of a storm are due: also each minute, and with every time that has passed made up for."""
 SCHEDULE_DELAY_MAX_MS = 1_500
 """How late a schedule may be while all is well."""
 RECOVERY_TIMEOUT_S = 30
@@ -75,6 +86,7 @@ class Storm:
         self.seed = seed
         self.disk = disk
         self.rng = random.Random(f"{seed} faults")
+        self._minutes = random.Random(f"{seed} minutes")
         self.clock = ShiftedClock(directory / "clock")
         self.run_log = RunLog(directory / "run-log")
         self.ledger = Ledger(self.clock)
@@ -107,7 +119,13 @@ class Storm:
                 if self.rng.random() < IMMEDIATE_PROBABILITY:
                     continue
                 await self.verify()
+                self._begin_minute()
                 await asyncio.sleep(self.rng.random() * pause_s)
+
+    def _begin_minute(self) -> None:
+        """Now and then it is soon the next minute, so that cron is due."""
+        if self._minutes.random() < MINUTE_PROBABILITY:
+            self.clock.jump(max(0, MINUTE_MS - self.clock() % MINUTE_MS - MINUTE_LEAD_MS))
 
     async def run_undisturbed(
         self, duration_s: float, measure: Callable[[], Awaitable[None]], interval_s: float
@@ -248,10 +266,10 @@ class Storm:
         await self.call_ok("POST", "/functions", body)
 
     async def add_schedules(self) -> None:
-        """One of each interval, from now on."""
-        for interval_s in INTERVALS_S:
+        """One of each kind, from now on."""
+        for times in TIMES:
             data = unique_key() | {"ms": 0, "fails": self.rng.random() < 0.1}
-            body = {"functionName": "run-logger", "interval": interval_s, "data": data, "priority": 1}
+            body = {"functionName": "run-logger", **times, "data": data, "priority": 1}
             self._schedules.append((await self.call_ok("POST", "/schedules", body))["id"])
 
     async def _schedules_in_time(self) -> list[Record]:
