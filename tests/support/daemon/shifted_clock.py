@@ -42,13 +42,38 @@ class ShiftedClock:
 
     def latest_ms(self, machine_ms: int, within_ms: int) -> int:
         """The latest time that this clock has shown in the ``within_ms`` before ``machine_ms``."""
-        ends = [(*shift, until_ms) for shift, (until_ms, _) in pairwise([*self._shifts, (sys.maxsize, 0)])]
         since_ms = machine_ms - within_ms
         return max(
             min(until_ms, machine_ms) + shift_ms
-            for from_ms, shift_ms, until_ms in ends
+            for from_ms, shift_ms, until_ms in self._spans()
             if from_ms <= machine_ms and until_ms >= since_ms
         )
+
+    def earliest_ms(self, machine_ms: int, within_ms: int) -> int:
+        """The earliest time that this clock has shown in the ``within_ms`` before ``machine_ms``."""
+        since_ms = machine_ms - within_ms
+        return min(
+            max(from_ms, since_ms) + shift_ms
+            for from_ms, shift_ms, until_ms in self._spans()
+            if from_ms <= machine_ms and until_ms >= since_ms
+        )
+
+    def reached_ms(self, shown_ms: int, since_ms: int) -> int:
+        """The machine's time at which this clock shows ``shown_ms`` or later, the first after ``since_ms``."""
+        return min(
+            max(from_ms, since_ms, shown_ms - shift_ms)
+            for from_ms, shift_ms, until_ms in self._spans()
+            if until_ms > max(from_ms, since_ms, shown_ms - shift_ms)
+        )
+
+    def set_ahead_ms(self, since_ms: int, until_ms: int) -> list[int]:
+        """By how much it was set ahead each time between two moments of the machine."""
+        changes = ((at_ms, after - before) for (_, before), (at_ms, after) in pairwise(self._shifts))
+        return [by_ms for at_ms, by_ms in changes if by_ms > 0 and since_ms <= at_ms <= until_ms]
+
+    def _spans(self) -> list[tuple[int, int, int]]:
+        """From when by the machine's clock the shift was how much, and until when."""
+        return [(*shift, until_ms) for shift, (until_ms, _) in pairwise([*self._shifts, (sys.maxsize, 0)])]
 
     def close(self) -> None:
         """The file stays, and so do the clocks of others."""

@@ -18,6 +18,7 @@ from support.storm.storm import CONFIG, Storm
 
 SHUTDOWN_TIMEOUT_S = 0.01
 """Not 0, which means to wait for every answer."""
+FUNCTION_ERROR = {"X-Amz-Function-Error": "Unhandled"}
 
 
 class LambdaEndpoint:
@@ -65,12 +66,15 @@ class LambdaEndpoint:
 
     async def _invoke(self, request: web.Request) -> web.Response:
         task = json.loads(await request.read())
-        self._run_log.append(task["id"])
+        self._run_log.begin(task["id"])
         await asyncio.sleep(task["data"]["ms"] / 1000)
+        self._run_log.end(task["id"])
         await self._answering.wait()
+        if task["data"].get("fatal"):
+            return web.json_response({"errorType": "Fatal", "errorMessage": "always"}, headers=FUNCTION_ERROR)
         if task["data"]["fails"] and not task.get("retryForTaskIds"):
             body = {"errorType": "Flaky", "errorMessage": "once " * task["data"].get("words", 1)}
-            return web.json_response(body, headers={"X-Amz-Function-Error": "Unhandled"})
+            return web.json_response(body, headers=FUNCTION_ERROR)
         return web.json_response(None)
 
 
@@ -84,6 +88,7 @@ class AwsStorm(Storm):
     """A storm with faults of the endpoint, too. Lambda has functions that taskd does not know of."""
 
     retried_errors = frozenset()
+    has_rules = False
 
     def __init__(self, directory: Path, seed: int, endpoint: LambdaEndpoint, url: str, disk: Path | None) -> None:
         """``url`` is where the endpoint listens."""

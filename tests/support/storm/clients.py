@@ -7,9 +7,14 @@ from typing import Any, Protocol
 
 from aiohttp import ClientError
 from support.storm.ledger import Ledger
+from support.storm.start_rules import LANES, LIMITED, THROTTLED
 
 from taskd.model.clock import Clock
 
+FUNCTION = "run-logger"
+"""Which most tasks are of."""
+FUNCTIONS = {FUNCTION: 91, LIMITED: 8, THROTTLED: 1}
+"""How often a task is of which."""
 PAUSE_MAX_S = 0.15
 """At most this long between two tasks of a client."""
 DURATIONS_MS = {0: 6, 5: 3, 30: 2, 300: 1}
@@ -31,11 +36,15 @@ class TaskApi(Protocol):
 class Client:
     """One client; its choices are its generator's."""
 
-    def __init__(self, api: TaskApi, ledger: Ledger, clock: Clock, rng: random.Random) -> None:
+    def __init__(
+        self, api: TaskApi, ledger: Ledger, clock: Clock, rng: random.Random, *, has_rules: bool = False
+    ) -> None:
+        """``has_rules``: there are functions with start rules, too."""
         self._api = api
         self._ledger = ledger
         self._clock = clock
         self._rng = rng
+        self._functions = FUNCTIONS if has_rules else {FUNCTION: 1}
 
     async def work(self, stopping: asyncio.Event) -> None:
         """Creates and cancels until it is over."""
@@ -49,7 +58,7 @@ class Client:
     async def create(self, **body: Any) -> tuple[int, Any]:
         """Creates a task of these fields, and enters it in the ledger."""
         self._ledger.attempts[body["data"]["key"]] += 1
-        status, task = await self._api.call("POST", "", {"functionName": "run-logger", **body})
+        status, task = await self._api.call("POST", "", {"functionName": FUNCTION, **body})
         if status == 200:
             self._ledger.created.add(task["id"])
         else:
@@ -62,11 +71,13 @@ class Client:
             "ms": rng.choices([*DURATIONS_MS], [*DURATIONS_MS.values()])[0],
             "fails": rng.random() < 0.1,
             "padding": "x" * rng.choice([0, 0, 0, 1_500]),
+            "lane": rng.randrange(LANES),
         }
+        name = rng.choices([*self._functions], [*self._functions.values()])[0]
         kind = rng.choices(["now", "soon", "far"], [17, 2, 1])[0]
         start_ms = {"now": None, "soon": rng.randrange(500), "far": rng.randrange(*FAR_MS)}[kind]
         start = {} if start_ms is None else {"startTimestamp": self._clock() + start_ms}
-        status, task = await self.create(data=data, priority=rng.randrange(3), **start)
+        status, task = await self.create(functionName=name, data=data, priority=rng.randrange(3), **start)
         if status != 200:
             await asyncio.sleep(0.05)
         elif kind == "soon" or (kind == "far" and rng.random() < 0.3):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from support.daemon.shifted_clock import ShiftedClock
 from support.storm.run_log import Run
 from support.storm.schedule_grid import Grid, Record, moment_ms
+from support.storm.start_rules import verify_start_rules
 
 FINAL = {"complete", "failed", "retried", "canceled"}
 RUN_DELAY_MAX_MS = 15_000
@@ -56,6 +57,7 @@ class Ledger:
             _verify_runs(task, state.runs_before[task_id], runs_after[task_id])
             _verify_links(task, tasks)
         self._verify_starts(state)
+        verify_start_rules(state.runs, tasks, self._clock)
         _verify_schedules(state.schedules, originals)
 
     def verify_final(self, tasks: dict[str, Record], retried_errors: frozenset[str]) -> None:

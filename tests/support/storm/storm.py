@@ -20,11 +20,12 @@ from support.daemon.shifted_clock import ShiftedClock
 from support.disk.full_disk import NoMountError, small_disk_at
 from support.power_cut.recorded_disk import KILL_SIGNAL, RecordedDisk
 from support.storm import faults
-from support.storm.clients import Client, unique_key
+from support.storm.clients import FUNCTION, Client, unique_key
 from support.storm.faults import Fault
 from support.storm.ledger import Ledger, ServiceState
 from support.storm.run_log import RUN_LOGGER, RunLog
 from support.storm.schedule_grid import Record, moment_ms
+from support.storm.start_rules import RULES, TIME_LIMIT_S
 from support.storm.told import Told
 
 CLIENTS = 8
@@ -48,9 +49,11 @@ SCHEDULE_DELAY_MAX_MS = 1_500
 """How late a schedule may be while all is well."""
 RECOVERY_TIMEOUT_S = 30
 END_TIMEOUT_S = 60
+STEP_MS = 2_000
+"""In so large steps time passes at the end, until nothing waits for a start rule any more."""
 CONFIG = """
 [local]
-max_sandboxes = 4
+max_sandboxes = 6
 [log]
 level = "warning"
 [dispatch]
@@ -68,6 +71,8 @@ class Storm:
 
     retried_errors: frozenset[str] = frozenset({"Flaky"})
     """Errors that the retry policy of the function covers; its second attempt succeeds."""
+    has_rules = True
+    """Whether there are functions with start rules, too."""
 
     def __init__(
         self,
@@ -172,14 +177,21 @@ class Storm:
         await self._finish()
 
     def _client(self, number: int) -> Client:
-        return Client(self, self.ledger, self.clock, random.Random(f"{self.seed} client {number}"))
+        rng = random.Random(f"{self.seed} client {number}")
+        return Client(self, self.ledger, self.clock, rng, has_rules=self.has_rules)
 
     async def verify(self) -> None:
-        """Asserts that what was due gets its turn, and that the ledger and the service agree, while clients go on."""
+        """Asserts that what was due gets its turn, and that the ledger and the service agree, while clients go on.
+
+        What start rules hold back is waited for at the end alone.
+        """
         # What had to wait for a second attempt when the clock was set back waits until then by that clock.
         due_ms = self.clock()
         await self._wait_until_none(
-            lambda: f"and(eq(status,new),le(startTimestamp,{due_ms}),le(statusChangedTimestamp,{due_ms}))"
+            lambda: (
+                f"and(eq(functionName,{FUNCTION}),eq(status,new),le(startTimestamp,{due_ms}),"
+                f"le(statusChangedTimestamp,{due_ms}))"
+            )
         )
         await self._verify(await self._schedules_in_time())
 
@@ -198,7 +210,7 @@ class Storm:
         known = await self._all_tasks()
         last_ms = max(moment_ms(task, "startTimestamp") for task in known.values())
         self.clock.jump(max(0, last_ms - self.clock()) + 1)
-        await self._wait_until_none(lambda: "in(status,new,inProgress)")
+        await self._wait_until_none(lambda: "in(status,new,inProgress)", step_ms=STEP_MS)
         tasks = await self._verify(removed)
         made = [task for task in tasks.values() if task["id"] not in known and "retryForTaskIds" not in task]
         assert not made, f"made by nobody: {made}"
@@ -254,22 +266,24 @@ class Storm:
         return dict((await self.call_ok("GET", f"?id={task_id}"))["data"][0])
 
     async def deploy(self) -> None:
-        """Makes the function known."""
+        """Makes the functions known."""
         body = {
-            "name": "run-logger",
             "runtime": "python3.11",
             "entryPoint": "index.handler",
             "code": base64.b64encode(RUN_LOGGER).decode(),
             "environmentVariables": {"RUN_LOG": {"value": str(self.run_log.path)}},
             "retryPolicy": {"enabled": True, "errorsToRetry": sorted(self.retried_errors)},
         }
-        await self.call_ok("POST", "/functions", body)
+        await self.call_ok("POST", "/functions", {"name": FUNCTION, **body})
+        for name, options in RULES.items():
+            rules = {"timeLimit": TIME_LIMIT_S, "executionOptions": options}
+            await self.call_ok("POST", "/functions", {"name": name, **body, **rules})
 
     async def add_schedules(self) -> None:
         """One of each kind, from now on."""
         for times in TIMES:
             data = unique_key() | {"ms": 0, "fails": self.rng.random() < 0.1}
-            body = {"functionName": "run-logger", **times, "data": data, "priority": 1}
+            body = {"functionName": FUNCTION, **times, "data": data, "priority": 1}
             self._schedules.append((await self.call_ok("POST", "/schedules", body))["id"])
 
     async def _schedules_in_time(self) -> list[Record]:
@@ -298,12 +312,13 @@ class Storm:
             if len(page["data"]) < PAGE:
                 return found
 
-    async def _wait_until_none(self, query: Callable[[], str]) -> None:
-        """Returns when a query, made anew each time, finds no task any more."""
+    async def _wait_until_none(self, query: Callable[[], str], step_ms: int = 0) -> None:
+        """Returns when a query, made anew each time, finds no task any more; meanwhile time passes in such steps."""
         found: Record = {}
         try:
             async with asyncio.timeout(END_TIMEOUT_S):
                 while (found := await self.call_ok("GET", f"?{query()}&limit(3)"))["page"]["total"]:
+                    self.clock.jump(step_ms)
                     await asyncio.sleep(0.1)
         except TimeoutError:
             raise AssertionError(f"after {END_TIMEOUT_S} s these have not ended: {found}") from None
