@@ -7,13 +7,14 @@ from typing import Any, Protocol
 
 from aiohttp import ClientError
 from support.storm.ledger import Ledger
-from support.storm.start_rules import LANES, LIMITED, THROTTLED
+from support.storm.start_rules import LANES, LIMITED, LIMITED_MS, THROTTLED
+from support.storm.unique import REFUSED, TAG, unique_rule
 
 from taskd.model.clock import Clock
 
 FUNCTION = "run-logger"
 """Which most tasks are of."""
-FUNCTIONS = {FUNCTION: 91, LIMITED: 8, THROTTLED: 1}
+FUNCTIONS = {FUNCTION: 95, LIMITED: 4, THROTTLED: 1}
 """How often a task is of which."""
 PAUSE_MAX_S = 0.15
 """At most this long between two tasks of a client."""
@@ -33,17 +34,37 @@ class TaskApi(Protocol):
         """The status and the JSON of the answer."""
 
 
+class Rounds(Protocol):
+    """What tasks are tagged with for the operation that is to find them."""
+
+    @property
+    def failing_tag(self) -> str:
+        """Of what fails for good."""
+
+    @property
+    def far_tag(self) -> str:
+        """Of what lies far ahead."""
+
+
 class Client:
     """One client; its choices are its generator's."""
 
     def __init__(
-        self, api: TaskApi, ledger: Ledger, clock: Clock, rng: random.Random, *, has_rules: bool = False
+        self,
+        api: TaskApi,
+        ledger: Ledger,
+        clock: Clock,
+        rng: random.Random,
+        rounds: Rounds,
+        *,
+        has_rules: bool = False,
     ) -> None:
         """``has_rules``: there are functions with start rules, too."""
         self._api = api
         self._ledger = ledger
         self._clock = clock
         self._rng = rng
+        self._rounds = rounds
         self._functions = FUNCTIONS if has_rules else {FUNCTION: 1}
 
     async def work(self, stopping: asyncio.Event) -> None:
@@ -57,31 +78,46 @@ class Client:
 
     async def create(self, **body: Any) -> tuple[int, Any]:
         """Creates a task of these fields, and enters it in the ledger."""
-        self._ledger.attempts[body["data"]["key"]] += 1
+        key = body["data"]["key"]
+        self._ledger.attempts[key] += 1
+        if "unique" in body:
+            self._ledger.unique.ask(key)
         status, task = await self._api.call("POST", "", {"functionName": FUNCTION, **body})
         if status == 200:
             self._ledger.created.add(task["id"])
-        else:
+            if "unique" in body:
+                self._ledger.unique.answer(key, task)
+        elif "unique" not in body or task["code"] != REFUSED:
             assert UNAVAILABLE.get(status) == task["code"], task
         return status, task
 
     async def _one_task(self) -> None:
         rng = self._rng
-        data = unique_key() | {
+        data: dict[str, Any] = unique_key() | {
             "ms": rng.choices([*DURATIONS_MS], [*DURATIONS_MS.values()])[0],
             "fails": rng.random() < 0.1,
             "padding": "x" * rng.choice([0, 0, 0, 1_500]),
             "lane": rng.randrange(LANES),
+            "fatal": rng.random() < 0.05,
         }
         name = rng.choices([*self._functions], [*self._functions.values()])[0]
+        if name == LIMITED:
+            data["ms"] = LIMITED_MS
         kind = rng.choices(["now", "soon", "far"], [17, 2, 1])[0]
         start_ms = {"now": None, "soon": rng.randrange(500), "far": rng.randrange(*FAR_MS)}[kind]
         start = {} if start_ms is None else {"startTimestamp": self._clock() + start_ms}
-        status, task = await self.create(functionName=name, data=data, priority=rng.randrange(3), **start)
+        far_tag = self._rounds.far_tag
+        tags = [self._rounds.failing_tag] * data["fatal"] + [far_tag] * (kind == "far")
+        unique = unique_rule(rng)
+        tags += [TAG] * len(unique)
+        more = {"tags": tags, "priority": rng.randrange(3), **unique, **start}
+        status, task = await self.create(functionName=name, data=data, **more)
         if status != 200:
             await asyncio.sleep(0.05)
         elif kind == "soon" or (kind == "far" and rng.random() < 0.3):
             await self._cancel(task["id"])
+        elif kind == "far" and far_tag in task["tags"]:  # not another's
+            self._ledger.far[task["id"]] = far_tag
 
     async def _cancel(self, task_id: str) -> None:
         status, answer = await self._api.call("POST", f"/{task_id}/cancel")

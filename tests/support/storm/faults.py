@@ -68,6 +68,20 @@ async def pause(storm: Storm) -> None:
     storm.daemon.process.send_signal(signal.SIGCONT)
 
 
+async def pause_everything(storm: Storm) -> None:
+    """Whoever maintains something has nothing started for a while, and meanwhile the daemon may be killed."""
+    await storm.call_own("POST", "/pause", {"reason": "maintenance"})
+    await storm.wait_until_idle()
+    began = storm.run_log.counts()
+    await asyncio.sleep(0.2)
+    if storm.rng.random() < 0.5:
+        await kill(storm)
+        await asyncio.sleep(0.2)
+    assert storm.run_log.counts() == began, "something began although everything was paused"
+    assert (await storm.call_own("GET", "/pause"))["paused"]
+    await storm.call_own("POST", "/resume")
+
+
 async def kill_sandbox(storm: Storm) -> None:
     """Kills a process that runs functions."""
     sandboxes = [pid for pid in descendants(storm.daemon.process.pid) if "awslambdaric" in command_line(pid)]
@@ -175,6 +189,7 @@ ON_ANY_RUNTIME = (
     Fault("power cut", cut_power, needs_recorded_disk=True),
     Fault("SIGTERM", terminate),
     Fault("SIGSTOP", pause),
+    Fault("everything paused", pause_everything),
     Fault("clock set", set_clock),
     Fault("disk full", fill_disk, needs_disk=True),
 )

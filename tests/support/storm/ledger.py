@@ -8,6 +8,7 @@ from support.daemon.shifted_clock import ShiftedClock
 from support.storm.run_log import Run
 from support.storm.schedule_grid import Grid, Record, moment_ms
 from support.storm.start_rules import verify_start_rules
+from support.storm.unique import UniqueTasks
 
 FINAL = {"complete", "failed", "retried", "canceled"}
 RUN_DELAY_MAX_MS = 15_000
@@ -38,6 +39,9 @@ class Ledger:
         """Tasks whose creation was acknowledged."""
         self.canceled: set[str] = set()
         """Tasks whose cancelling was acknowledged."""
+        self.unique = UniqueTasks()
+        self.far: dict[str, str] = {}
+        """Tasks that lie far ahead and that no client cancels, and what each is tagged with."""
         self.ends: dict[str, Record] = {}
         """Tasks as they were when they were first seen to have ended."""
 
@@ -57,8 +61,17 @@ class Ledger:
             _verify_runs(task, state.runs_before[task_id], runs_after[task_id])
             _verify_links(task, tasks)
         self._verify_starts(state)
+        self.unique.verify(tasks, state.runs)
         verify_start_rules(state.runs, tasks, self._clock)
         _verify_schedules(state.schedules, originals)
+
+    def failed_with(self, tag: str) -> set[str]:
+        """Tasks with this tag that were seen to fail for good."""
+        return {key for key, task in self.ends.items() if task["status"] == "failed" and tag in task["tags"]}
+
+    def waiting_far(self, tag: str) -> set[str]:
+        """Tasks with this tag that were acknowledged to wait for a time far ahead."""
+        return {task_id for task_id, its_tag in self.far.items() if its_tag == tag}
 
     def verify_final(self, tasks: dict[str, Record], retried_errors: frozenset[str]) -> None:
         """Asserts what is true when nothing waits or runs any more: all came to an end that fits how it ran."""
@@ -72,11 +85,12 @@ class Ledger:
             if task["status"] == "failed":
                 assert task["error"]["name"] not in retried_errors, f"was not retried: {what}"
             if task["status"] == "complete":
-                assert "retryForTaskIds" in task or not task["data"]["fails"], f"cannot have succeeded: {what}"
+                assert not _cannot_succeed(task), f"cannot have succeeded: {what}"
 
     def _verify_end(self, task_id: str, task: Record) -> None:
-        """Nothing leaves a final status, and nothing about the task changes after it."""
+        """Nothing leaves a final status, and nothing about the task changes after it, but that it is replayed."""
         if task["status"] in FINAL:
+            task = {name: value for name, value in task.items() if name != "replayedByTaskId"}
             assert self.ends.setdefault(task_id, task) == task, f"{self.ends[task_id]} became {task}"
         else:
             assert task_id not in self.ends, f"{self.ends[task_id]} became {task}"
@@ -88,6 +102,11 @@ class Ledger:
                 start_ms = moment_ms(state.tasks[run.task_id], "startTimestamp")
                 shown_ms = self._clock.latest_ms(run.begin_ms, RUN_DELAY_MAX_MS)
                 assert start_ms <= shown_ms, f"{run.task_id} ran {start_ms - shown_ms} ms before its time"
+
+
+def _cannot_succeed(task: Record) -> bool:
+    """Whether its function raises an error for it."""
+    return task["data"].get("fatal", False) or (task["data"]["fails"] and "retryForTaskIds" not in task)
 
 
 def _verify_runs(task: Record, runs_before: int, runs_after: int) -> None:
@@ -107,7 +126,7 @@ def _verify_links(task: Record, tasks: dict[str, Record]) -> None:
         assert tasks[retried].get("retryForTaskIds", []) == task["retryForTaskIds"][:place], task
         if tasks[retried]["status"] in FINAL and retried == task["retryForTaskIds"][-1]:
             assert tasks[retried].get("retriedByTaskId") == task["id"], task
-        assert tasks[retried]["data"] == task["data"], task
+        assert tasks[retried]["data"] == task["data"] or "unique" in task, task  # which may have been replaced
 
 
 def _verify_schedules(schedules: Sequence[Record], originals: Sequence[Record]) -> None:

@@ -18,8 +18,10 @@ TIME_LIMIT_S = 10
 TOTAL = 3
 PER_KEY = 1
 LANES = 3
-INTERVAL_MS = 5_000
-BURST = 2
+LIMITED_MS = 300
+"""How long the limited function takes at least: so it is busy, and kills leave places taken."""
+INTERVAL_MS = 20_000
+BURST = 1
 LIMITED = "limited"
 THROTTLED = "throttled"
 RULES: Mapping[str, Record] = {

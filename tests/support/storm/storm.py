@@ -23,10 +23,12 @@ from support.storm import faults
 from support.storm.clients import FUNCTION, Client, unique_key
 from support.storm.faults import Fault
 from support.storm.ledger import Ledger, ServiceState
+from support.storm.operations import Operations
 from support.storm.run_log import RUN_LOGGER, RunLog
 from support.storm.schedule_grid import Record, moment_ms
-from support.storm.start_rules import RULES, TIME_LIMIT_S
+from support.storm.start_rules import INTERVAL_MS, RULES, THROTTLED, TIME_LIMIT_S
 from support.storm.told import Told
+from support.storm.unique import TAG, verify_alone
 
 CLIENTS = 8
 PAGE = 100
@@ -49,7 +51,11 @@ SCHEDULE_DELAY_MAX_MS = 1_500
 """How late a schedule may be while all is well."""
 RECOVERY_TIMEOUT_S = 30
 END_TIMEOUT_S = 60
-STEP_MS = 2_000
+THROTTLED_AT_ONCE = 5
+"""So many tasks wait for the throttle from the beginning."""
+LIVE_UNIQUE = f"?in(status,new,inProgress)&eq(tags,{TAG})&limit({PAGE})"
+"""One page, so that it shows one moment."""
+STEP_MS = INTERVAL_MS
 """In so large steps time passes at the end, until nothing waits for a start rule any more."""
 CONFIG = """
 [local]
@@ -109,6 +115,7 @@ class Storm:
             self.daemon.kill_signal = KILL_SIGNAL
         self._told = Told() if "allow_networks" in config else None
         """Who is told of every end, where the daemon may call this machine."""
+        self._operations = Operations(self.call_own, self.ledger)
         self._stopping = asyncio.Event()
         self._schedules: list[str] = []
 
@@ -120,6 +127,7 @@ class Storm:
         async with self._started(), self._clients_working():
             for fault in self._fault_sequence(fault_count):
                 self.injected.append(fault.name)
+                await self._operations.begin()
                 await fault.inject(self)
                 if self.rng.random() < IMMEDIATE_PROBABILITY:
                     continue
@@ -178,7 +186,7 @@ class Storm:
 
     def _client(self, number: int) -> Client:
         rng = random.Random(f"{self.seed} client {number}")
-        return Client(self, self.ledger, self.clock, rng, has_rules=self.has_rules)
+        return Client(self, self.ledger, self.clock, rng, self._operations, has_rules=self.has_rules)
 
     async def verify(self) -> None:
         """Asserts that what was due gets its turn, and that the ledger and the service agree, while clients go on.
@@ -193,6 +201,7 @@ class Storm:
                 f"le(statusChangedTimestamp,{due_ms}))"
             )
         )
+        verify_alone((await self.call_ok("GET", LIVE_UNIQUE))["data"])
         await self._verify(await self._schedules_in_time())
 
     async def _verify(self, schedules: Sequence[Record]) -> dict[str, Record]:
@@ -207,7 +216,9 @@ class Storm:
         """What is due comes to its end; then it becomes time for the rest, and no schedule fires any more."""
         await self.verify()
         removed = await self._remove_schedules()
+        await self._wait_until_operated()
         known = await self._all_tasks()
+        await self._operations.verify(known)
         last_ms = max(moment_ms(task, "startTimestamp") for task in known.values())
         self.clock.jump(max(0, last_ms - self.clock()) + 1)
         await self._wait_until_none(lambda: "in(status,new,inProgress)", step_ms=STEP_MS)
@@ -219,6 +230,12 @@ class Storm:
         if self._told is not None:
             await self._wait_until_told(self._told, len(tasks))
             self._told.verify(tasks)
+
+    async def _wait_until_operated(self) -> None:
+        """Returns when no operation goes on."""
+        async with asyncio.timeout(END_TIMEOUT_S):
+            while not await self._operations.are_over():
+                await asyncio.sleep(0.1)
 
     async def _wait_until_told(self, told: Told, count: int) -> None:
         """Returns when nothing waits to be delivered; it becomes time for what is to be tried again."""
@@ -265,6 +282,10 @@ class Storm:
         await self._wait_until_none(lambda: f"and(eq(id,{task_id}),in(status,new,inProgress))")
         return dict((await self.call_ok("GET", f"?id={task_id}"))["data"][0])
 
+    async def wait_until_idle(self) -> None:
+        """Returns when nothing runs, as far as the daemon knows."""
+        await self._wait_until_none(lambda: "eq(status,inProgress)")
+
     async def deploy(self) -> None:
         """Makes the functions known."""
         body = {
@@ -278,6 +299,9 @@ class Storm:
         for name, options in RULES.items():
             rules = {"timeLimit": TIME_LIMIT_S, "executionOptions": options}
             await self.call_ok("POST", "/functions", {"name": name, **body, **rules})
+        for _ in range(THROTTLED_AT_ONCE):
+            data = unique_key() | {"ms": 0, "fails": False}
+            await self.create(functionName=THROTTLED, data=data)
 
     async def add_schedules(self) -> None:
         """One of each kind, from now on."""
