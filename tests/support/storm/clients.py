@@ -14,7 +14,7 @@ from taskd.model.clock import Clock
 
 FUNCTION = "run-logger"
 """Which most tasks are of."""
-FUNCTIONS = {FUNCTION: 95, LIMITED: 4, THROTTLED: 1}
+FUNCTIONS = {FUNCTION: 957, LIMITED: 40, THROTTLED: 3}
 """How often a task is of which."""
 PAUSE_MAX_S = 0.15
 """At most this long between two tasks of a client."""

@@ -51,7 +51,7 @@ SCHEDULE_DELAY_MAX_MS = 1_500
 """How late a schedule may be while all is well."""
 RECOVERY_TIMEOUT_S = 30
 END_TIMEOUT_S = 60
-THROTTLED_AT_ONCE = 5
+THROTTLED_AT_ONCE = 3
 """So many tasks wait for the throttle from the beginning."""
 LIVE_UNIQUE = f"?in(status,new,inProgress)&eq(tags,{TAG})&limit({PAGE})"
 """One page, so that it shows one moment."""

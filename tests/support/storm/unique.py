@@ -70,13 +70,19 @@ class UniqueTasks:
     def _verify_runs(self, tasks: Mapping[str, Record], runs: Sequence[Run]) -> None:
         by_key = defaultdict(list)
         for run in runs:
-            unique = tasks.get(run.task_id, {}).get("unique")
-            if run.end_ms is not None and unique is not None and unique["while"] == "active":
-                if tasks[run.task_id].get("error", {}).get("name") != "zombieTaskCleaned":  # nobody heard it end
-                    by_key[tasks[run.task_id]["functionName"], unique["key"]].append((run.begin_ms, run.end_ms, run))
+            if run.end_ms is not None and (key := _active_key(tasks.get(run.task_id))) is not None:
+                by_key[key].append((run.begin_ms, run.end_ms, run))
         for mine in by_key.values():
             for (_, end_ms, former), (begin_ms, _, later) in pairwise(sorted(mine)):
                 assert begin_ms >= end_ms, f"ran at once with the same key: {former}, {later}"
+
+
+def _active_key(task: Record | None) -> tuple[str, str] | None:
+    """The key that no other may run with; none where nobody heard the task end, whose key was free from then on."""
+    if task is None or task.get("unique", {}).get("while") != "active":
+        return None
+    is_zombie = task.get("error", {}).get("name") == "zombieTaskCleaned"
+    return None if is_zombie else (task["functionName"], task["unique"]["key"])
 
 
 def verify_alone(live: Iterable[Record]) -> None:
