@@ -28,6 +28,14 @@ class ServiceState(NamedTuple):
         return Counter(run.task_id for run in self.runs)
 
 
+class Acknowledged(NamedTuple):
+    """What clients had been told at one moment."""
+
+    created: frozenset[str]
+    canceled: frozenset[str]
+    moment: int
+
+
 class Ledger:
     """What all clients of one storm were told."""
 
@@ -45,9 +53,13 @@ class Ledger:
         self.ends: dict[str, Record] = {}
         """Tasks as they were when they were first seen to have ended."""
 
-    def verify(self, created: set[str], canceled: set[str], state: ServiceState) -> None:
-        """Asserts every promise; ``created`` and ``canceled`` were acknowledged before the listing began."""
-        tasks = state.tasks
+    def acknowledged(self) -> Acknowledged:
+        """What clients have been told by now."""
+        return Acknowledged(frozenset(self.created), frozenset(self.canceled), self.unique.moment())
+
+    def verify(self, acknowledged: Acknowledged, state: ServiceState) -> None:
+        """Asserts every promise; what was ``acknowledged`` was so before the listing began."""
+        (created, canceled, moment), tasks = acknowledged, state.tasks
         assert created <= set(tasks), f"acknowledged tasks are missing: {created - set(tasks)}"
         originals = [task for task in tasks.values() if "retryForTaskIds" not in task]
         made = Counter(task["data"]["key"] for task in originals if "scheduleId" not in task)
@@ -61,7 +73,7 @@ class Ledger:
             _verify_runs(task, state.runs_before[task_id], runs_after[task_id])
             _verify_links(task, tasks)
         self._verify_starts(state)
-        self.unique.verify(tasks, state.runs)
+        self.unique.verify(moment, tasks, state.runs)
         verify_start_rules(state.runs, tasks, self._clock)
         _verify_schedules(state.schedules, originals)
 

@@ -206,10 +206,10 @@ class Storm:
 
     async def _verify(self, schedules: Sequence[Record]) -> dict[str, Record]:
         """Compares the ledger with the state from now on; gives the tasks."""
-        created, canceled = set(self.ledger.created), set(self.ledger.canceled)
+        acknowledged = self.ledger.acknowledged()
         runs = self.run_log.counts()
         state = ServiceState(runs, schedules, await self._all_tasks(), self.run_log.runs())
-        self.ledger.verify(created, canceled, state)
+        self.ledger.verify(acknowledged, state)
         return state.tasks
 
     async def _finish(self) -> None:

@@ -56,15 +56,19 @@ class UniqueTasks:
             self._sent[key] = self._sent[key]._replace(answered=next(self._moments))
             self._taken_over[task["id"]].append(self._sent[key])
 
-    def verify(self, tasks: Mapping[str, Record], runs: Sequence[Run]) -> None:
+    def moment(self) -> int:
+        """What is answered from now on comes after this."""
+        return next(self._moments)
+
+    def verify(self, until: int, tasks: Mapping[str, Record], runs: Sequence[Run]) -> None:
         """Asserts that nothing acknowledged gave way to what was there before, and that no two ran at once.
 
-        What was acknowledged by now is compared with ``tasks`` of a later moment.
+        ``tasks`` were listed after the moment ``until``.
         """
-        for task_id, acknowledged in self._taken_over.items():
-            now = self._sent.get(tasks[task_id]["data"]["key"])
-            last = max(sent.at for sent in acknowledged)
-            assert now is None or now.answered > last, f"what replaced it is lost: {tasks[task_id]}"
+        for task_id, answers in self._taken_over.items():
+            acknowledged = [sent.at for sent in answers if sent.answered < until]
+            now = self._sent.get(tasks[task_id]["data"]["key"]) if acknowledged else None
+            assert now is None or now.answered > max(acknowledged), f"what replaced it is lost: {tasks[task_id]}"
         self._verify_runs(tasks, runs)
 
     def _verify_runs(self, tasks: Mapping[str, Record], runs: Sequence[Run]) -> None:
@@ -87,10 +91,17 @@ def _active_key(task: Record | None) -> tuple[str, str] | None:
 
 def verify_alone(live: Iterable[Record]) -> None:
     """Asserts that of all that waited or ran at one moment no two had a key that kept the other out."""
-    keys = Counter(
-        (task["functionName"], task["unique"]["key"])
-        for task in live
-        if "unique" in task and (task["unique"]["while"] == "active" or task["status"] == "new")
-    )
+    keys = Counter((task["functionName"], task["unique"]["key"]) for task in live if _keeps_out(task))
     twice = [key for key, number in keys.items() if number > 1]
     assert not twice, f"two live tasks have the keys {twice}"
+
+
+def _keeps_out(task: Record) -> bool:
+    """Whether another of its key cannot have come before it was as it is.
+
+    The key of one that waits is free while it runs: if it has to wait again, or its retry does, another may have it.
+    """
+    if "unique" not in task:
+        return False
+    waits_anew = "retryForTaskIds" in task or task["statusChangedTimestamp"] != task["creationTimestamp"]
+    return task["unique"]["while"] == "active" or (task["status"] == "new" and not waits_anew)
