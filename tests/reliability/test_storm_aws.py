@@ -13,7 +13,7 @@ from support.storm.storm import disk_for, run_storm
 pytestmark = pytest.mark.slow
 
 
-FAULTS = int(os.environ.get("TASKD_STORM_FAULTS", "8"))
+FAULTS = int(os.environ.get("TASKD_STORM_FAULTS", "10"))
 SEED = int(os.environ.get("TASKD_STORM_SEED", "1"))
 
 
