@@ -1,17 +1,20 @@
 """Start rules in the embedded store where something is in the way: a full disk, and data that is not in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.clocks import FakeClock
 
 from taskd.model.function import Function
+from taskd.model.limits import ZOMBIE_MARGIN_S
 from taskd.model.start_rules import Concurrency, StartRules, Throttle
-from taskd.model.task import TaskDraft
+from taskd.model.task import Task, TaskDraft
+from taskd.model.task_extras import OnConflict, TaskExtras, UniqueKey, WhileKind
 from taskd.rql.parser import parse
-from taskd.store.base import Change, Completed, StoreUnavailableError
+from taskd.store.base import Change, Completed, Requeued, StoreUnavailableError
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.store import EmbeddedStore
 from taskd.store.embedded.stored_data import IN_MEMORY_MAX_BYTES
@@ -20,9 +23,14 @@ BY_KEY = StartRules(Concurrency(per_key=1, key="data.k"))
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, clock: FakeClock) -> AsyncIterator[EmbeddedStore]:
     fatal: list[BaseException] = []
-    store = EmbeddedStore(StoreSettings(data=str(tmp_path / "data")), FakeClock(), fatal.append)
+    store = EmbeddedStore(StoreSettings(data=str(tmp_path / "data")), clock, fatal.append)
     await store.start()
     yield store
     await store.stop()
@@ -77,3 +85,90 @@ async def test_large_tasks_that_were_there_before_the_rule_are_told_apart_by_the
     assert [task.id for task in first] == [tasks[0].id, tasks[2].id]
     await store.settle([Completed(first[0].id)])
     assert [task.id for task in await store.claim(9)] == [tasks[1].id]
+
+
+async def test_a_large_task_that_is_replaced_while_its_key_is_read_waits_under_the_new_one(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extras, large = TaskExtras(unique=UniqueKey("u", WhileKind.PENDING)), IN_MEMORY_MAX_BYTES
+    await store.add_unique([replace(drafts(1, pad=large)[0], extras=extras)])
+    reading, go_on = asyncio.Event(), asyncio.Event()
+    read = store._large.data_of_all
+
+    async def read_slowly(tasks: Sequence[Task]) -> dict[int, bytes]:
+        reading.set()
+        found = await read(tasks)
+        await go_on.wait()
+        return found
+
+    monkeypatch.setattr(store._large, "data_of_all", read_slowly)
+    await put(store, BY_KEY)
+    running = await store.add_started(drafts(2)[0])
+    assert await store.claim(9) == []
+    await reading.wait()
+    told = asyncio.Event()
+    store.on_change(Change.DUE, told.set)
+    replacing = replace(drafts(2, pad=large)[0], extras=extras, on_conflict=OnConflict.REPLACE)
+    [replaced] = await store.add_unique([replacing])
+    told.clear()
+    go_on.set()
+    async with asyncio.timeout(30):
+        await told.wait()
+    assert await store.claim(9) == []
+    await store.settle([Completed(running.id)])
+    assert [task.id for task in await store.claim(9)] == [replaced.task.id]
+    await store.settle([Requeued(replaced.task.id, 0)])
+    await store.add_started(drafts(1)[0])
+    assert [task.id for task in await store.claim(9)] == [replaced.task.id]
+
+
+@pytest.mark.parametrize("compacts", [False, True])
+@pytest.mark.parametrize("key", [None, "data.k"])
+async def test_what_has_started_counts_for_the_throttle_after_a_restart(
+    store: EmbeddedStore, clock: FakeClock, compacts: bool, key: str | None
+) -> None:
+    await put(store, StartRules(throttle=Throttle(1, 60_000, 1, key)))
+    first, second = await store.add(drafts(1, 1))
+    assert [task.id for task in await store.claim(9)] == [first.id]
+    await store.settle([Completed(first.id)])
+    if compacts:
+        await store.compact()
+    await store.stop()
+    await store.start()
+    clock.advance(59_999)
+    assert await store.claim(9) == []
+    clock.advance(1)
+    assert [task.id for task in await store.claim(9)] == [second.id]
+
+
+@pytest.mark.parametrize("compacts", [False, True])
+@pytest.mark.parametrize("rules", [StartRules(Concurrency(total=1)), BY_KEY], ids=["total", "key"])
+async def test_a_task_that_a_kill_left_running_keeps_its_place_until_it_can_no_longer_run(
+    store: EmbeddedStore, clock: FakeClock, compacts: bool, rules: StartRules
+) -> None:
+    await put(store, rules)
+    first, second = await store.add(drafts(1, 1))
+    assert [task.id for task in await store.claim(9)] == [first.id]
+    await store.stop()
+    await store.start()
+    assert [task.id for task in await store.reap(9)] == [first.id]
+    if compacts:
+        await store.compact()
+        await store.stop()
+        await store.start()
+    function = store.function("f")
+    assert function is not None
+    clock.advance(int((function.time_limit_s + ZOMBIE_MARGIN_S) * 1000) - 1)
+    assert await store.claim(9) == []
+    assert store.next_due_ms() == clock() + 1
+    clock.advance(1)
+    assert [task.id for task in await store.claim(9)] == [second.id]
+
+
+async def test_when_the_next_of_a_key_is_cancelled_the_one_after_it_has_the_place(store: EmbeddedStore) -> None:
+    await put(store, StartRules(Concurrency(per_key=1, key="data.k"), Throttle(1, 60_000, 1, "data.j")))
+    first, second, third = await store.add([TaskDraft("f", b'{"k":1,"j":%d}' % j, 0) for j in range(3)])
+    assert [task.id for task in await store.claim(9)] == [first.id]
+    await store.settle([Completed(first.id)])
+    await store.cancel(second.id)
+    assert [task.id for task in await store.claim(9)] == [third.id]

@@ -6,7 +6,8 @@ waits for them.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 from taskd.model.task import Task
 from taskd.store.base import StoreUnavailableError
@@ -24,18 +25,30 @@ _TRY_AGAIN_S = 1.0
 class LargeKeys:
     """Reads keys, and has tasks put back into the queue once theirs are known."""
 
-    def __init__(self, usages: Usages, large: LargeData, put_back: Callable[[Sequence[Task]], None]) -> None:
+    def __init__(
+        self,
+        usages: Usages,
+        large: LargeData,
+        live: Callable[[str], Task | None],
+        put_back: Callable[[Sequence[Task]], None],
+    ) -> None:
         self._usages = usages
         self._large = large
+        self._live = live
         self._put_back = put_back
-        self._wanted: list[Task] = []
+        self._wanted: dict[str, Task] = {}
         self._reading: asyncio.Task[None] | None = None
 
     def read(self, tasks: Sequence[Task]) -> None:
         """Takes tasks out of whose data keys are to be read."""
-        self._wanted += tasks
+        self._wanted.update((task.id, task) for task in tasks)
         if self._reading is None:
             self._reading = asyncio.create_task(self._read_all(), name="keys of large data")
+
+    def forget(self, task_ids: Iterable[str]) -> None:
+        """Does not put these back: their owner has done so."""
+        for task_id in task_ids:
+            self._wanted.pop(task_id, None)
 
     async def stop(self) -> None:
         """Reads no more. Idempotent."""
@@ -45,21 +58,22 @@ class LargeKeys:
 
     async def _read_all(self) -> None:
         while self._wanted:
-            some = list(up_to_bytes(self._wanted[:_AT_ONCE], _AT_ONCE_BYTES))
+            some = list(up_to_bytes([*islice(self._wanted.values(), _AT_ONCE)], _AT_ONCE_BYTES))
             try:
                 data = await self._large.data_of_all(some)
             except StoreUnavailableError as error:
                 log.warning("Tasks of functions with start rules cannot be read, and wait: %s", error)
                 await asyncio.sleep(_TRY_AGAIN_S)
                 continue
-            del self._wanted[: len(some)]
+            some = [task for task in some if self._wanted.get(task.id) is task]
             for task in some:
+                del self._wanted[task.id]
                 self._note(task, data.get(task.seq, b""))
             self._put_back(some)
         self._reading = None
 
     def _note(self, task: Task, data: bytes) -> None:
-        """Lost data has no keys; the task fails when its turn comes."""
+        """Lost data has no keys; the task fails when its turn comes. One that was replaced meanwhile has others."""
         usage = self._usages.by_function.get(task.function_name)
-        if usage is not None and stored_data(task) is not None:
+        if usage is not None and stored_data(task) is not None and self._live(task.id) is task:
             usage.large_keys[task.id] = usage.read_keys(data)

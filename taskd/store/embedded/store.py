@@ -627,7 +627,7 @@ class EmbeddedStore:
             wait_for_capacity=self._wait_for_capacity,
         )
         self._large_claims = LargeClaims(self._commits, self._large, self._memory, self._give_back)
-        self._large_keys = LargeKeys(state.usages, self._large, self._read_again)
+        self._large_keys = LargeKeys(state.usages, self._large, state.tasks.get, self._read_again)
         self._settlement = Settlement(
             *(self._commits, self._catalogue, self._creation, self._clock),
             abandoned=abandoned,
@@ -764,11 +764,13 @@ class EmbeddedStore:
         """Puts back tasks that could not take something over."""
         if task_ids:
             self._queue.sweep()
+            self._large_keys.forget(task_ids)
             self._push([self._commits.state.tasks[task_id] for task_id in task_ids])
 
     def _requeue_entries(self, tasks: Sequence[Task]) -> None:
         """Puts back tasks whose cancelling failed; old entries may be gone or not, so that is made sure first."""
         self._queue.sweep()
+        self._large_keys.forget([task.id for task in tasks])
         self._push(tasks)
 
     def _unclaim(self, tasks: Sequence[Task]) -> None:
