@@ -30,7 +30,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 async def store(tmp_path: Path, clock: FakeClock) -> AsyncIterator[EmbeddedStore]:
     fatal: list[BaseException] = []
-    store = EmbeddedStore(StoreSettings(data=str(tmp_path / "data")), clock, fatal.append)
+    store = EmbeddedStore(StoreSettings(data=str(tmp_path / "data"), segment_mib=0), clock, fatal.append)
     await store.start()
     yield store
     await store.stop()
