@@ -18,6 +18,7 @@ from taskd.rql.coerce import Kind, coerce
 from taskd.rql.evaluate import matches
 from taskd.rql.operators import COMPARISONS, Form, Operands
 from taskd.rql.query import Compare, Contains, Group, Guessed, Member, Moment, Node, Path, Pattern, Query, SortKey
+from taskd.store.embedded.catalogue import queries
 from taskd.store.embedded.catalogue.sql.fields import TASKS
 
 NAMES = st.sampled_from(["a", "b", "n", "0", "1", "é", "a.b", 'q"', "", "a b"])
@@ -142,6 +143,12 @@ QUERIES = st.builds(Query, st.none() | NODES, SORTS.map(tuple), st.integers(1, 5
 
 INDEXES: list[Path] = [("data", "a"), ("data", "0"), ("data", "é"), ("data", "a", "b"), ("data", "b", "0")]
 LOOKED_UP = st.one_of(*comparisons(st.sampled_from([*INDEXES, ("tags",)]), OPERANDS))
+RANGES = st.builds(
+    lambda *ends: Group("and", tuple(Compare(name, ends[0], value, 0) for name, value in ends[1:])),
+    st.sampled_from([*INDEXES, ("tags",)]),
+    st.tuples(st.sampled_from(["gt", "ge"]), ORDERED),
+    st.tuples(st.sampled_from(["lt", "le"]), ORDERED),
+)
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +179,20 @@ def test_an_index_on_values_leads_to_the_same_page(
     page = catalogue.page_by_values(query)
     if page is not None:
         assert page == replace(catalogue.page(query), scanned=False), query
+
+
+@settings(max_examples=250)
+@given(tasks(), RANGES, st.booleans())
+def test_a_range_of_an_index_leads_to_the_same_page(
+    catalogue: MemoryCatalogue, rows: list[Task], where: Node, is_written: bool
+) -> None:
+    catalogue.fill(rows)
+    if is_written:
+        catalogue.write_runs()
+    query = Query(where, (), 3, 0)
+    expected = [task.seq for task in catalogue.page(query).rows]
+    if queries.tasks(query, catalogue.value_indexes).has_lookups:
+        assert all(seqs == expected for seqs in catalogue.seqs_by_values(query)), query
 
 
 @settings(max_examples=250)

@@ -15,7 +15,8 @@ from taskd.rql.operators import COMPARISONS
 from taskd.rql.parser import parse
 from taskd.store.embedded.catalogue import queries
 from taskd.store.embedded.catalogue.scalar_values import TAGS
-from taskd.store.embedded.catalogue.sql.lookups import FoundRecently
+from taskd.store.embedded.catalogue.schema import migrate
+from taskd.store.embedded.catalogue.sql.lookups import Bound, FoundRecently
 from taskd.store.embedded.catalogue.value_indexes import RUN_TASKS, ValueIndexes
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.store import EmbeddedStore
@@ -94,6 +95,43 @@ def test_a_page_by_an_index_looks_at_no_more_than_it_leads_to(catalogue: MemoryC
     assert "SEARCH held USING COVERING INDEX value_runs_field (field=? AND run<?)" in plan
 
 
+@pytest.mark.parametrize(
+    ("text", "ends", "in_memory", "in_runs"),
+    [  # the range by itself (in runs with both ends), two tasks with several values, one that has to be looked at
+        ("data.patient>=50&lt(data.patient,53)", 2, [3 + 2 + 1], [4 + 2 + 1]),
+        ("data.patient<53&data.patient>20&data.patient>50&tags!=b", 3, [2 + 2 + 1], [4 + 2 + 1]),
+        ("gt(data.patient,string:a)&le(data.patient,string:z)", 2, [1 + 1], [1 + 2 + 1]),
+        ("data.patient>=50&lt(data.patient,string:a)", 2, [], []),
+        ("gt(tags,a)&lt(tags,c)", 2, [], []),
+    ],
+)
+def test_a_range_leads_to_what_is_between_its_ends(
+    text: str, ends: int, in_memory: list[int], in_runs: list[int], catalogue: MemoryCatalogue
+) -> None:
+    several = [task_of(101, {"patient": [1, 100]}), task_of(102, {"patient": [1, 2, 99]})]
+    rest = [task_of(103, {"patient": LONG}), task_of(104, {"patient": "b"}, ("a", "c"))]
+    catalogue.fill([task_of(seq, {"patient": seq}) for seq in range(1, 101)] + several + rest)
+    query = parse(text)
+    expected = [task.seq for task in catalogue.page(query).rows]
+    for ranges in (in_memory, in_runs):
+        assert catalogue.sizes(query)[ends:] == ranges
+        assert all(seqs == expected for seqs in catalogue.seqs_by_values(query))
+        catalogue.write_runs()
+
+
+def test_indexes_of_an_older_catalogue_are_made_again(catalogue: MemoryCatalogue) -> None:
+    catalogue.fill([task_of(1, {"patient": [1, 9]}, ("a",)), task_of(2, {"patient": 9})])
+    catalogue.write_runs()
+    catalogue.connection.execute("DELETE FROM task_values WHERE value = x'01'")  # as it was
+    migrate(catalogue.connection, 7)
+    catalogue.write_runs()
+    assert catalogue.value_indexes.usable.keys() == {TAGS}
+    catalogue.index_all()
+    assert numbers(catalogue, "data.patient>3&data.patient<7") == [1]
+    assert numbers(catalogue, "tags=a") == [1]
+    assert numbers(catalogue, "data.patient=9") == [1, 2]
+
+
 def test_what_was_there_is_indexed_step_by_step_and_used_when_all_is(catalogue: MemoryCatalogue) -> None:
     catalogue.fill([task_of(seq, {"n": seq}, ("a",)) for seq in range(1, 2501)])
     catalogue.value_indexes.write_recent()
@@ -134,7 +172,9 @@ def numbers(catalogue: MemoryCatalogue, text: str) -> list[int]:
 
 
 def found_recently(catalogue: MemoryCatalogue, tag: str) -> FoundRecently:
-    return catalogue.value_indexes.found_recently(catalogue.value_indexes.usable[TAGS], COMPARISONS["eq"], [tag])
+    return catalogue.value_indexes.found_recently(
+        catalogue.value_indexes.usable[TAGS], [Bound(COMPARISONS["eq"], (tag,))]
+    )
 
 
 def written(catalogue: MemoryCatalogue) -> tuple[int, int]:

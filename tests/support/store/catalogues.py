@@ -12,6 +12,8 @@ from taskd.store.base import Page
 from taskd.store.embedded.catalogue import queries
 from taskd.store.embedded.catalogue.rows import COLUMNS, row
 from taskd.store.embedded.catalogue.schema import migrate
+from taskd.store.embedded.catalogue.sql.fields import TASKS
+from taskd.store.embedded.catalogue.sql.planning import LookupPages, Table, lookup_pages, plan
 from taskd.store.embedded.catalogue.sql.user_functions import register_functions
 from taskd.store.embedded.catalogue.statements import Write, parts
 from taskd.store.embedded.catalogue.value_indexes import ValueIndexes
@@ -25,13 +27,19 @@ class MemoryCatalogue:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         migrate(self.connection)
         register_functions(self.connection)
-        self.value_indexes = ValueIndexes(self.connection, indexes)
+        self._paths = list(indexes)
+        self.value_indexes = ValueIndexes(self.connection, self._paths)
         self.index_all()
 
     def index_all(self) -> None:
         """Has everything indexed that is not yet."""
         while self.value_indexes.step():
             pass
+
+    def write_runs(self) -> None:
+        """Has the values that are in memory in runs, as after a stop and a start."""
+        self.value_indexes.write_recent()
+        self.value_indexes = ValueIndexes(self.connection, self._paths)
 
     def close(self) -> None:
         """Whoever makes one closes it: Python warns of connections that are left open."""
@@ -70,6 +78,20 @@ class MemoryCatalogue:
             return None
         listing.choose(self.connection)
         return listing(self.connection)
+
+    def sizes(self, query: Query) -> list[int]:
+        """How many tasks each of the lookups for ``query`` leads to."""
+        sizes = self._lookup_pages(query).sizes
+        return list(self.connection.execute(sizes.text, sizes.params).fetchone())
+
+    def seqs_by_values(self, query: Query) -> list[list[int]]:
+        """The numbers of the tasks on the page, by each of the lookups for ``query``."""
+        pages = [page.rows for page in self._lookup_pages(query).pages]
+        return [[row[0] for row in self.connection.execute(page.text, page.params)] for page in pages]
+
+    def _lookup_pages(self, query: Query) -> LookupPages:
+        table = Table("tasks", ["seq"], TASKS)
+        return lookup_pages(query, table, plan(query, table, self.value_indexes).lookups)
 
     def find(self, query: Query) -> list[str]:
         """The ids on the page that ``query`` asks for."""

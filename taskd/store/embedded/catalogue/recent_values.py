@@ -3,10 +3,11 @@
 Written one by one as they come, each would change a page of the file of its own.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from taskd.rql.operators import Comparison
 from taskd.store.embedded.catalogue.scalar_values import LOOK, Value
+from taskd.store.embedded.catalogue.sql.lookups import Bound
 
 Values = dict[Value, list[int]]
 """The numbers of the tasks that have a value."""
@@ -49,13 +50,18 @@ class RecentValues:
             if not seqs:
                 values.pop(value, None)
 
-    def find(self, field: int, comparison: Comparison, operands: Iterable[Value]) -> list[int]:
-        """The numbers of the tasks that a value of ``operands`` leads to, and of those that are to be looked at."""
+    def find(self, field: int, bounds: Sequence[Bound]) -> list[int]:
+        """The numbers of the tasks with a value within each of ``bounds``, and of those that are to be looked at."""
         values: Values = self.fields.get(field, {})
         if not values:
             return []
-        keys = set(_keys(values, comparison, list(operands)))
-        return [seq for key in keys | {LOOK} for seq in values.get(key, ())]
+        first, *others = (_seqs_within(values, bound) for bound in bounds)
+        return first if not others else list(set(first).intersection(*others))
+
+
+def _seqs_within(values: Values, bound: Bound) -> list[int]:
+    keys = set(_keys(values, bound.comparison, list(bound.operands)))
+    return [seq for key in keys | {LOOK} for seq in values.get(key, ())]
 
 
 def _keys(values: Mapping[Value, object], comparison: Comparison, operands: list[Value]) -> Iterator[Value]:

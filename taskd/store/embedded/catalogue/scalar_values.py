@@ -1,6 +1,7 @@
 """What an index keeps of a task: the scalars that a field leads to, as they can be compared and kept.
 
-Stands in where values cannot be kept as they are: ``LOOK``.
+Stands in where values cannot be kept as they are: ``LOOK``. Stands beside the values of a task that has several:
+``SEVERAL``.
 """
 
 import math
@@ -17,6 +18,9 @@ from taskd.store.embedded.catalogue.sql.user_functions import decode_document
 TAGS: Path = ("tags",)
 LOOK = b""
 """In the place of a value that is too long, or no text that can be kept: such a task is looked at itself."""
+SEVERAL = b"\x01"
+"""Beside the values of a task in which a field of ``data`` leads to more than one: one of them may be past one end of
+a range and another past the other, so that the task satisfies both ends with no value in between."""
 _TEXT_MAX_CHARS = 256
 """No less than a tag may have."""
 
@@ -65,12 +69,18 @@ class Extractor:
             if (kind is int and -_PLAIN_MAX < value < _PLAIN_MAX) or (kind is str and kept(value) is value):
                 found.append((field, value, seq))
             elif value is not None or name is None:
-                found += [(field, each, seq) for each in _scalars(document, path)]
+                found += [(field, each, seq) for each in _kept_at(document, path)]
 
 
 def values_in(text: str | bytes, path: Path) -> Iterator[Value]:
     """The values in a column of JSON that ``path`` leads to, which begins with the name of the column."""
-    return _scalars(decode_document(text), path[1:])
+    document = decode_document(text)
+    return _scalars(document, ()) if path == TAGS else iter(_kept_at(document, path[1:]))
+
+
+def _kept_at(document: Any, path: Path) -> list[Value]:
+    values = list(_scalars(document, path))
+    return values if len(values) < 2 else [*values, SEVERAL]
 
 
 def _scalars(document: Any, path: Path) -> Iterator[Value]:

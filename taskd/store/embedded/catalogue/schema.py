@@ -4,13 +4,13 @@ import logging
 import sqlite3
 from pathlib import Path
 
-from taskd.store.embedded.catalogue import counts, deliveries, event_records, free_space, value_indexes
+from taskd.store.embedded.catalogue import counts, deliveries, event_records, free_space, value_indexes, value_runs
 from taskd.store.embedded.errors import StoreError
 from taskd.system.files import sync_directory
 
 log = logging.getLogger(__name__)
 
-VERSION = 7
+VERSION = 8
 """``PRAGMA user_version``. To change the schema, raise it and add the step to it to ``_MIGRATIONS``."""
 
 WAL_MAX_BYTES = 64 << 20
@@ -74,6 +74,7 @@ _MIGRATIONS: dict[int, str] = {
     4: event_records.CREATE,
     5: value_indexes.TO_RUNS,
     6: deliveries.CREATE,
+    7: value_runs.NOTE_SEVERAL,
 }
 """For each version, the step to the next."""
 

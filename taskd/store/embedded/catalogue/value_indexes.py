@@ -15,12 +15,11 @@ from threading import Lock
 from typing import Any
 
 from taskd.model.task import Task
-from taskd.rql.operators import Comparison
 from taskd.rql.query import Path
 from taskd.store.embedded.catalogue import value_runs
 from taskd.store.embedded.catalogue.recent_values import Found, RecentValues
-from taskd.store.embedded.catalogue.scalar_values import TAGS, Extractor, Value, values_in
-from taskd.store.embedded.catalogue.sql.lookups import FoundRecently
+from taskd.store.embedded.catalogue.scalar_values import TAGS, Extractor, values_in
+from taskd.store.embedded.catalogue.sql.lookups import Bound, FoundRecently
 
 log = logging.getLogger(__name__)
 
@@ -163,10 +162,10 @@ class ValueIndexes:
                 text = tags if path == TAGS else data
                 yield from ((field, value, seq) for value in (values_in(text, path) if text else ()))
 
-    def found_recently(self, field: int, comparison: Comparison, operands: Sequence[Value]) -> FoundRecently:
-        """What is in memory of those that may satisfy a comparison. For any thread."""
+    def found_recently(self, field: int, bounds: Sequence[Bound]) -> FoundRecently:
+        """What is in memory of those that may satisfy all of ``bounds``. For any thread."""
         with self._lock:
-            return FoundRecently(self._next_run, self._recent.find(field, comparison, operands))
+            return FoundRecently(self._next_run, self._recent.find(field, bounds))
 
     def write_recent(self) -> None:
         """Writes what is in memory, so that it need not be found out again at the next start."""

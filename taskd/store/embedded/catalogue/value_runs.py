@@ -23,11 +23,18 @@ CREATE TABLE value_runs (
 CREATE INDEX value_runs_field ON value_runs (field, run);
 CREATE TABLE task_values (
     run INTEGER NOT NULL,
-    value NOT NULL,                   -- a number, a text, or an empty blob where the task has to be looked at
+    value NOT NULL,                   -- a number, a text, or a blob: LOOK or SEVERAL of scalar_values
     seqs NOT NULL,                    -- the number of the task that has it, or a JSON array of them
     PRIMARY KEY (run, value)
 ) WITHOUT ROWID;
 """
+_OF_DATA = """(SELECT field FROM value_fields WHERE path != '["tags"]')"""
+NOTE_SEVERAL = f"""
+DELETE FROM task_values WHERE run IN (SELECT run FROM value_runs WHERE field IN {_OF_DATA});
+DELETE FROM value_runs WHERE field IN {_OF_DATA};
+UPDATE value_fields SET indexed_seq = 0 WHERE field IN {_OF_DATA};
+"""
+"""To runs that say which tasks have several values; what is indexed of ``data`` is indexed again."""
 _INSERT = Statement("INSERT INTO task_values (run, value, seqs) VALUES", 3)
 
 
@@ -54,10 +61,10 @@ def _write_run(connection: sqlite3.Connection, run: int, field: int, values: Val
 
 
 def _in_order(values: Iterable[Value]) -> list[Value]:
-    """As SQLite orders them: numbers, texts, the blob."""
+    """As SQLite orders them: numbers, texts, blobs."""
     numbers: list[int | float] = []
     texts: list[str] = []
-    look: list[Value] = []
+    look: list[bytes] = []
     for value in values:
         if isinstance(value, str):
             texts.append(value)
@@ -65,7 +72,7 @@ def _in_order(values: Iterable[Value]) -> list[Value]:
             look.append(value)
         else:
             numbers.append(value)
-    return [*sorted(numbers), *sorted(texts), *look]
+    return [*sorted(numbers), *sorted(texts), *sorted(look)]
 
 
 def _packed(seqs: Sequence[int]) -> int | str:
