@@ -1,8 +1,7 @@
-"""Whether those who had webhooks told of tasks may still look at tasks: a small file, beside that of task creators."""
+"""Whether those who had webhooks told of tasks and events may still look at them."""
 
 from taskd.auth.service import AuthService
-from taskd.model.permissions import Permission
-from taskd.model.webhook import Webhook
+from taskd.model.webhook import Webhook, view_permissions
 
 
 class WebhookOwners:
@@ -28,6 +27,5 @@ class WebhookOwners:
         if principal is None:
             return f"The {kind} {principal_id} that it was made by is gone."
         held = directory.permissions(principal.permissions, principal.roles)
-        if webhook.sees_tasks and Permission.VIEW_TASKS not in held:
-            return f"The {kind} {principal_id} that it was made by lacks {Permission.VIEW_TASKS}."
-        return None
+        lacking = [permission for permission in view_permissions(webhook) if permission not in held]
+        return f"The {kind} {principal_id} that it was made by lacks {lacking[0]}." if lacking else None

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from taskd.model import limits
 from taskd.model.errors import ILLEGAL_STATE, ContractError
+from taskd.model.permissions import Permission
 from taskd.model.status import FINAL, Status
 
 TASK_EVENTS = {f"task.{status.value}": status for status in sorted(FINAL)}
@@ -17,6 +18,11 @@ TASK_EVENTS = {f"task.{status.value}": status for status in sorted(FINAL)}
 TASK_EVENT_PREFIX = "task."
 TEST_EVENT = "webhook.test"
 """What is delivered to a webhook that somebody tries out."""
+
+
+def is_published(event_type: str) -> bool:
+    """Whether it is the type of an event that somebody published: nobody publishes what taskd alone may say."""
+    return not event_type.startswith(TASK_EVENT_PREFIX) and event_type != TEST_EVENT
 
 
 class WebhookSecret(Struct, frozen=True, gc=False, array_like=True):
@@ -77,6 +83,11 @@ class Webhook(Struct, frozen=True, gc=False, array_like=True):
         """Whether it is told of tasks."""
         return any(event in TASK_EVENTS for event in self.events)
 
+    @property
+    def sees_events(self) -> bool:
+        """Whether it is told of events that somebody published."""
+        return any(is_published(event) for event in self.events)
+
 
 def create(draft: WebhookDraft, webhook_id: str, now_ms: int) -> Webhook:
     """A new webhook from a draft."""
@@ -117,6 +128,12 @@ def rotate(webhook: Webhook, secret: str, now_ms: int, overlap_ms: int) -> Webho
     before = WebhookSecret(webhook.secrets[0].text, now_ms + overlap_ms)
     kept = (before,) if overlap_ms else ()
     return replace(webhook, secrets=(WebhookSecret(secret), *kept), update_ms=now_ms)
+
+
+def view_permissions(webhook: Webhook) -> list[Permission]:
+    """What is needed to be told of all that it is told of."""
+    seen = ((webhook.sees_tasks, Permission.VIEW_TASKS), (webhook.sees_events, Permission.VIEW_EVENTS))
+    return [permission for sees, permission in seen if sees]
 
 
 def wanted_statuses(webhooks: Collection[Webhook]) -> frozenset[Status]:

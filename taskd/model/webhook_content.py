@@ -8,6 +8,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from taskd.model import limits
 from taskd.model.delivery import Delivery
+from taskd.model.event import Event
 from taskd.model.task import Task, TaskError
 from taskd.model.timestamps import format_ms
 from taskd.model.wire import ErrorView
@@ -34,6 +35,15 @@ class TaskContent(Struct, rename="camel", gc=False):
     error: ErrorView | UnsetType = UNSET
 
 
+class EventContent(Struct, rename="camel", gc=False):
+    """What is said about an event that somebody published: all but its content."""
+
+    id: str
+    creation_timestamp: str
+    created_by_user_id: str | UnsetType = UNSET
+    created_by_application_id: str | UnsetType = UNSET
+
+
 class _Body(Struct, gc=False):
     type: str
     timestamp: str
@@ -57,6 +67,18 @@ def task_content(task: Task) -> bytes:
             retried_by_task_id=task.retried_by_task_id or UNSET,
             retry_for_task_ids=task.retry_for_task_ids or UNSET,
             error=UNSET if task.error is None else _error(task.error),
+        )
+    )
+
+
+def event_content(event: Event) -> bytes:
+    """The JSON text of an object about ``event``, some hundred bytes."""
+    return _encode(
+        EventContent(
+            id=event.id,
+            creation_timestamp=format_ms(event.creation_ms),
+            created_by_user_id=event.created_by_user_id or UNSET,
+            created_by_application_id=event.created_by_application_id or UNSET,
         )
     )
 

@@ -16,8 +16,9 @@ from taskd.model.clock import Clock
 from taskd.model.delivery import Attempt, Delivery, DeliveryStatus
 from taskd.model.errors import RESOURCE_UNKNOWN, ContractError
 from taskd.model.shares import Shares
-from taskd.model.webhook import TASK_EVENTS, Webhook
-from taskd.model.webhook_content import body_of, without_data
+from taskd.model.webhook import TASK_EVENTS, TEST_EVENT, Webhook
+from taskd.model.webhook_content import body_of, event_content, without_data
+from taskd.rql.query import Compare, Query, SortKey
 from taskd.store.base import Change, FannedOut, StoreUnavailableError, TaskStore
 from taskd.system.background import AT_ONCE, LOOK_AGAIN_S, BackgroundLoop
 from taskd.telemetry.webhooks import WebhookMeasures
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _EVENTS_PER_STEP = 500
 _GONE = 410
+_NEWEST_FIRST = (SortKey(("creation_timestamp",), descending=True),)
 _STOP_S = 5.0
 """How long attempts that are under way may still take when the service is stopped."""
 
@@ -186,7 +188,7 @@ class Deliverer:
         try:
             body = await self._body(webhook, delivery)
         except ContractError as error:
-            return Answer(None, f"The task's data cannot be read now: {error}")
+            return Answer(None, f"The data cannot be read now: {error}")
         now_ms = self._clock()
         in_force = [secret.text for secret in webhook.secrets if secret.is_in_force(now_ms)]
         headers = signature.headers(delivery.id, now_ms // 1000, body, in_force)
@@ -195,6 +197,10 @@ class Deliverer:
     async def _body(self, webhook: Webhook, delivery: Delivery) -> bytes:
         if not webhook.include_data or delivery.event_type not in TASK_EVENTS or not webhook.sees_tasks:
             return body_of(delivery)  # who answers for one that sees no tasks any more need not be one who may
+        if not webhook.include_data or delivery.event_type == TEST_EVENT:
+            return body_of(delivery)
+        if delivery.event_type not in TASK_EVENTS:
+            return await self._body_with_content(delivery)
         try:
             data = await self._store.read_data(delivery.subject_id, 0, limits.WEBHOOK_BODY_MAX_BYTES)
         except ContractError as error:
@@ -203,6 +209,16 @@ class Deliverer:
             raise
         is_whole = len(data) < limits.WEBHOOK_BODY_MAX_BYTES
         return body_of(delivery, data) if is_whole else without_data(delivery)
+
+    async def _body_with_content(self, delivery: Delivery) -> bytes:
+        """The body that tells of an event with its content, as long as the event is kept."""
+        by_id = Compare("eq", ("id",), delivery.subject_id, 0)
+        query = Query(by_id, sort=_NEWEST_FIRST, limit=limits.PAGE_LIMIT_MAX, skip_count=True)
+        found = await self._store.find_events(query)
+        for event in found.rows:  # the id is its sender's, and may come again
+            if event.type == delivery.event_type and event_content(event) == delivery.content:
+                return body_of(delivery, event.content or b"{}")
+        return without_data(delivery)
 
     async def _disable(self, webhook_id: str, reason: str) -> None:
         now_ms = self._clock()

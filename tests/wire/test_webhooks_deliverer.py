@@ -18,6 +18,7 @@ from taskd.model import limits
 from taskd.model import webhook as rules
 from taskd.model.clock import system_clock_ms
 from taskd.model.delivery import Delivery
+from taskd.model.event import EventDraft
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
 from taskd.model.webhook import Webhook, WebhookDraft, WebhookSecret
 from taskd.rql.parser import parse
@@ -139,6 +140,28 @@ async def test_data_is_told_where_it_was_asked_for_and_fits(tmp_path: Path, rece
         assert (second["dataOmitted"], third["dataOmitted"]) == (True, True)
         assert "data" not in second
         assert "data" not in third
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b'{"a":1}', {"data": {"a": 1}}),
+        (None, {"data": {}}),
+        (b'{"a":"%b"}' % (b"x" * limits.WEBHOOK_BODY_MAX_BYTES), {"dataOmitted": True}),
+    ],
+)
+async def test_what_an_event_is_about_is_told_where_it_was_asked_for_and_fits(
+    tmp_path: Path, receiver: Receiver, content: bytes | None, told: dict[str, Any]
+) -> None:
+    """And never that of another sender's event with the same id."""
+    async with bench(tmp_path) as on:
+        await on.webhook(receiver.url, events=("order",), include_data=True)
+        await on.store.publish(EventDraft("other", b'{"b":1}', "7", created_by_user_id="5" * 24))
+        event = await on.store.publish(EventDraft("order", content, "7", created_by_user_id="6" * 24))
+        [received] = await receiver.count(1)
+        body = verified(on.secret, received)
+        about = {"id": "7", "creationTimestamp": body["timestamp"], "createdByUserId": event.created_by_user_id}
+        assert (body["type"], body["data"]) == ("order", {**about, **told})
 
 
 async def test_a_rotated_secret_signs_beside_the_one_before(tmp_path: Path, receiver: Receiver) -> None:

@@ -19,7 +19,8 @@ PATH = "/taskd/v1/webhooks"
 BODY: dict[str, Any] = {"url": "https://example.com/hook?key=1", "events": ["task.complete"]}
 UNKNOWN = "0" * 24
 MANAGER, VIEWER = holder(1001, "MANAGE_WEBHOOKS"), holder(1002, "MANAGE_WEBHOOKS", "VIEW_TASKS")
-ACCOUNTS = with_holders(EVERYBODY, MANAGER, VIEWER)
+OF_EVENTS = holder(1003, "MANAGE_WEBHOOKS", "VIEW_EVENTS")
+ACCOUNTS = with_holders(EVERYBODY, MANAGER, VIEWER, OF_EVENTS)
 
 
 @pytest.fixture
@@ -162,7 +163,9 @@ async def test_only_who_may_view_tasks_is_told_of_them(secured: SecuredService) 
         return response
 
     await assert_error(await send("POST", "", MANAGER.token, BODY), 10)
-    assert (await send("POST", "", MANAGER.token, {**BODY, "events": ["mine"]})).status == 200
+    await assert_error(await send("POST", "", VIEWER.token, {**BODY, "events": ["mine"]}), 10)
+    assert (await send("POST", "", OF_EVENTS.token, {**BODY, "events": ["mine"]})).status == 200
+    await assert_error(await send("POST", "", OF_EVENTS.token, BODY), 10)
     made = await (await send("POST", "", VIEWER.token, BODY)).json()
     one = f"/{made['id']}"
     await assert_error(await send("PUT", one, MANAGER.token, {"url": "https://other.example"}), 10)

@@ -107,7 +107,9 @@ class WebhookHandlers:
         return await self._pages.response(request, query, await self._store.find_webhooks(query), webhook_view)
 
     async def create(self, request: web.Request) -> web.StreamResponse:
-        """A new webhook, which is told of what happens from now on; one of `task.…` needs VIEW_TASKS, too.
+        """A new webhook, which is told of what happens from now on.
+
+        One of `task.…` needs VIEW_TASKS, too, and one of other events VIEW_EVENTS.
 
         The answer, and no other, has the secrets that its bodies are signed with.
         """
@@ -129,6 +131,8 @@ class WebhookHandlers:
 
         As long as it is enabled it is told in the name of whoever changed it last. Whoever changes one of `task.…`, or
         to such, needs VIEW_TASKS, unless all that is done is to disable it.
+        As long as it is enabled it is told in the name of whoever changed it last, who needs VIEW_TASKS for `task.…`
+        and VIEW_EVENTS for other events.
         What waited while it was disabled is delivered once it is enabled.
         """
         body = decode_webhook_update(await read_body(request, _BODY_MAX_BYTES))
@@ -170,5 +174,5 @@ class WebhookHandlers:
 
 
 def _require_view(request: web.Request, webhook: Webhook) -> None:
-    if webhook.sees_tasks:
-        require(caller_of(request), Permission.VIEW_TASKS)
+    for permission in rules.view_permissions(webhook):
+        require(caller_of(request), permission)

@@ -9,10 +9,11 @@ from taskd.model import limits
 from taskd.model.clock import Clock
 from taskd.model.delivery import Attempt, Delivery
 from taskd.model.errors import ILLEGAL_STATE, RESOURCE_UNKNOWN, ContractError
+from taskd.model.event import Event
 from taskd.model.shares import has_room
 from taskd.model.task import Task
-from taskd.model.webhook import TASK_EVENT_PREFIX, Webhook
-from taskd.model.webhook_content import task_content
+from taskd.model.webhook import TASK_EVENT_PREFIX, Webhook, is_published
+from taskd.model.webhook_content import event_content, task_content
 from taskd.rql.query import Query
 from taskd.store.base import FannedOut, Page
 from taskd.store.embedded import events
@@ -54,18 +55,22 @@ class Deliveries:
             return FannedOut(0, 0, [])
         return await self._webhooks.in_turn(functools.partial(self._fan_out, limit))
 
-    def of_event(self, event_type: str, subject_id: str, at_ms: int, content: bytes) -> list[events.Event]:
-        """What has webhooks told of an event that is no end of a task, in the frame in which it happens.
-
-        ``content`` is what is said about it: the JSON text of an object of some hundred bytes.
-        """
-        if event_type not in self._state.wanted_types:
+    def of_events(self, published: Sequence[Event]) -> list[events.Event]:
+        """What has webhooks told of events that are published, for the frame that publishes them."""
+        wanted = self._state.wanted_types
+        told = [event for event in published if event.type in wanted and is_published(event.type)]
+        if not told:
             return []
         batch = _Batch(self._state.shares.total)
-        for webhook in self._state.webhooks.values():
-            if webhook.wants(event_type) and batch.takes(webhook, self._state.shares.held(webhook.id)):
-                batch.add(self._new(webhook.id, event_type, subject_id, content, at_ms))
+        for event in told:
+            self._add_of_event(batch, event)
         return [events.DeliveriesPut(tuple(batch.deliveries)), *self._disabling(batch)]
+
+    def _add_of_event(self, batch: "_Batch", event: Event) -> None:
+        content = event_content(event)
+        for webhook in self._state.webhooks.values():
+            if webhook.wants(event.type) and batch.takes(webhook, self._state.shares.held(webhook.id)):
+                batch.add(self._new(webhook.id, event.type, event.id, content, event.creation_ms))
 
     def due_webhooks(self) -> list[str]:
         """See ``Deliveries.due_webhooks``."""

@@ -621,6 +621,7 @@ class EmbeddedStore:
             live_tasks_max=self._settings.live_tasks_max,
             callbacks=self._on_published,
         )
+        self._publishing.also.append(self._deliveries.of_events)
         self._dispatchers = Dispatchers(
             *(self._commits, self._catalogue, self._clock),
             new_id=self._new_id,

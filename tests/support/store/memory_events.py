@@ -45,12 +45,14 @@ class MemoryEvents:
         new_id: Callable[[], str],
         create: Callable[[Sequence[TaskDraft]], object],
         function: Callable[[str], Function | None],
+        tell_webhooks: Callable[[Event], None],
     ) -> None:
         self._shared = shared
         self._now_ms = now_ms
         self._new_id = new_id
         self._create = create
         self._function = function
+        self._tell_webhooks = tell_webhooks
         self.callbacks: list[Callable[[Publication], None]] = []
 
     def publish(self, draft: EventDraft) -> Event:
@@ -72,6 +74,7 @@ class MemoryEvents:
         if dispatched.withheld is not None and not event.chain:
             raise ContractError(errors.BODY_TOO_LARGE, dispatched.withheld)
         self._shared.events.append(event)
+        self._tell_webhooks(event)
         self._create(dispatched.drafts)
         for callback in self.callbacks:
             callback(Publication(event, len(dispatched.drafts), dispatched.mails, dispatched.withheld))

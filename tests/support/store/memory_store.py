@@ -165,6 +165,7 @@ class MemoryStore(MemoryWebhooks):
             new_id=self._new_id,
             create=self._create,
             function=shared.functions.get,
+            tell_webhooks=self.tell_of,
         )
         self._is_dead = False
         self._callbacks: dict[Change, list[Callable[[], None]]] = {change: [] for change in Change}

@@ -12,10 +12,11 @@ from taskd.model import errors, limits
 from taskd.model import webhook as rules
 from taskd.model.delivery import Attempt, Delivery
 from taskd.model.errors import ContractError
+from taskd.model.event import Event
 from taskd.model.shares import has_room
 from taskd.model.task import Task
 from taskd.model.webhook import Webhook, WebhookDraft
-from taskd.model.webhook_content import task_content
+from taskd.model.webhook_content import event_content, task_content
 from taskd.model.webhook_wire import delivery_view, webhook_view
 from taskd.model.wire import task_view
 from taskd.rql.parser import parse
@@ -39,6 +40,9 @@ class WebhookRecords:
         """A task has come to its end."""
         if task.status in rules.wanted_statuses(self.webhooks.values()):
             self.owed[task.id] = task
+
+    def wanting(self, event_type: str) -> list[Webhook]:
+        return [webhook for webhook in self.webhooks.values() if webhook.wants(event_type)]
 
     def waiting(self, webhook_id: str) -> list[Delivery]:
         return [each for each in self.deliveries.values() if each.webhook_id == webhook_id and each.is_waiting]
@@ -100,15 +104,26 @@ class MemoryWebhooks:
             for webhook in list(self.kept.webhooks.values()):
                 if not _wants(webhook, task):
                     continue
-                if self._has_room(webhook.id):
-                    event_type = f"task.{task.status.value}"
-                    self._add(webhook.id, event_type, task.id, task_content(task), task.status_changed_ms)
+                event_type = f"task.{task.status.value}"
+                if self._make(webhook, event_type, task.id, task_content(task), task.status_changed_ms):
                     made += 1
                 else:
-                    changed = rules.disable(webhook, self.now_ms(), "Too many deliveries waited for it.")
-                    disabled.append(changed)
-                    self.kept.webhooks[webhook.id] = changed
+                    disabled.append(self.kept.webhooks[webhook.id])
         return FannedOut(len(tasks), made, disabled)
+
+    def tell_of(self, event: Event) -> None:
+        """An event is published."""
+        for webhook in self.kept.wanting(event.type) if rules.is_published(event.type) else ():
+            self._make(webhook, event.type, event.id, event_content(event), event.creation_ms)
+
+    def _make(self, webhook: Webhook, event_type: str, subject_id: str, content: bytes, at_ms: int) -> bool:
+        """Makes a delivery if there is room for it, and otherwise disables the webhook."""
+        if has_room := self._has_room(webhook.id):
+            self._add(webhook.id, event_type, subject_id, content, at_ms)
+        else:
+            changed = rules.disable(webhook, self.now_ms(), "Too many deliveries waited for it.")
+            self.kept.webhooks[webhook.id] = changed
+        return has_room
 
     def due_webhooks(self) -> list[str]:
         enabled = [webhook for webhook in self.kept.webhooks.values() if webhook.enabled]
