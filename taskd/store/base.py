@@ -638,6 +638,9 @@ class ErasableRecords(Protocol):
         were still to be. Where another task did name one, as what it
         is a retry or a replay of, it has an id that no task has. What the files hold of them goes with the next
         ``purge``. Call it again if it fails.
+        Events that name these tasks, or that they were made of, are gone, and nobody is told of any of these any more.
+        Where another task did name one, as what it is a retry or a replay of, it has an id that no task has. What the
+        files hold of them goes with the next ``purge``. Call it again if it fails.
         """
 
     async def purge(self) -> None:

@@ -255,6 +255,18 @@ async def test_erased_tasks_take_along_what_was_delivered_waits_and_is_owed(open
     assert len((await store.find_deliveries(webhook.id, parse(""))).rows) == 1
 
 
+async def test_with_a_task_go_its_deliveries_and_no_others(open_store: OpenStore) -> None:
+    store = await open_store()
+    webhook = await store.add_webhook(DRAFT)
+    told, waits, owed, other = [await complete(store) for _ in range(4)]
+    await store.fan_out(2)
+    await attempt(store, webhook)
+    assert await store.delete_tasks([told.id, waits.id, owed.id]) == 3
+    store = await open_store()
+    assert [each.subject_id for each in await waiting(store, webhook)] == [other.id]
+    assert (await store.find_deliveries(webhook.id, parse(""))).total == 1
+
+
 async def test_a_webhook_for_which_too_many_would_wait_is_disabled(
     store: TaskStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from support.clocks import FakeClock
 
 from taskd.model.delivery import Attempt
+from taskd.model.event import Event, EventDraft
 from taskd.model.idempotency import IdempotencyKey
 from taskd.model.logline import LogLine
 from taskd.model.task import ErrorType, Task, TaskDraft, TaskError
@@ -109,6 +110,42 @@ async def test_a_patients_tasks_are_in_no_file_once_they_are_erased(tmp_path: Pa
         assert files_with(tmp_path, text) == []
     assert (await store.find(parse("limit(1)"))).total == everything - len(tasks)  # type: ignore[operator]
     assert (await store.find(parse("data.patientId=somebody-7"))).total == 4
+    await store.stop()
+
+
+WEBHOOK = WebhookDraft(
+    "https://example.com", ("task.complete", "task.failed", "of"), (WebhookSecret("whsec_"),), include_data=True
+)
+
+
+async def with_deliveries(store: EmbeddedStore) -> tuple[str, list[Task], Event]:
+    """One that has ended, some that wait and one that is owed, of tasks; and one of an event that names a task."""
+    webhook = await store.add_webhook(WEBHOOK)
+    tasks = await store.add([draft(PATIENT) for _ in range(4)])
+    await store.settle([Completed(task.id) for task in (await store.claim(4))[:3]])
+    await store.fan_out(10)
+    [begun] = await store.begin_deliveries(webhook.id, 1)
+    await store.settle_deliveries([Attempt(begun.id, 1, 200)])
+    await store.settle([Completed(tasks[3].id)])
+    content = b'{"of":"%s","task":"%s"}' % (PATIENT.encode(), tasks[0].id.encode())
+    event = await store.publish(EventDraft("of", content, f"event of {PATIENT}"))
+    return webhook.id, tasks, event
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_nobody_is_told_of_what_was_erased_and_no_file_has_it(tmp_path: Path, is_restarted: bool) -> None:
+    store = await a_store(tmp_path, FakeClock())
+    webhook_id, tasks, event = await with_deliveries(store)
+    if is_restarted:
+        await store.stop()
+        store = await a_store(tmp_path, FakeClock())
+    assert (await store.find_deliveries(webhook_id, parse(""))).total == 4
+    assert await store.erase_tasks([task.id for task in tasks]) == 4
+    await store.purge()
+    for text in (PATIENT, event.id, *(task.id for task in tasks)):
+        assert files_with(tmp_path, text) == []
+    assert store.next_delivery_ms() is None
+    assert (await store.find_deliveries(webhook_id, parse(""))).rows == []
     await store.stop()
 
 

@@ -4,7 +4,7 @@ The journal still holds what it said of them until it is compacted; a replay del
 """
 
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from taskd.store.embedded.catalogue import deletion
 from taskd.store.embedded.catalogue.catalogue import Catalogue
@@ -16,9 +16,13 @@ from taskd.store.embedded.serial import SerialChanges
 class Deletions:
     """Deletes ended tasks, one call after the other: what one has found is still there when it is deleted."""
 
-    def __init__(self, commits: CommitLog, catalogue: Catalogue) -> None:
+    def __init__(
+        self, commits: CommitLog, catalogue: Catalogue, forget: Callable[[Sequence[int]], Awaitable[None]]
+    ) -> None:
+        """``forget`` has nobody told any more of tasks with these numbers."""
         self._commits = commits
         self._catalogue = catalogue
+        self._forget = forget
         self._changes = SerialChanges("deletions")
 
     async def delete(self, ids: Collection[str]) -> int:
@@ -29,5 +33,6 @@ class Deletions:
         self._commits.require_writable()
         seqs = await self._catalogue.read(functools.partial(deletion.ended_seqs, ids=ids))
         if seqs:
+            await self._forget(seqs)
             await self._commits.submit([Deleted(tuple(seqs))])
         return len(seqs)

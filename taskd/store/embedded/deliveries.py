@@ -18,6 +18,7 @@ from taskd.rql.query import Query
 from taskd.store.base import FannedOut, Page
 from taskd.store.embedded import events
 from taskd.store.embedded.catalogue import deliveries as rows
+from taskd.store.embedded.catalogue import matches
 from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.catalogue.listing import prepared
 from taskd.store.embedded.commit import CommitLog
@@ -110,7 +111,14 @@ class Deliveries:
 
     async def forget(self, subject_ids: Sequence[str]) -> None:
         """See ``Deliveries.forget_deliveries``."""
+        if not subject_ids or not self._state.webhooks:  # with a webhook goes all that is known of it
+            return
         await self._webhooks.in_turn(functools.partial(self._forget, tuple(subject_ids)))
+
+    async def forget_tasks(self, seqs: Sequence[int]) -> None:
+        """As :meth:`forget`, for ended tasks by their numbers, which must be there yet."""
+        if self._state.webhooks:
+            await self.forget(await self._catalogue.read(functools.partial(matches.ids_of, seqs=seqs)))
 
     def next_ms(self) -> int | None:
         """See ``Deliveries.next_delivery_ms``."""

@@ -15,6 +15,7 @@ from taskd.store.embedded.catalogue.catalogue import Catalogue
 from taskd.store.embedded.catalogue.links import NO_TASK
 from taskd.store.embedded.commit import CommitLog
 from taskd.store.embedded.compactor import Compactor
+from taskd.store.embedded.deliveries import Deliveries
 from taskd.store.embedded.errors import StoreError
 from taskd.store.embedded.events import Deleted, Event, IdTaken, KeysUsed, UniqueKeysErased, Unlinked, UsedKey
 from taskd.store.embedded.journal.directory import segments
@@ -38,6 +39,7 @@ class Erasure:
         commits: CommitLog,
         catalogue: Catalogue,
         *,
+        deliveries: Deliveries,
         journal: JournalWriter[Any],
         compactor: Compactor,
         forget_deliveries: Callable[[Sequence[str]], Awaitable[None]],
@@ -54,6 +56,7 @@ class Erasure:
         self._data = data
         self._commits = commits
         self._catalogue = catalogue
+        self._deliveries = deliveries
         self._journal = journal
         self._compactor = compactor
         self._changes = SerialChanges("erasure")
@@ -71,7 +74,8 @@ class Erasure:
         seqs = await self._catalogue.read(functools.partial(deletion.ended_seqs, ids=ids))
         if seqs:
             behind = await self._catalogue.read(functools.partial(links.events_behind, seqs=seqs))
-            await self._catalogue.remove(deletion.Removal(events=behind))  # first: without its tasks none is found
+            await self._remove_events(behind)  # first: without its tasks none is found
+            await self._deliveries.forget_tasks(seqs)
             blanked = await self._blank_keys(sorted(seqs))
             await self._commits.submit([Deleted(tuple(seqs)), *self._free_unique_keys(seqs), *blanked])
         # afterwards, so that none is made meanwhile; and also when an earlier call came no further than this
@@ -83,13 +87,19 @@ class Erasure:
         gone = set(ids).difference(await self._catalogue.read(functools.partial(deletion.known, ids=ids)))
         await self._forget_deliveries(sorted(gone))
         events = await self._catalogue.look_through(functools.partial(links.events_naming, ids=gone))
-        await self._catalogue.remove(deletion.Removal(events=events))
+        await self._remove_events(events)
         found = await self._catalogue.look_through(functools.partial(links.links_to, ids=gone))
         if not found:
             return
         if unlinked := list(self._unlinked({task_id for _, task_id, _ in found}, gone)):
             await self._commits.submit(unlinked)
         await self._catalogue.remove(deletion.Removal(links=found))
+
+    async def _remove_events(self, seqs: Sequence[int]) -> None:
+        """Removes events with these numbers, once nobody is told of them any more."""
+        ids = await self._catalogue.read(functools.partial(links.event_ids, seqs=seqs))
+        await self._deliveries.forget(ids)
+        await self._catalogue.remove(deletion.Removal(events=list(seqs)))
 
     def _unlinked(self, holders: Collection[str], gone: Collection[str]) -> Iterator[Event]:
         for task_id in holders:

@@ -168,14 +168,19 @@ class ReplayAction:
 class DeleteAction:
     """Deletes for good what has ended."""
 
-    def __init__(self, commits: CommitLog, catalogue: Catalogue) -> None:
+    def __init__(
+        self, commits: CommitLog, catalogue: Catalogue, forget: Callable[[Sequence[int]], Awaitable[None]]
+    ) -> None:
+        """``forget`` has nobody told any more of tasks with these numbers."""
         self._commits = commits
         self._catalogue = catalogue
+        self._forget = forget
 
     async def turn(self, operation: Operation, seqs: Sequence[int]) -> Turn:
         """See :class:`Action`."""
         await self._catalogue.wait_for_capacity()
         ended = await read(self._catalogue, functools.partial(deletion.ended_of, seqs=seqs))
+        await self._forget(ended)
         self._commits.require_writable()
         gone = [events.Deleted(tuple(ended))] if ended else []
         return Turn(gone, done=len(ended), skipped=len(seqs) - len(ended))

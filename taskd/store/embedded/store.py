@@ -638,13 +638,14 @@ class EmbeddedStore:
         self._expiry = Expiry(state, self._catalogue, self._clock)
         self._erasure = Erasure(
             *(Path(self._settings.data), self._commits, self._catalogue),
+            deliveries=self._deliveries,
             journal=self._journal,
             compactor=self._compactor,
             forget_deliveries=self._deliveries.forget,
             new_id=self._new_id,
             on_fatal=self._on_fatal,
         )
-        self._deletions = Deletions(self._commits, self._catalogue)
+        self._deletions = Deletions(self._commits, self._catalogue, self._deliveries.forget_tasks)
         self._keyed = KeyedCreation(self._commits, self._catalogue, self._clock, self._creation, self._memory)
         self._events = EventService(
             *(self._commits, self._catalogue, self._clock, self._publishing, self._keyed),
@@ -680,7 +681,7 @@ class EmbeddedStore:
         actions: dict[OperationAction, Action] = {
             OperationAction.CANCEL: cancel,
             OperationAction.REPLAY: replay,
-            OperationAction.DELETE: DeleteAction(self._commits, self._catalogue),
+            OperationAction.DELETE: DeleteAction(self._commits, self._catalogue, self._deliveries.forget_tasks),
             OperationAction.ERASE: EraseAction(
                 self._commits, self._catalogue, cancel=cancel, erase=self._erasure.erase
             ),

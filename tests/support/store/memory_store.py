@@ -334,12 +334,17 @@ class MemoryStore(MemoryWebhooks):
 
     async def delete_tasks(self, ids: Collection[str]) -> int:
         await self._turn()
+        ended = self._delete(ids)
+        self.forget_subjects(ended)
+        return len(ended)
+
+    def _delete(self, ids: Collection[str]) -> set[str]:
         kept = self._shared.tasks
         ended = {task_id for task_id in ids if task_id in kept and kept[task_id].status in FINAL}
         for task_id in ended:
             del kept[task_id]
             self._shared.logs.pop(task_id, None)
-        return len(ended)
+        return ended
 
     def function(self, name: str) -> Function | None:
         return self._view.get(name)
@@ -618,6 +623,7 @@ class MemoryStore(MemoryWebhooks):
             self._put(transitions.cancel(task, self.now_ms()))
         del self._shared.tasks[task.id]
         self._shared.logs.pop(task.id, None)
+        self.forget_subjects([task.id])
         for other in list(self._shared.tasks.values()):
             self._put(_without_links(other, {task.id}))
         return True
@@ -627,6 +633,7 @@ class MemoryStore(MemoryWebhooks):
             return False
         del self._shared.tasks[task.id]
         self._shared.logs.pop(task.id, None)
+        self.forget_subjects([task.id])
         return True
 
     async def replace_logs(self, task_id: str, lines: Sequence[LogLine]) -> None:
@@ -693,7 +700,7 @@ class MemoryStore(MemoryWebhooks):
     async def expire(self, retention: Retention) -> Expired:
         await self._turn()
         tasks = [task for task in self._shared.tasks.values() if self._is_expired(task, retention)]
-        await self.delete_tasks([task.id for task in tasks])
+        self._delete([task.id for task in tasks])
         requests = [
             each.id
             for each in self._shared.api_requests.values()

@@ -1,6 +1,6 @@
 """Webhooks and deliveries of the store in memory: told plainly, over all records, each time anew."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -164,6 +164,9 @@ class MemoryWebhooks:
 
     async def forget_deliveries(self, subject_ids: Sequence[str]) -> None:
         await self.turn()
+        self.forget_subjects(subject_ids)
+
+    def forget_subjects(self, subject_ids: Collection[str]) -> None:
         self._keep(lambda each: each.subject_id not in subject_ids)
         self.kept.owed = {task_id: task for task_id, task in self.kept.owed.items() if task_id not in subject_ids}
 

@@ -53,6 +53,12 @@ def events_behind(connection: sqlite3.Connection, seqs: Sequence[int]) -> list[i
     return found
 
 
+def event_ids(connection: sqlite3.Connection, seqs: Sequence[int]) -> list[str]:
+    """The ids of the events with these numbers."""
+    one = "SELECT id FROM events WHERE seq = ?"
+    return [event_id for seq in seqs for (event_id,) in connection.execute(one, (seq,))]
+
+
 def end_links(connection: sqlite3.Connection, links: Sequence[Link]) -> None:
     """Puts :data:`NO_TASK` in the place of the ids that are named."""
     for seq, _, linked in links:
