@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 _PAUSE_MS = 60_000
 """Between looking through everything and looking again."""
+_EVENTS_PER_STEP = 500
 _REST_PER_WORK = 4.0
 """How long each step is rested from, by how long it took: others have most of the disk and of the processors."""
 
@@ -57,16 +58,31 @@ class RetentionService:
             return None
         began_s = time.monotonic()
         try:
-            expired = await self._store.expire(self._retention)
+            events = await self._delete_events(now_ms)
+            expired = None if events else await self._store.expire(self._retention)
         except ContractError as error:
             log.info("Nothing can be removed now: %s", error)
             return None
-        self._note(expired)
-        if expired.is_last:
+        if expired is not None:
+            self._note(expired)
+        if expired is not None and expired.is_last:
             self._next_ms = self._clock() + _PAUSE_MS
             return self._next_ms
         await asyncio.sleep((time.monotonic() - began_s) * _REST_PER_WORK)
         return AT_ONCE
+
+    async def _delete_events(self, now_ms: int) -> int:
+        """Deletes the oldest of the events that are too old; gives how many.
+
+        A catalogue that is built anew may bring them back: they are as old then, and go again.
+        """
+        kept_ms = self._retention.events_ms
+        if kept_ms is None:
+            return 0
+        count = await self._store.delete_events_before(now_ms - kept_ms + 1, _EVENTS_PER_STEP)
+        if count:
+            log.info("Retention removed %d events.", count)
+        return count
 
     def _note(self, expired: Expired) -> None:
         self._telemetry.expired(expired.tasks, expired.api_requests, expired.log_lines)

@@ -24,6 +24,8 @@ class RetentionSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """API requests."""
     logs: str | None = None
     """Log lines, from when they were printed; they go with their task or API request at the latest."""
+    events: str | None = None
+    """Events, from when they were published."""
 
     @property
     def retention(self) -> Retention:

@@ -21,6 +21,8 @@ class Retention(Struct, frozen=True, gc=False, array_like=True):
     api_requests_ms: int | None = None
     logs_ms: int | None = None
     """For a line since it was printed. It goes with its task or API request at the latest."""
+    events_ms: int | None = None
+    """Of the whole store alone: events are no function's."""
 
     def __bool__(self) -> bool:
         """Whether anything is said."""
@@ -35,7 +37,7 @@ _OF_STATUS = {
     Status.RETRIED: "retried_ms",
 }
 KINDS = (*_OF_STATUS.values(), "api_requests_ms", "logs_ms")
-"""The fields of :class:`Retention`: what is looked through, one after the other."""
+"""The fields of :class:`Retention`: what a store looks through, one after the other."""
 STATUS_OF_KIND = {field: status for status, field in _OF_STATUS.items()}
 
 

@@ -43,9 +43,10 @@ def test_a_retention_that_is_no_duration_or_too_short_or_too_long_is_refused(con
 
 
 def test_a_retention_is_a_duration(config_file: Path) -> None:
-    config_file.write_text('[retention]\ncomplete = "1d12h"\nlogs = "1m"\n')
+    config_file.write_text('[retention]\ncomplete = "1d12h"\nlogs = "1m"\nevents = "2m"\n')
     retention = load_config(config_file).retention.retention
     assert (retention.complete_ms, retention.logs_ms, retention.failed_ms) == (129_600_000, 60_000, None)
+    assert retention.events_ms == 120_000
 
 
 def test_an_empty_file_means_the_defaults(config_file: Path) -> None:

@@ -6,9 +6,11 @@ from support.clocks import FakeClock
 from support.store.memory_store import MemoryStore, SharedRecords
 
 from taskd.maintenance.retention import RetentionService
+from taskd.model.event import EventDraft
 from taskd.model.function import Function
 from taskd.model.retention import Retention
 from taskd.model.task import TaskDraft
+from taskd.rql.parser import parse
 from taskd.store.base import Completed, Expired, StoreUnavailableError
 
 HOUR_MS = 3_600_000
@@ -73,6 +75,22 @@ async def test_without_any_rule_nothing_is_looked_at() -> None:
     await asyncio.sleep(0)  # its view catches up
     await service._step()
     assert (len(store.records.tasks), store.looks) == (0, 1)
+
+
+async def test_events_go_by_their_age_a_few_at_once_and_before_all_else() -> None:
+    clock = FakeClock()
+    store = await with_an_ended_task(clock)
+    for _ in range(501):
+        await store.publish(EventDraft("old"))
+    clock.advance(HOUR_MS - 1)
+    young = await store.publish(EventDraft("young"))
+    service = RetentionService(store, Retention(events_ms=HOUR_MS))
+    for moved_ms, kept, looks in ((0, 502, 1), (60_000, 2, 1), (0, 1, 1), (0, 1, 2)):
+        clock.advance(moved_ms)
+        await service._step()
+        assert ((await store.find_events(parse(""))).total, store.looks) == (kept, looks)
+    assert (await store.find_events(parse(""))).rows == [young]
+    assert store.records.tasks
 
 
 async def test_a_store_that_is_unavailable_is_looked_at_later() -> None:
