@@ -10,7 +10,9 @@ OUTSIDE = (
     "backups and snapshots of the data directory, write-ahead log archives included",
     "what functions, their logs in other places and the systems they called have kept",
     "the journal of the operating system, and wherever taskd's own log goes",
+    "the audit trail, which has ids and no data",
 )
+"""Where else something of what is erased may be: nobody but people can erase it there."""
 
 
 class MatchView(Struct, rename="camel", gc=False):
