@@ -35,7 +35,8 @@ async def remove_schedules(store: TaskStore, where: Node) -> int:
     return count
 
 
-def _is_about_schedules(where: Node) -> bool:
+def is_about_schedules(where: Node) -> bool:
+    """Whether an erasure of ``where`` looks for schedules, too."""
     fields = set(_fields(where))
     return "data" in fields and fields <= _SHARED_WITH_SCHEDULES
 

@@ -58,7 +58,8 @@ async def test_secrets_are_told_when_they_are_new(run: Taskd) -> None:
     assert f"calls {URL}." in told
     first = next(word for word in told.replace(",", "").split() if is_secret(word))
     rotated = (await run("rotate", webhook_id, "--overlap", "1h")).out
-    assert f"For now also with {first}." in rotated
+    assert first not in rotated
+    assert any(map(is_secret, rotated.replace(",", "").split()))
     assert len(json.loads((await run("rotate", webhook_id, "--overlap", "0s", "--json")).out)["secrets"]) == 1
 
 

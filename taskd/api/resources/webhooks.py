@@ -156,11 +156,12 @@ class WebhookHandlers:
     async def rotate(self, request: web.Request) -> web.StreamResponse:
         """Bodies are signed with a new secret from now on; for a day, or `overlapSeconds`, also with the one before.
 
-        The answer has both; no other answer does.
+        The answer has the new one alone, and no other answer has it: the one before was shown when it was new.
         """
         rotation = rotation_of(await read_optional_body(request, _BODY_MAX_BYTES))
         change = self._rotated(rotation.secret, rotation.overlap_ms)
-        return json_response(webhook_with_secrets_view(await self._store.change_webhook(object_id(request), change)))
+        webhook = await self._store.change_webhook(object_id(request), change)
+        return json_response(webhook_with_secrets_view(replace(webhook, secrets=webhook.secrets[:1])))
 
     def _rotated(self, secret: str, overlap_ms: int) -> Callable[[Webhook], Webhook]:
         now_ms = self._clock()

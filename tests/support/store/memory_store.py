@@ -155,7 +155,6 @@ class MemoryStore(MemoryWebhooks):
         self._new_id = ObjectIdFactory(
             shared.clock, max([*shared.tasks, *shared.schedules, *shared.operations], default=None)
         )
-        self._new_id = ObjectIdFactory(shared.clock, max([*shared.tasks, *shared.schedules], default=None))
         self.kept, self.new_id = shared.webhooks, self._new_id
         self._node = Node(self._new_id(), host, shared.clock(), shared.clock())
         self._view: dict[str, Function] = {}
