@@ -279,8 +279,10 @@ class RetentionView(Struct, rename="camel", omit_defaults=True):
 
 
 def _retention_view(retention: Retention) -> RetentionView | UnsetType:
-    kept_ms = msgspec.structs.astuple(retention)
-    return RetentionView(*(UNSET if ms is None else _seconds(ms) for ms in kept_ms)) if retention else UNSET
+    if not retention:
+        return UNSET
+    kept_ms = {name: getattr(retention, f"{name}_ms") for name in RetentionView.__struct_fields__}
+    return RetentionView(**{name: _seconds(ms) for name, ms in kept_ms.items() if ms is not None})
 
 
 class ConcurrencyView(Struct, rename="camel"):

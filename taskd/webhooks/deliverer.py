@@ -195,12 +195,12 @@ class Deliverer:
         return await self._sender.send(webhook.url, headers, body)
 
     async def _body(self, webhook: Webhook, delivery: Delivery) -> bytes:
-        if not webhook.include_data or delivery.event_type not in TASK_EVENTS or not webhook.sees_tasks:
-            return body_of(delivery)  # who answers for one that sees no tasks any more need not be one who may
         if not webhook.include_data or delivery.event_type == TEST_EVENT:
             return body_of(delivery)
         if delivery.event_type not in TASK_EVENTS:
             return await self._body_with_content(delivery)
+        if not webhook.sees_tasks:
+            return body_of(delivery)  # who answers for it now need not be one who may view them
         try:
             data = await self._store.read_data(delivery.subject_id, 0, limits.WEBHOOK_BODY_MAX_BYTES)
         except ContractError as error:

@@ -150,8 +150,10 @@ class Limits(RuleBasedStateMachine):
             del passed[pair]
 
     def is_rival(self, other: Task, task: Task, now_ms: int) -> bool:
+        is_read = len(other.data) <= IN_MEMORY_MAX_BYTES  # the keys of longer data may have to be read first
         return (
-            (other.function_name, other.priority) == (task.function_name, task.priority)
+            is_read
+            and (other.function_name, other.priority) == (task.function_name, task.priority)
             and other.due_ms <= now_ms
             and self.model.may_start(other, now_ms)
             and self.is_exact(other.function_name)

@@ -63,6 +63,20 @@ async def test_a_start_that_the_disk_refuses_gives_its_place_and_its_time_back(
     assert [claimed.id for claimed in await store.claim(2)] == [task.id]
 
 
+@pytest.mark.parametrize("key", [None, "data.k"])
+async def test_the_time_that_a_refused_start_gives_back_is_the_next_ones_at_once(
+    store: EmbeddedStore, clock: FakeClock, key: str | None
+) -> None:
+    """Although that one has been looked at meanwhile, and was to wait until its moment."""
+    await put(store, StartRules(throttle=Throttle(1, 60_000, 1, key)))
+    refused = await store.add_started(drafts(1)[0])
+    [task] = await store.add(drafts(1))
+    clock.advance(1)
+    assert await store.claim(2) == []
+    await store.settle([Requeued(refused.id, clock() + 1_000)])
+    assert [claimed.id for claimed in await store.claim(2)] == [task.id]
+
+
 @pytest.mark.parametrize("restarts", [False, True])
 async def test_large_tasks_that_were_there_before_the_rule_are_told_apart_by_their_keys(
     store: EmbeddedStore, restarts: bool

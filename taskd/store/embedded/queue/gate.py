@@ -60,6 +60,8 @@ class Gate:
         """A heap of open lanes by their best tasks; otherwise as ``_turns``."""
         self._sleepers: dict[bytes, list[tuple[int, int, Lane]]] = {}
         """Heaps of lanes that wait for a place, by the key of that; by rank, and in the order in which they came."""
+        self._alarmed: dict[bytes, set[Lane]] = {}
+        """Lanes that wait for a moment, by the key that it is of."""
         self._last_turn = _CLOSED
 
     def add(self, task: Task, keys: Keys, now_ms: int) -> None:
@@ -110,8 +112,16 @@ class Gate:
         for key in [*self._sleepers] if at_once is None else (at_once,):
             self._wake_one(key, now_ms)
 
+    def look_again(self, in_time: bytes, now_ms: int) -> None:
+        """One of this key may start earlier than was said to the lanes that wait for their moment."""
+        for lane in self._alarmed.pop(in_time, ()):
+            if self.is_of(lane):
+                self.place(lane, now_ms)
+
     def place(self, lane: Lane, now_ms: int) -> None:
         """Lets the lane stand where it belongs now."""
+        if self._alarmed:
+            self._forget_moment(lane)
         if (best := lane.tasks.best()) is None:
             del self._lanes[lane.keys]
             self._left(lane, now_ms)
@@ -124,7 +134,7 @@ class Gate:
             self._sleep(lane)
         else:
             self._left(lane, now_ms)
-            self._set_alarm(opens_ms, lane)
+            self._await_moment(lane, opens_ms)
 
     def release(self) -> Iterator[Ready]:
         """Gives all tasks away, and is of no use any more."""
@@ -190,11 +200,22 @@ class Gate:
             heapq.heappop(line)
             lane.is_asleep = False
             if opens_ms > now_ms:
-                self._set_alarm(opens_ms, lane)
+                self._await_moment(lane, opens_ms)
             elif (best := lane.tasks.best()) is not None:
                 self._open(lane, best)
                 return
         self._sleepers.pop(at_once, None)
+
+    def _await_moment(self, lane: Lane, opens_ms: int) -> None:
+        self._alarmed.setdefault(lane.keys.in_time, set()).add(lane)
+        self._set_alarm(opens_ms, lane)
+
+    def _forget_moment(self, lane: Lane) -> None:
+        lanes = self._alarmed.get(lane.keys.in_time)
+        if lanes is not None:
+            lanes.discard(lane)
+            if not lanes:
+                del self._alarmed[lane.keys.in_time]
 
     def _first_open(self, now_ms: int) -> Lane | None:
         """Whose turn it is; others of its key, or direct executions, may have closed lanes that were open."""

@@ -89,6 +89,8 @@ class Gates:
             if gate is not None:
                 gate.usage.is_awaited = False
                 gate.wake(each.at_once, now_ms)
+                if each.in_time is not None:
+                    gate.look_again(each.in_time, now_ms)
                 gate.usage.is_awaited |= gate.has_sleepers
                 self._list(gate, now_ms)
         freed.clear()
@@ -186,7 +188,7 @@ class Gates:
         gate: AnyGate
         if isinstance(waiting, Lane):
             gate = waiting.gate
-            if not waiting.gate.is_of(waiting):
+            if not gate.is_of(waiting) or waiting.turn or waiting.is_asleep:  # it was looked at earlier than was said
                 return
             waiting.gate.place(waiting, now_ms)
         else:

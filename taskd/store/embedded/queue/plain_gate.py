@@ -46,6 +46,9 @@ class PlainGate:
     def wake(self, at_once: bytes | None, now_ms: int) -> None:
         """Nothing sleeps here: the owner looks at the function as a whole."""
 
+    def look_again(self, in_time: bytes, now_ms: int) -> None:
+        """As :meth:`wake`."""
+
     def release(self) -> Iterator[Ready]:
         """Gives all tasks away, and is of no use any more."""
         tasks, self._tasks = self._tasks, Ready()

@@ -128,12 +128,13 @@ class Usage:
         elif self.per_key is not None:
             self.by_key[place.keys.at_once] = self.by_key.get(place.keys.at_once, 0) + 1
 
-    def give_back(self, task_id: str) -> Place | None:
+    def give_back(self, task_id: str) -> tuple[Place | None, bool]:
         """The task has not run after all: as if it never had started, as far as none of its key did after it."""
         place = self.free(task_id)
-        if place is not None and self.arrivals_ns.get(place.keys.in_time) == place.after_ns:
-            self.arrivals_ns[place.keys.in_time] = place.before_ns
-        return place
+        if place is None or self.gcra is None or self.arrivals_ns.get(place.keys.in_time) != place.after_ns:
+            return place, False
+        self.arrivals_ns[place.keys.in_time] = place.before_ns
+        return place, True
 
     def free(self, task_id: str) -> Place | None:
         """The task runs no more; gives the place that it had, if it had one."""
@@ -172,6 +173,8 @@ class Freed(Struct, frozen=True, gc=False):
 
     function_name: str
     at_once: bytes | None
+    in_time: bytes | None = None
+    """The key of which one may start earlier than was said, if there is such a key."""
 
 
 class Usages:
@@ -249,8 +252,11 @@ class Usages:
     def requeued(self, task: Task) -> None:
         """It had not run, and waits again."""
         usage = self.by_function.get(task.function_name)
-        if usage is not None and (place := usage.give_back(task.id)) is not None:
-            self._tell(usage, task.function_name, place)
+        if usage is None:
+            return
+        place, is_earlier = usage.give_back(task.id)
+        if place is not None:
+            self._tell(usage, task.function_name, place, place.keys.in_time if is_earlier else None)
 
     def expire(self, now_ms: int) -> None:
         """Frees the places of zombies whose time is over."""
@@ -296,9 +302,9 @@ class Usages:
     def _note_zombie(self, name: str, place: Place) -> None:
         heapq.heappush(self._zombies, (place.until_ms, name, place.task_id))
 
-    def _tell(self, usage: Usage, name: str, place: Place) -> None:
-        if usage.is_awaited and self.freed is not None:
-            self.freed.append(Freed(name, place.keys.at_once if place.is_keyed else None))
+    def _tell(self, usage: Usage, name: str, place: Place, in_time: bytes | None = None) -> None:
+        if self.freed is not None and (usage.is_awaited or in_time is not None):
+            self.freed.append(Freed(name, place.keys.at_once if place.is_keyed else None, in_time))
 
 
 def is_zombie(error: TaskError | None) -> bool:
