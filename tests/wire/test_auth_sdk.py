@@ -10,6 +10,8 @@ from support.functions.node_project import installed_project
 
 from taskd.auth.signing_key import load_key
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("area", ["auth", "cli", "credentials", "users", "dispatchers"])
 async def test_the_sdk_logs_in_and_goes_on(area: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

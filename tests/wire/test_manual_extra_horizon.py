@@ -16,6 +16,8 @@ import taskd
 from taskd.api.http.services import SERVED_BASES, VENDOR_BASES
 from taskd.config import load_config
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(taskd.__file__).parent / "manual" / "extra-horizon.md").read_text()
 REQUIRED = '[auth]\nmode = "required"\n'
 SHELL = re.compile(r"^<!-- shell -->\n```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import ClientSession
 from support.clocks import FakeClock
 from support.daemon.process import api_of, running_daemon
@@ -18,6 +19,8 @@ from taskd.rql.parser import parse, parse_filter
 from taskd.store.base import Change, Completed, TaskStore
 from taskd.store.embedded.settings import StoreSettings
 from taskd.store.embedded.store import EmbeddedStore
+
+pytestmark = pytest.mark.slow
 
 MANY = 20_000
 WITHIN_S = 60

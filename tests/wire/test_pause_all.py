@@ -14,6 +14,8 @@ from support.http.error_shape import assert_error
 from taskd.cli import main
 from taskd.cli.exit_codes import ExitCode
 
+pytestmark = pytest.mark.slow
+
 CODE = base64.b64encode(python_zip("def handler(task, context):\n    return {'statusCode': 200}\n")).decode()
 BODY = {"name": "f", "runtime": "python3.11", "entryPoint": "index.handler", "code": CODE}
 

@@ -17,6 +17,8 @@ from taskd.auth.account_changes import add_token, add_user, grant
 from taskd.auth.account_file import FILE_NAME, editing
 from taskd.cli.exit_codes import ExitCode
 
+pytestmark = pytest.mark.slow
+
 REQUIRED = '[auth]\nmode = "required"\n'
 SOCKET = "reload.sock"
 

@@ -5,11 +5,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.daemon.process import Api, api_of, running_daemon
 from support.functions.zips import python_zip
 
 from taskd.model.limits import RETRY_DELAYS_MS
 from taskd.model.timestamps import parse_rfc3339
+
+pytestmark = pytest.mark.slow
 
 SECOND_TIME_LUCKY = """
 import os, time

@@ -6,12 +6,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import ClientSession
 from support.daemon.process import Api, DaemonProcess, api_of, running_daemon
 from support.functions.zips import python_zip
 
 from taskd.model.time_zones import zone_data
 from taskd.model.timestamps import parse_rfc3339
+
+pytestmark = pytest.mark.slow
 
 INTERVAL_MS = 100
 

@@ -5,11 +5,14 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import ClientSession, web
 from standardwebhooks import Webhook as Verifier
 from support.daemon.process import Api, api_of, running_daemon
 from support.functions.zips import python_zip
 from support.http.receiver import Receiver, receiving
+
+pytestmark = pytest.mark.slow
 
 CONFIG = '[webhooks]\nallow_networks = ["127.0.0.1"]\n'
 CODE = "def handler(task, context):\n    if task['data'].get('fail'):\n        raise ValueError('no')\n"
