@@ -31,7 +31,6 @@ from taskd.auth.local_account import EMAIL as LOCAL_EMAIL
 from taskd.auth.local_account import local_token, make_local_account
 from taskd.auth.service import AuthService
 from taskd.auth.task_creators import TaskCreators
-from taskd.auth.webhook_owners import WebhookOwners
 from taskd.config import Config
 from taskd.execution.api_functions.call import ApiFunctions
 from taskd.execution.direct import DirectExecutions
@@ -412,7 +411,7 @@ def _operation_objection(config: Config, auth: AuthService) -> OperationObjectio
 
 
 def _webhook_objection(config: Config, auth: AuthService) -> deliverer.Objection:
-    return deliverer.no_objection if config.authentication == "disabled" else WebhookOwners(auth).objection
+    return deliverer.no_objection if config.authentication == "disabled" else TaskCreators(auth).webhook_objection
 
 
 def _build_runtime(config: Config, store: TaskStore, clock: Clock) -> Runtime:

@@ -6,6 +6,7 @@ from taskd.auth.service import AuthService
 from taskd.model.operation import PERMISSIONS, Operation
 from taskd.model.permissions import Permission
 from taskd.model.schedule import Schedule
+from taskd.model.webhook import Webhook, view_permissions
 
 
 class TaskCreators:
@@ -22,7 +23,13 @@ class TaskCreators:
         """Why it is to do nothing more in the name of who created it, for people; ``None`` if it may."""
         return self._objection(operation, PERMISSIONS[operation.action], "works for")
 
-    def _objection(self, work: Schedule | Operation, permissions: Collection[Permission], does: str) -> str | None:
+    def webhook_objection(self, webhook: Webhook) -> str | None:
+        """Why nothing is to be delivered to it in the name of who made it, for people; ``None`` if it may be."""
+        return self._objection(webhook, view_permissions(webhook), "was made by")
+
+    def _objection(
+        self, work: Schedule | Operation | Webhook, permissions: Collection[Permission], does: str
+    ) -> str | None:
         """What the one whom ``work`` is for lacks.
 
         A user counts before the application that they use, as where they call themselves. There is no objection to

@@ -10,7 +10,7 @@ from support.auth.service import SecuredService, secured_service
 from support.http.error_shape import assert_error
 from support.http.service import Service, http_service
 
-from taskd.auth.webhook_owners import WebhookOwners
+from taskd.auth.task_creators import TaskCreators
 from taskd.model.delivery import Attempt
 from taskd.rql.parser import parse
 from taskd.webhooks.signature import is_secret, new_secret
@@ -170,7 +170,7 @@ async def test_only_who_may_view_tasks_is_told_of_them(secured: SecuredService) 
     made = await (await send("POST", "", VIEWER.token, BODY)).json()
     one = f"/{made['id']}"
     await assert_error(await send("PUT", one, MANAGER.token, {"url": "https://other.example"}), 10)
-    objection = WebhookOwners(secured.auth).objection
+    objection = TaskCreators(secured.auth).webhook_objection
     kept = await secured.service.store.webhook(made["id"])
     assert objection(kept) is None
     secured.change(with_holders(EVERYBODY, MANAGER))

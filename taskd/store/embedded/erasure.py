@@ -3,7 +3,7 @@
 import asyncio
 import functools
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +42,11 @@ class Erasure:
         deliveries: Deliveries,
         journal: JournalWriter[Any],
         compactor: Compactor,
-        forget_deliveries: Callable[[Sequence[str]], Awaitable[None]],
         new_id: Callable[[], str],
         on_fatal: Callable[[BaseException], None],
     ) -> None:
-        """``forget_deliveries`` ends what webhooks are told of these tasks, or were.
-
-        ``on_fatal`` is told when nobody knows any more what is on the disk.
-        """
+        """``on_fatal`` is told when nobody knows any more what is on the disk."""
         self._on_fatal = on_fatal
-        self._forget_deliveries = forget_deliveries
         self._new_id = new_id
         self._data = data
         self._commits = commits
@@ -85,7 +80,7 @@ class Erasure:
     async def _unlink(self, ids: Sequence[str]) -> None:
         await self._catalogue.caught_up()
         gone = set(ids).difference(await self._catalogue.read(functools.partial(deletion.known, ids=ids)))
-        await self._forget_deliveries(sorted(gone))
+        await self._deliveries.forget(sorted(gone))  # also of those that went before, and not by an erasure
         events = await self._catalogue.look_through(functools.partial(links.events_naming, ids=gone))
         await self._remove_events(events)
         found = await self._catalogue.look_through(functools.partial(links.links_to, ids=gone))

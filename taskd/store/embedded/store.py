@@ -112,7 +112,6 @@ class EmbeddedStore:
         self._settings = settings
         self._clock = clock
         self._on_fatal = on_fatal or end_after_store_failure
-        self._queue = WorkQueue(self._is_waiting)
         self._awaited = AwaitedTasks()
         self._awaited_due_ms: int | None = None
         """When the next task was due, last time nothing could be claimed: only what is due before that is news."""
@@ -628,7 +627,7 @@ class EmbeddedStore:
             wait_for_capacity=self._wait_for_capacity,
         )
         self._large_claims = LargeClaims(self._commits, self._large, self._memory, self._give_back)
-        self._large_keys = LargeKeys(state.usages, self._large, state.tasks.get, self._read_again)
+        self._large_keys = LargeKeys(state.usages, self._large, state.tasks.get, self._push)
         self._settlement = Settlement(
             *(self._commits, self._catalogue, self._creation, self._clock),
             abandoned=abandoned,
@@ -641,7 +640,6 @@ class EmbeddedStore:
             deliveries=self._deliveries,
             journal=self._journal,
             compactor=self._compactor,
-            forget_deliveries=self._deliveries.forget,
             new_id=self._new_id,
             on_fatal=self._on_fatal,
         )
@@ -784,10 +782,6 @@ class EmbeddedStore:
         """As :meth:`_unclaim`, for tasks that nobody need look at sooner than without them."""
         self._commits.state.usages.give_back(tasks)
         self._enqueue(tasks)
-
-    def _read_again(self, tasks: Sequence[Task]) -> None:
-        """Puts back tasks whose keys are known by now."""
-        self._push(tasks)
 
 
 def _unknown_task(task_id: str) -> ContractError:
